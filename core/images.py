@@ -1,0 +1,136 @@
+"""Pictures in and out: files to tensors, checks, and the crop to the latent grid.
+
+Everywhere in core an image is ``[B,3,H,W]`` float in [0,1]. Nothing here resamples: a trace does not survive it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image, ImageOps, UnidentifiedImageError
+from torch import Tensor
+
+from .errors import InvalidImageError
+
+# Far above any generated picture, far below what would exhaust the memory of a desktop.
+MAX_PIXELS = 100_000_000
+
+
+@dataclass(frozen=True)
+class Crop:
+    """The part of a picture that was traced, in pixels of the original."""
+
+    left: int
+    top: int
+    width: int
+    height: int
+    original_width: int
+    original_height: int
+
+    @property
+    def is_whole(self) -> bool:
+        return (self.width, self.height) == (self.original_width, self.original_height)
+
+    def __str__(self) -> str:
+        if self.is_whole:
+            return "none"
+        return (
+            f"{self.width}×{self.height} at ({self.left}, {self.top}) of {self.original_width}×{self.original_height}"
+        )
+
+
+@dataclass(frozen=True)
+class LoadedImage:
+    """One picture file: ``pixels`` ``[1,3,H,W]`` in [0,1], and what had to be done to read it."""
+
+    path: Path
+    pixels: Tensor
+    notes: tuple[str, ...] = ()
+
+
+def load_image(path: str | Path) -> LoadedImage:
+    """Read a picture with Pillow, upright by its EXIF orientation, as 8-bit RGB.
+
+    Alpha is dropped (not blended: blending would alter the pixels under test) and noted. Raises
+    :class:`InvalidImageError` for a missing, foreign, truncated or oversized file.
+    """
+    path = Path(path)
+    notes: list[str] = []
+    try:
+        with Image.open(path) as picture:
+            if picture.width * picture.height > MAX_PIXELS:
+                raise InvalidImageError(
+                    f"{path} has {picture.width}×{picture.height} pixels, more than the {MAX_PIXELS} allowed:"
+                    " trace a part of it."
+                )
+            if getattr(picture, "n_frames", 1) > 1:
+                notes.append("only the first frame was traced")
+            if picture.mode.startswith(("I", "F")):
+                raise InvalidImageError(
+                    f"{path} has more than 8 bits per channel (mode {picture.mode}): save it as 8-bit RGB."
+                )
+            picture.load()
+            upright = ImageOps.exif_transpose(picture)
+    except FileNotFoundError:
+        raise InvalidImageError(f"{path} does not exist: give the path of a picture.") from None
+    except (UnidentifiedImageError, IsADirectoryError, PermissionError):
+        raise InvalidImageError(f"{path} is not a readable picture: give a PNG, JPEG or WebP file.") from None
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+        if isinstance(error, InvalidImageError):
+            raise
+        raise InvalidImageError(f"{path} cannot be decoded ({error}): it may be truncated, get a whole copy.") from None
+    if "A" in upright.getbands() or "transparency" in upright.info:
+        notes.append("transparency was dropped, the colours under it were traced")
+        upright = upright.convert("RGBA")
+    return LoadedImage(path, to_tensor(upright.convert("RGB")), tuple(notes))
+
+
+def to_tensor(picture: Image.Image) -> Tensor:
+    """An RGB Pillow image as ``[1,3,H,W]`` float32 in [0,1]."""
+    array = np.array(picture, dtype=np.uint8)
+    return torch.from_numpy(array).permute(2, 0, 1)[None].float() / 255
+
+
+def to_picture(image: Tensor) -> Image.Image:
+    """``[3,H,W]`` or ``[1,3,H,W]`` as a Pillow image, clamped to [0,1] and rounded."""
+    pixels = image[0] if image.ndim == 4 else image
+    array = (pixels.detach().cpu().float().clamp(0, 1) * 255).round().to(torch.uint8)
+    return Image.fromarray(array.permute(1, 2, 0).numpy(), "RGB")
+
+
+def check_images(images: Tensor) -> Tensor:
+    """Return ``images`` as float32 ``[B,3,H,W]`` without alpha; raises :class:`InvalidImageError` when untraceable."""
+    if images.ndim != 4:
+        raise InvalidImageError(f"An image batch has 4 dimensions [B,3,H,W], this one has {images.ndim}: add the batch.")
+    if images.numel() == 0:
+        raise InvalidImageError(f"The image is empty (shape {tuple(images.shape)}): connect a picture with pixels in it.")
+    if images.shape[1] not in (3, 4):
+        raise InvalidImageError(f"The image has {images.shape[1]} channels: only RGB and RGBA pictures can be traced.")
+    images = images[:, :3].float()
+    if not torch.isfinite(images).all():
+        raise InvalidImageError("The image contains NaN or infinite values: check the node or file it comes from.")
+    if images.min() < -1e-3 or images.max() > 1 + 1e-3:
+        raise InvalidImageError(
+            f"The image's values span [{images.min():.3g}, {images.max():.3g}]: scale it to the range [0, 1]."
+        )
+    return images.clamp(0, 1)
+
+
+def crop_to_grid(images: Tensor, spatial_ratio: int) -> tuple[Tensor, Crop]:
+    """Centre-crop ``images`` ``[B,3,H,W]`` to multiples of ``spatial_ratio`` pixels, as ComfyUI's VAE encode does.
+
+    Raises :class:`InvalidImageError` for an image smaller than one latent cell.
+    """
+    height, width = images.shape[-2:]
+    if min(height, width) < spatial_ratio:
+        raise InvalidImageError(
+            f"The image is {width}×{height} pixels, smaller than one latent cell of {spatial_ratio}×{spatial_ratio}:"
+            " use a larger picture."
+        )
+    kept_height, kept_width = height - height % spatial_ratio, width - width % spatial_ratio
+    top, left = (height % spatial_ratio) // 2, (width % spatial_ratio) // 2
+    crop = Crop(left, top, kept_width, kept_height, width, height)
+    return images[..., top : top + kept_height, left : left + kept_width], crop

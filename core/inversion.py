@@ -1,0 +1,209 @@
+"""Latent inversion with encoder-based initialisation (LatentTracer, ICML 2024, section 4).
+
+z0 = E(x);  z* = argmin_z MSE(D(z), x);  the smallest loss seen is the reconstruction loss of x under this decoder.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+
+from .autoencoder import Autoencoder
+from .errors import InvalidLatentError, UnsupportedAutoencoderError
+from .images import Crop, check_images, crop_to_grid
+from .objective import Evaluation, Objective, Passes
+from .quantiser import Quantiser, check_quantiser
+from .solvers import DEFAULT_SOLVER, Search, Solver, Stopped, make_solver
+
+
+@dataclass(frozen=True)
+class Step:
+    """Progress of an inversion, given to ``on_step``: image and step counted from 1; ``decoded`` is ``[1,3,H,W]``."""
+
+    image: int
+    images: int
+    step: int
+    steps: int
+    loss: float
+    decoded: Tensor
+
+
+@dataclass(frozen=True)
+class Inversion:
+    """What an inversion found. All tensors are on the CPU; B images were traced, each on its own.
+
+    images: the traced part of each image, ``[B,3,H,W]``. initial_latents, latents: ``[B,C,h,w]``, E(x) and z*.
+    reconstruction: D(z*), unclamped. initial_loss, loss: ``[B]``. loss_history: one tuple per image, entry 0 at E(x).
+    """
+
+    autoencoder: str
+    fingerprint: str
+    solver: str
+    images: Tensor
+    crop: Crop
+    initial_latents: Tensor
+    initial_reconstruction: Tensor
+    initial_loss: Tensor
+    latents: Tensor
+    reconstruction: Tensor
+    loss: Tensor
+    loss_history: tuple[tuple[float, ...], ...]
+    quantiser: tuple[Quantiser, ...]
+    passes: tuple[Passes, ...]
+    seconds: tuple[float, ...]
+    stopped_by: tuple[str, ...]
+    notes: tuple[str, ...] = field(default=())
+
+    @property
+    def decoder_passes(self) -> tuple[int, ...]:
+        return tuple(passes.decoder for passes in self.passes)
+
+    def __len__(self) -> int:
+        return len(self.loss)
+
+
+def invert(
+    autoencoder: Autoencoder,
+    images: Tensor,
+    *,
+    initial_latents: Tensor | None = None,
+    solver: str | Solver = DEFAULT_SOLVER,
+    steps: int | None = None,
+    quantiser: Quantiser = "auto",
+    loss_target: float = 0.0,
+    decided: Callable[[Evaluation], bool] | None = None,
+    on_step: Callable[[Step], None] | None = None,
+) -> Inversion:
+    """Invert ``autoencoder``'s decoder for each of ``images`` ``[B,3,H,W]`` in [0,1].
+
+    Sides off the latent grid are centre-cropped, nothing is resampled. ``initial_latents`` ``[B,C,h,w]`` replaces
+    E(x). ``steps`` replaces the solver's own number. ``on_step`` cancels by raising, ``decided`` and ``loss_target``
+    end an image early. Images are independent: a batch gives bit for bit what its images give alone. Deterministic on
+    the CPU and, with deterministic kernels requested here, on CUDA.
+
+    Raises :class:`InvalidImageError`, :class:`InvalidLatentError` or :class:`InvalidSettingError`.
+    """
+    method = make_solver(solver, steps) if isinstance(solver, str) else solver
+    quantiser = check_quantiser(quantiser)
+    cropped, crop = crop_to_grid(check_images(images), autoencoder.spatial_ratio)
+    if initial_latents is not None:
+        check_latents(initial_latents, autoencoder, cropped)
+    results = []
+    for index, image in enumerate(cropped.split(1)):
+        start = None if initial_latents is None else initial_latents[index : index + 1]
+        report = _reporter(on_step, index, len(cropped), method.steps)
+        with torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True, allow_tf32=False):
+            results.append(
+                _invert_one(autoencoder, image, start, method, quantiser, Search(
+                    steps=method.steps, loss_target=loss_target, decided=decided, on_step=report
+                ))
+            )
+    notes = [] if crop.is_whole else [f"the image was cropped to the latent grid: {crop}"]
+    for index, result in enumerate(results):
+        if len(result.history) > 1 and result.loss >= result.initial_loss:
+            notes.append(f"image {index + 1}: no step improved on the encoder's start, its loss is that of the start")
+        if any(not math.isfinite(loss) for loss in result.history):
+            notes.append(f"image {index + 1}: the decoder returned NaN or infinite values during the search")
+    return Inversion(
+        autoencoder=autoencoder.name,
+        fingerprint=autoencoder.fingerprint,
+        solver=method.name,
+        images=cropped.cpu(),
+        crop=crop,
+        initial_latents=torch.cat([r.start for r in results]),
+        initial_reconstruction=torch.cat([r.initial_reconstruction for r in results]),
+        initial_loss=torch.tensor([r.initial_loss for r in results]),
+        latents=torch.cat([r.latents for r in results]),
+        reconstruction=torch.cat([r.reconstruction for r in results]),
+        loss=torch.tensor([r.loss for r in results]),
+        loss_history=tuple(tuple(r.history) for r in results),
+        quantiser=tuple(r.quantiser for r in results),
+        passes=tuple(r.passes for r in results),
+        seconds=tuple(r.seconds for r in results),
+        stopped_by=tuple(r.stopped_by for r in results),
+        notes=tuple(notes),
+    )
+
+
+def check_latents(latents: Tensor, autoencoder: Autoencoder, cropped: Tensor) -> None:
+    """Raise :class:`InvalidLatentError` unless ``latents`` has the shape of E(``cropped``) and finite values."""
+    ratio = autoencoder.spatial_ratio
+    batch, _, height, width = cropped.shape
+    expected = (batch, autoencoder.latent_channels, height // ratio, width // ratio)
+    if tuple(latents.shape) != expected:
+        raise InvalidLatentError(
+            f"The initial latents have shape {tuple(latents.shape)}, but {autoencoder.name} needs {expected} for these"
+            " images: encode them with this same VAE."
+        )
+    if not torch.isfinite(latents).all():
+        raise InvalidLatentError("The initial latents contain NaN or infinite values: encode the image again.")
+
+
+@dataclass(frozen=True)
+class _Result:
+    start: Tensor
+    initial_reconstruction: Tensor
+    initial_loss: float
+    latents: Tensor
+    reconstruction: Tensor
+    loss: float
+    history: list[float]
+    quantiser: Quantiser
+    passes: Passes
+    seconds: float
+    stopped_by: str
+
+
+def _invert_one(
+    autoencoder: Autoencoder, image: Tensor, start: Tensor | None, solver: Solver, quantiser: Quantiser, search: Search
+) -> _Result:
+    began = time.perf_counter()
+    objective = Objective(autoencoder, image, quantiser)
+    if start is None:
+        start = objective.encode(objective.image)
+    start = start.to(autoencoder.device, autoencoder.dtype).detach().clone()
+    first: list[Evaluation] = []
+    report = search.on_step
+
+    def keep_first(step: int, evaluation: Evaluation) -> None:
+        if not first:
+            first.append(Evaluation(start, evaluation.loss, evaluation.decoded, None))
+        if report is not None:
+            report(step, evaluation)
+
+    search.on_step = keep_first
+    try:
+        solver.minimise(objective, start, autoencoder.latent_spread, search)
+    except Stopped:
+        pass
+    best = search.best
+    if math.isnan(best.loss):
+        raise UnsupportedAutoencoderError(
+            f"{autoencoder.name} decodes this image's latents to NaN: its weights may be damaged, load the VAE again."
+        )
+    return _Result(
+        start=start.cpu(),
+        initial_reconstruction=first[0].decoded.cpu(),
+        initial_loss=first[0].loss,
+        latents=best.latents.cpu(),
+        reconstruction=best.decoded.cpu(),
+        loss=best.loss,
+        history=search.history,
+        quantiser=objective.quantiser(best.decoded),
+        passes=objective.passes,
+        seconds=time.perf_counter() - began,
+        stopped_by=search.stopped_by,
+    )
+
+
+def _reporter(
+    on_step: Callable[[Step], None] | None, index: int, images: int, steps: int
+) -> Callable[[int, Evaluation], None] | None:
+    if on_step is None:
+        return None
+    return lambda step, e: on_step(Step(index + 1, images, step, steps, e.loss, e.decoded))

@@ -1,0 +1,81 @@
+"""The function that latent inversion minimises: the reconstruction loss of one image as a function of its latent."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from .autoencoder import Autoencoder
+from .quantiser import Quantiser, is_eight_bit, mean_squared_residual
+
+
+@dataclass
+class Passes:
+    """How often the networks ran for one image: the cost that does not depend on the machine."""
+
+    encoder: int = 0
+    decoder: int = 0
+    backward: int = 0
+
+    def __add__(self, other: Passes) -> Passes:
+        return Passes(self.encoder + other.encoder, self.decoder + other.decoder, self.backward + other.backward)
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """One evaluation at ``latents`` ``[1,C,h,w]``."""
+
+    latents: Tensor
+    loss: float
+    decoded: Tensor  # [1,3,H,W], unclamped, detached
+    gradient: Tensor | None  # like latents, where asked for
+
+
+class Objective:
+    """Mean squared residual of D(z) to one image ``[1,3,H,W]`` under a quantiser model, with pass counts.
+
+    With ``quantiser="auto"`` the smaller loss of the storage models that fit the image counts (``round`` and ``floor``
+    for 8-bit values, ``none`` for values that were never stored), decided anew at every evaluation: far from the
+    solution they barely differ, at the solution the right one wins.
+    """
+
+    def __init__(self, autoencoder: Autoencoder, image: Tensor, quantiser: Quantiser = "auto") -> None:
+        self.autoencoder = autoencoder
+        self.image = image.to(autoencoder.device, autoencoder.dtype)
+        self.candidates: tuple[Quantiser, ...] = (quantiser,)
+        if quantiser == "auto":
+            self.candidates = ("round", "floor") if bool(is_eight_bit(image)[0]) else ("none",)
+        self.passes = Passes()
+
+    def encode(self, images: Tensor) -> Tensor:
+        """Encoder pass without gradient, counted."""
+        self.passes.encoder += 1
+        with torch.no_grad():
+            return self.autoencoder.encode(images)
+
+    def loss(self, decoded: Tensor) -> Tensor:
+        """Scalar loss of a decoded image, differentiable."""
+        losses = [mean_squared_residual(decoded, self.image, quantiser)[0] for quantiser in self.candidates]
+        return torch.stack(losses).min()
+
+    def quantiser(self, decoded: Tensor) -> Quantiser:
+        """The storage model that explains the image best, given a reconstruction."""
+        return min(self.candidates, key=lambda q: float(mean_squared_residual(decoded, self.image, q)))
+
+    def evaluate(self, latents: Tensor, with_gradient: bool = True) -> Evaluation:
+        """Decode ``latents`` ``[1,C,h,w]`` and return loss and, if asked, its gradient."""
+        self.passes.decoder += 1
+        latents = latents.detach()
+        if not with_gradient:
+            with torch.no_grad():
+                decoded = self.autoencoder.decode(latents)
+                return Evaluation(latents, float(self.loss(decoded)), decoded, None)
+        self.passes.backward += 1
+        with torch.enable_grad():
+            variable = latents.clone().requires_grad_()
+            decoded = self.autoencoder.decode(variable)
+            loss = self.loss(decoded)
+            (gradient,) = torch.autograd.grad(loss, variable)
+        return Evaluation(latents, float(loss.detach()), decoded.detach(), gradient)

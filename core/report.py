@@ -1,0 +1,24 @@
+"""A trace and its verdict in words."""
+
+from __future__ import annotations
+
+from .inversion import Inversion
+from .quantiser import ROUNDING_FLOOR
+from .verdict import Verdict
+
+
+def trace_report(inversion: Inversion, index: int, verdict: Verdict) -> str:
+    """Several lines of plain text about image ``index``: answer first, then figures, notes and limits."""
+    loss, initial = float(inversion.loss[index]), float(inversion.initial_loss[index])
+    passes = inversion.passes[index]
+    lines = [
+        f"{verdict.answer.upper()}: {verdict.sentence}",
+        f"image {index + 1} of {len(inversion)}, inspected model: {inversion.autoencoder} ({inversion.fingerprint})",
+        f"assumed condition: {verdict.condition}; stored by: {inversion.quantiser[index]}; crop: {inversion.crop}",
+        f"loss {loss:.4g} ({loss / ROUNDING_FLOOR:.1f} × the 8-bit floor), at the encoder's start {initial:.4g}",
+        f"{inversion.solver}: {passes.encoder} encoder, {passes.decoder} decoder and {passes.backward} backward passes,"
+        f" {inversion.seconds[index]:.1f} s, stopped by {inversion.stopped_by[index]}",
+        *[f"note: {note}" for note in inversion.notes],
+        f"limits: {verdict.limits}",
+    ]
+    return "\n".join(lines)

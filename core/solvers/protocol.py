@@ -1,0 +1,73 @@
+"""What every solver offers, and the bookkeeping they share: best point, history, stopping rules."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from torch import Tensor
+
+from ..objective import Evaluation, Objective
+
+
+class Solver(Protocol):
+    """Minimises an :class:`Objective` from a start. Deterministic; one image at a time.
+
+    Images are solved one after another, never as a batch: convolution kernels differ by batch size in the last bits,
+    and a gradient method would amplify that until an image's result depended on its neighbours. It also bounds memory.
+    """
+
+    name: str
+    steps: int
+
+    def __init__(self, *, steps: int = ...) -> None: ...
+
+    def minimise(self, objective: Objective, start: Tensor, spread: float, search: Search) -> None:
+        """Search from ``start`` ``[1,C,h,w]``; report every evaluation to ``search``, return when done.
+
+        ``spread`` is the latent's standard deviation, the unit of every step. May raise :class:`Stopped` through
+        ``search``; the result is what ``search`` recorded.
+        """
+
+
+class Stopped(Exception):
+    """Raised inside a solver by a stopping rule; carries the rule's name."""
+
+
+@dataclass
+class Search:
+    """The record of one image's inversion.
+
+    ``loss_target`` ends it once the loss is that low; ``decided`` ends it once it returns true for the current best;
+    ``on_step`` sees each evaluation and cancels by raising.
+    """
+
+    steps: int
+    loss_target: float = 0.0
+    decided: Callable[[Evaluation], bool] | None = None
+    on_step: Callable[[int, Evaluation], None] | None = None
+    history: list[float] = field(default_factory=list)
+    stopped_by: str = "steps"
+    _best: Evaluation | None = None
+
+    @property
+    def best(self) -> Evaluation:
+        assert self._best is not None, "no evaluation was recorded"
+        return self._best
+
+    def record(self, evaluation: Evaluation) -> None:
+        """Note one evaluation; raises :class:`Stopped` when a rule says so. A NaN is never the best."""
+        self.history.append(evaluation.loss)
+        improved = self._best is None or math.isnan(self._best.loss) or evaluation.loss < self._best.loss
+        if improved:
+            self._best = Evaluation(evaluation.latents, evaluation.loss, evaluation.decoded, None)
+        if self.on_step is not None:
+            self.on_step(len(self.history), evaluation)
+        if self.best.loss <= self.loss_target:
+            self.stopped_by = "loss target"
+            raise Stopped
+        if improved and self.decided is not None and self.decided(self.best):
+            self.stopped_by = "verdict decided"
+            raise Stopped

@@ -1,0 +1,78 @@
+"""From a score to an answer, never more certain than its calibration."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from .errors import InvalidSettingError
+from .grubbs import grubbs_threshold
+
+Answer = Literal["belonging", "non-belonging", "inconclusive"]
+
+LIMITS = (
+    "This names the decoder, not the checkpoint: models that share a VAE cannot be told apart, a photo passed through"
+    " this VAE does belong to it, and resizing, off-grid crops or JPEG weaken the trace."
+)
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """An answer about one image with all that is needed to judge it.
+
+    ``fpr`` is the stated false-positive rate of a ``belonging`` answer and ``p_value`` the image's own; both ``None``
+    when nothing was measured that could support them. ``threshold``: belonging lies below it.
+    """
+
+    answer: Answer
+    score: float
+    basis: str
+    threshold: float | None = None
+    p_value: float | None = None
+    fpr: float | None = None
+    condition: str = "clean 8-bit"
+    stage: str = "inversion"
+    limits: str = LIMITS
+
+    @property
+    def sentence(self) -> str:
+        """The answer in one line, with its false-positive rate."""
+        if self.answer == "inconclusive":
+            return f"Inconclusive: {self.basis}"
+        does = "belongs" if self.answer == "belonging" else "does not belong"
+        rate = "false-positive rate not measured" if self.fpr is None else f"false-positive rate {self.fpr:.2%}"
+        p = "" if self.p_value is None else f", p = {self.p_value:.3g}"
+        return f"The image {does} to this decoder ({self.basis}; {rate}{p})."
+
+
+def verdict_from_threshold(loss: float, threshold: float | None) -> Verdict:
+    """LatentTracer's rule with a hand-given threshold: belonging iff ``loss`` < ``threshold``.
+
+    Without one the answer is inconclusive: a reconstruction loss says more about the picture than about its origin.
+    """
+    _check_score(loss)
+    if threshold is None:
+        return Verdict("inconclusive", loss, "no calibration for this decoder, give a threshold or a profile.")
+    if not math.isfinite(threshold) or threshold <= 0:
+        raise InvalidSettingError(f"The threshold must be a positive number, got {threshold}.")
+    answer: Answer = "belonging" if loss < threshold else "non-belonging"
+    return Verdict(answer, loss, f"loss {loss:.3g} against the given threshold {threshold:.3g}", threshold)
+
+
+def verdict_from_losses(loss: float, belonging_losses: Sequence[float], alpha: float = 0.05) -> Verdict:
+    """RONAN's rule: non-belonging iff ``loss`` is a one-sided Grubbs outlier among losses of known belonging images.
+
+    ``alpha`` bounds the rate at which belonging images are refused; how often others pass is not known from them.
+    """
+    _check_score(loss)
+    threshold = grubbs_threshold(belonging_losses, alpha)
+    answer: Answer = "belonging" if loss < threshold else "non-belonging"
+    basis = f"Grubbs test at {alpha:g} on {len(belonging_losses)} belonging losses, threshold {threshold:.3g}"
+    return Verdict(answer, loss, basis, threshold)
+
+
+def _check_score(score: float) -> None:
+    if not math.isfinite(score):
+        raise InvalidSettingError(f"The score is {score}, no verdict can rest on it: trace the image again.")

@@ -1,0 +1,14 @@
+"""The nodes, as ComfyUI registers them. Ids, input order and output order are promises: append, never reorder."""
+
+from __future__ import annotations
+
+from comfy_api.latest import ComfyExtension, io
+
+from .encode import EncodeForTrace
+from .invert import InvertLatent
+from .verdict import TraceVerdict
+
+
+class LatentTracerExtension(ComfyExtension):
+    async def get_node_list(self) -> list[type[io.ComfyNode]]:
+        return [EncodeForTrace, InvertLatent, TraceVerdict]

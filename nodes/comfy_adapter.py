@@ -1,0 +1,160 @@
+"""The only module that touches ``comfy.*``: a VAE socket becomes an :class:`Autoencoder`, progress and cancel go back.
+
+ComfyUI runs nodes under ``torch.inference_mode()``, so VAE weights and IMAGE inputs are inference tensors that autograd
+refuses, and the shared module's casts may reuse buffers between forward and backward. Gradients are therefore taken
+through a frozen fp32 clone built from the weights already loaded; the shared VAE is only read.
+"""
+
+from __future__ import annotations
+
+import gc
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import comfy.model_management
+import comfy.sd
+import comfy.utils
+import torch
+from torch import Tensor
+
+from ..core import InvalidImageError, InvalidLatentError, ModuleAutoencoder, Step, UnsupportedAutoencoderError
+from ..core.images import to_picture
+
+PREVIEW_SECONDS = 0.3
+PREVIEW_PIXELS = 512
+
+
+def check_vae(vae: Any) -> None:
+    """Raise :class:`UnsupportedAutoencoderError`, naming what to connect instead, unless ``vae`` is an image VAE."""
+    remedy = "connect an image VAE, for example from Load VAE or from a checkpoint loader"
+    if vae is None:
+        raise UnsupportedAutoencoderError(f"No VAE is connected (a checkpoint may hold none): {remedy}.")
+    if not isinstance(vae, comfy.sd.VAE):
+        raise UnsupportedAutoencoderError(f"The vae input holds a {type(vae).__name__}, not a VAE: {remedy}.")
+    model = getattr(vae, "first_stage_model", None)
+    if model is None:
+        raise UnsupportedAutoencoderError(f"The checkpoint or file contains no valid VAE: {remedy}.")
+    if type(model).__name__ == "PixelspaceConversionVAE":
+        raise UnsupportedAutoencoderError(
+            "pixel_space is the identity and would explain every image: "
+            f"{remedy} that the images' generator really uses."
+        )
+    if vae.latent_dim not in (2, 3) or vae.output_channels != 3:
+        raise UnsupportedAutoencoderError(
+            f"This VAE decodes {vae.output_channels} channels in {vae.latent_dim} dimensions (audio or other media), "
+            f"not RGB images: {remedy}."
+        )
+
+
+@contextmanager
+def inspected_model(vae: Any, images: Tensor | None = None) -> Iterator[ModuleAutoencoder]:
+    """A differentiable fp32 clone of ``vae`` on its own device, gradients enabled, gone when the block ends.
+
+    ``images`` ``[B,H,W,3]`` tells how much memory to free beforehand.
+    """
+    check_vae(vae)
+    with torch.inference_mode(False), torch.enable_grad():
+        device = torch.device(vae.device)
+        if images is not None:
+            comfy.model_management.free_memory(_memory_needed(vae, images), device)
+        weights = {key: value.detach().to("cpu", torch.float32, copy=True) for key, value in vae.get_sd().items()}
+        metadata = None
+        if "taesd_decoder.1.weight" in weights:
+            metadata = {"tae_latent_channels": vae.latent_channels}
+        clone = comfy.sd.VAE(sd=weights, metadata=metadata, dtype=torch.float32, device=device)
+        module = clone.first_stage_model.to(device)
+        try:
+            autoencoder = ModuleAutoencoder("VAE", module, _encoder(clone), _decoder(clone))
+            autoencoder.name = f"loaded VAE {autoencoder.fingerprint[:8]}"
+            yield autoencoder
+        finally:
+            del autoencoder, module, clone, weights
+            gc.collect()
+            comfy.model_management.soft_empty_cache()
+
+
+def _memory_needed(vae: Any, images: Tensor) -> int:
+    """Bytes of one differentiable decode in fp32: about 2.5 times ComfyUI's own estimate of a plain one (measured)."""
+    ratio = max(1, vae.spacial_compression_decode())
+    height, width = images.shape[1] // ratio, images.shape[2] // ratio
+    shape = (1, vae.latent_channels, *([1] if vae.latent_dim == 3 else []), height, width)
+    return int(2.5 * vae.memory_used_decode(shape, torch.float32)) + int(vae.model_size()) * 2
+
+
+def _encoder(clone: Any) -> Callable[[Tensor], Tensor]:
+    model, process_input, is_video = clone.first_stage_model, clone.process_input, clone.latent_dim == 3
+
+    def encode(images: Tensor) -> Tensor:
+        pixels = process_input(images.clone())
+        if not is_video:
+            return model.encode(pixels)
+        # A batch would become the frames of one video: image by image, each a video of one frame.
+        return torch.cat([model.encode(image[:, :, None])[:, :, 0] for image in pixels.split(1)])
+
+    return encode
+
+
+def _decoder(clone: Any) -> Callable[[Tensor], Tensor]:
+    model, is_video = clone.first_stage_model, clone.latent_dim == 3
+    # process_output clamps, and in place. Inside the range it is affine; two points give the unclamped map.
+    low, high = (clone.process_output(torch.full((1, 3, 1, 1), value)).flatten()[0].item() for value in (0.25, 0.5))
+    slope = (high - low) / 0.25
+    offset = low - 0.25 * slope
+
+    def decode(latents: Tensor) -> Tensor:
+        if not is_video:
+            return model.decode(latents) * slope + offset
+        frames = [model.decode(latent[:, :, None])[:, :, 0] for latent in latents.split(1)]
+        return torch.cat(frames) * slope + offset
+
+    return decode
+
+
+def to_core_images(image: Any) -> Tensor:
+    """ComfyUI's IMAGE ``[B,H,W,C]`` as ordinary (not inference) tensors ``[B,C,H,W]``."""
+    if not isinstance(image, Tensor) or image.ndim != 4:
+        raise InvalidImageError("The image input is not a batch of pictures: connect an IMAGE, for example Load Image.")
+    with torch.inference_mode(False):
+        return image.clone().movedim(-1, 1).float()
+
+
+def to_comfy_images(images: Tensor) -> Tensor:
+    """Core's ``[B,3,H,W]`` as ComfyUI's IMAGE ``[B,H,W,3]``, clamped to [0,1], float32 on the CPU."""
+    return images.detach().cpu().float().clamp(0, 1).movedim(1, -1).contiguous()
+
+
+def to_core_latents(latent: Any) -> Tensor:
+    """ComfyUI's LATENT as ``[B,C,h,w]``; a video latent of one frame loses its frame axis."""
+    samples = latent.get("samples") if isinstance(latent, dict) else None
+    if not isinstance(samples, Tensor) or samples.ndim not in (4, 5):
+        raise InvalidLatentError("The latent input holds no image latent: connect Encode for Trace or VAE Encode.")
+    if samples.ndim == 5:
+        if samples.shape[2] != 1:
+            raise InvalidLatentError(f"The latent has {samples.shape[2]} frames: trace single images, not a video.")
+        samples = samples[:, :, 0]
+    with torch.inference_mode(False):
+        return samples.clone().float()
+
+
+def to_comfy_latents(latents: Tensor, vae: Any) -> dict[str, Tensor]:
+    """Core's ``[B,C,h,w]`` as the LATENT that ``vae`` decodes (with a frame axis for video VAEs)."""
+    return {"samples": latents[:, :, None] if vae.latent_dim == 3 else latents}
+
+
+def progress_reporter() -> Callable[[Step], None]:
+    """An ``on_step`` callback: moves ComfyUI's progress bar, shows the reconstruction, and raises when interrupted."""
+    bar = comfy.utils.ProgressBar(1)
+    last_preview = 0.0
+
+    def report(step: Step) -> None:
+        nonlocal last_preview
+        comfy.model_management.throw_exception_if_processing_interrupted()
+        preview = None
+        if time.monotonic() - last_preview > PREVIEW_SECONDS:
+            last_preview = time.monotonic()
+            preview = ("JPEG", to_picture(step.decoded), PREVIEW_PIXELS)
+        bar.update_absolute((step.image - 1) * step.steps + step.step, step.images * step.steps, preview)
+
+    return report

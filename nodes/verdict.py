@@ -1,0 +1,104 @@
+"""Trace Verdict: belonging, non-belonging or inconclusive, in words and as a picture."""
+
+from __future__ import annotations
+
+import re
+
+import torch
+from comfy_api.latest import io, ui
+
+from ..core import InvalidSettingError, Inversion, verdict_from_losses, verdict_from_threshold
+from ..core.picture import picture_tensor, trace_picture
+from ..core.report import trace_report
+from .sockets import CATEGORY, Trace
+
+
+class TraceVerdict(io.ComfyNode):
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="LatentTracerVerdict",
+            display_name="Trace Verdict",
+            category=CATEGORY,
+            description="Turns a trace into an answer. Without a threshold or known losses it stays inconclusive.",
+            search_aliases=["belongs to model", "is this AI", "which model", "provenance", "verdict"],
+            is_output_node=True,
+            inputs=[
+                Trace.Input("trace", tooltip="From Invert Latent."),
+                io.Float.Input(
+                    "threshold",
+                    default=0.0,
+                    min=0.0,
+                    max=1.0,
+                    step=1e-7,
+                    round=1e-9,
+                    tooltip="Loss below which an image belongs, known for this decoder. 0: none is known.",
+                ),
+                io.String.Input(
+                    "belonging_losses",
+                    default="",
+                    multiline=True,
+                    optional=True,
+                    advanced=True,
+                    tooltip="Losses of images known to come from this VAE, separated by commas or spaces: Grubbs' outlier"
+                    " test sets the threshold.",
+                ),
+                io.Float.Input(
+                    "alpha",
+                    default=0.05,
+                    min=0.0001,
+                    max=0.5,
+                    step=0.01,
+                    round=0.0001,
+                    optional=True,
+                    advanced=True,
+                    tooltip="Level of Grubbs' test: how often a belonging image may be refused.",
+                ),
+            ],
+            outputs=[
+                io.Boolean.Output(
+                    "belongs", is_output_list=True, tooltip="True only for belonging, never for inconclusive."
+                ),
+                io.String.Output(
+                    "verdict", is_output_list=True, tooltip="belonging, non-belonging or inconclusive; one per image."
+                ),
+                io.Float.Output("score", is_output_list=True, tooltip="The reconstruction loss; one per image."),
+                io.String.Output("report", tooltip="All about the trace, in words."),
+                io.Image.Output("picture", tooltip="Original, reconstruction, amplified residual and loss curve."),
+            ],
+        )
+
+    @classmethod
+    def execute(
+        cls, trace: Inversion, threshold: float, belonging_losses: str = "", alpha: float = 0.05
+    ) -> io.NodeOutput:
+        if not isinstance(trace, Inversion):
+            raise InvalidSettingError("The trace input holds no trace: connect Invert Latent.")
+        known = parse_losses(belonging_losses)
+        scores = [float(loss) for loss in trace.loss]
+        if known:
+            verdicts = [verdict_from_losses(score, known, alpha) for score in scores]
+        else:
+            verdicts = [verdict_from_threshold(score, threshold or None) for score in scores]
+        pictures = torch.cat([picture_tensor(trace_picture(trace, i, verdict)) for i, verdict in enumerate(verdicts)])
+        report = "\n\n".join(trace_report(trace, i, verdict) for i, verdict in enumerate(verdicts))
+        preview = ui.PreviewImage(pictures, cls=cls).as_dict()
+        return io.NodeOutput(
+            [verdict.answer == "belonging" for verdict in verdicts],
+            [verdict.answer for verdict in verdicts],
+            scores,
+            report,
+            pictures,
+            ui={**preview, "text": (report,)},
+        )
+
+
+def parse_losses(text: str) -> list[float]:
+    """Numbers separated by commas, semicolons or white space."""
+    words = [word for word in re.split(r"[\s,;]+", text) if word]
+    try:
+        return [float(word) for word in words]
+    except ValueError as error:
+        raise InvalidSettingError(
+            f"belonging_losses must be numbers separated by commas ({error}): for example 1.2e-5, 3.4e-5."
+        ) from None
