@@ -114,10 +114,11 @@ class ModuleAutoencoder:
 
 
 def weight_fingerprint(state: Mapping[str, Tensor]) -> str:
-    """Hex digest that names a set of weights regardless of precision, device, key names and key order.
+    """Hex digest that names a set of weights regardless of device, key names and key order.
 
-    Only tensors with two dimensions or more count, each as bfloat16: a cast to bf16, and the renaming and reshaping
-    between ComfyUI's and diffusers' layouts, leave the digest unchanged.
+    Only tensors with two dimensions or more count, each as bfloat16: a cast to bf16, an upcast of fp16 weights, and the
+    renaming and reshaping between ComfyUI's and diffusers' layouts, leave the digest unchanged. A cast of fp32 weights
+    *down to fp16* does not: some of them then round to another bf16 value.
     """
     digests = []
     for value in state.values():

@@ -1,4 +1,4 @@
-"""Grubbs' one-sided outlier test, with which RONAN (NeurIPS 2023, section 3) turns belonging losses into a threshold."""
+"""Grubbs' one-sided outlier test: RONAN's (NeurIPS 2023, section 3) way from belonging losses to a threshold."""
 
 from __future__ import annotations
 

@@ -68,9 +68,9 @@ def load_image(path: str | Path) -> LoadedImage:
                 )
             if getattr(picture, "n_frames", 1) > 1:
                 notes.append("only the first frame was traced")
-            if picture.mode.startswith(("I", "F")):
+            if picture.mode.startswith(("I", "F")) or _stored_in_16_bit(picture):
                 raise InvalidImageError(
-                    f"{path} has more than 8 bits per channel (mode {picture.mode}): save it as 8-bit RGB."
+                    f"{path} has more than 8 bits per channel: save it as 8-bit RGB with the software that made it."
                 )
             picture.load()
             upright = ImageOps.exif_transpose(picture)
@@ -78,7 +78,7 @@ def load_image(path: str | Path) -> LoadedImage:
         raise InvalidImageError(f"{path} does not exist: give the path of a picture.") from None
     except (UnidentifiedImageError, IsADirectoryError, PermissionError):
         raise InvalidImageError(f"{path} is not a readable picture: give a PNG, JPEG or WebP file.") from None
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+    except (OSError, SyntaxError, TypeError, ValueError, Image.DecompressionBombError) as error:
         if isinstance(error, InvalidImageError):
             raise
         raise InvalidImageError(f"{path} cannot be decoded ({error}): it may be truncated, get a whole copy.") from None
@@ -86,6 +86,11 @@ def load_image(path: str | Path) -> LoadedImage:
         notes.append("transparency was dropped, the colours under it were traced")
         upright = upright.convert("RGBA")
     return LoadedImage(path, to_tensor(upright.convert("RGB")), tuple(notes))
+
+
+def _stored_in_16_bit(picture: Image.Image) -> bool:
+    """Pillow opens 16-bit RGB as mode RGB and silently keeps the upper byte; only the raw mode of its tiles tells."""
+    return any(";16" in str(tile[3]) for tile in getattr(picture, "tile", ()))
 
 
 def to_tensor(picture: Image.Image) -> Tensor:
@@ -102,11 +107,15 @@ def to_picture(image: Tensor) -> Image.Image:
 
 
 def check_images(images: Tensor) -> Tensor:
-    """Return ``images`` as float32 ``[B,3,H,W]`` without alpha; raises :class:`InvalidImageError` when untraceable."""
+    """Return ``images`` as float32 ``[B,3,H,W]`` without alpha; raises :class:`InvalidImageError` if untraceable."""
     if images.ndim != 4:
-        raise InvalidImageError(f"An image batch has 4 dimensions [B,3,H,W], this one has {images.ndim}: add the batch.")
+        raise InvalidImageError(
+            f"An image batch has 4 dimensions [B,3,H,W], this one has {images.ndim}: add the batch."
+        )
     if images.numel() == 0:
-        raise InvalidImageError(f"The image is empty (shape {tuple(images.shape)}): connect a picture with pixels in it.")
+        raise InvalidImageError(
+            f"The image is empty (shape {tuple(images.shape)}): connect a picture with pixels in it."
+        )
     if images.shape[1] not in (3, 4):
         raise InvalidImageError(f"The image has {images.shape[1]} channels: only RGB and RGBA pictures can be traced.")
     images = images[:, :3].float()

@@ -5,6 +5,7 @@ z0 = E(x);  z* = argmin_z MSE(D(z), x);  the smallest loss seen is the reconstru
 
 from __future__ import annotations
 
+import contextlib
 import math
 import time
 from collections.abc import Callable
@@ -86,6 +87,9 @@ def invert(
     end an image early. Images are independent: a batch gives bit for bit what its images give alone. Deterministic on
     the CPU and, with deterministic kernels requested here, on CUDA.
 
+    Gradients are computed whatever the caller's mode: inside ``torch.inference_mode`` too, where ComfyUI runs its
+    nodes, as long as the autoencoder's own weights are ordinary tensors.
+
     Raises :class:`InvalidImageError`, :class:`InvalidLatentError` or :class:`InvalidSettingError`.
     """
     method = make_solver(solver, steps) if isinstance(solver, str) else solver
@@ -94,15 +98,21 @@ def invert(
     if initial_latents is not None:
         check_latents(initial_latents, autoencoder, cropped)
     results = []
-    for index, image in enumerate(cropped.split(1)):
-        start = None if initial_latents is None else initial_latents[index : index + 1]
-        report = _reporter(on_step, index, len(cropped), method.steps)
-        with torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True, allow_tf32=False):
-            results.append(
-                _invert_one(autoencoder, image, start, method, quantiser, Search(
-                    steps=method.steps, loss_target=loss_target, decided=decided, on_step=report
-                ))
-            )
+    for index in range(len(cropped)):
+        search = Search(
+            steps=method.steps,
+            loss_target=loss_target,
+            decided=decided,
+            on_step=_reporter(on_step, index, len(cropped), method.steps),
+        )
+        with (
+            torch.inference_mode(False),
+            torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True, allow_tf32=False),
+        ):
+            # Clones made here are ordinary tensors even when the caller's are inference tensors.
+            image = cropped[index : index + 1].clone()
+            start = None if initial_latents is None else initial_latents[index : index + 1].clone()
+            results.append(_invert_one(autoencoder, image, start, method, quantiser, search))
     notes = [] if crop.is_whole else [f"the image was cropped to the latent grid: {crop}"]
     for index, result in enumerate(results):
         if len(result.history) > 1 and result.loss >= result.initial_loss:
@@ -177,14 +187,13 @@ def _invert_one(
             report(step, evaluation)
 
     search.on_step = keep_first
-    try:
+    with contextlib.suppress(Stopped):
         solver.minimise(objective, start, autoencoder.latent_spread, search)
-    except Stopped:
-        pass
     best = search.best
-    if math.isnan(best.loss):
+    if not math.isfinite(best.loss):
         raise UnsupportedAutoencoderError(
-            f"{autoencoder.name} decodes this image's latents to NaN: its weights may be damaged, load the VAE again."
+            f"{autoencoder.name} decodes this image's latents to NaN or infinite values: its weights may be damaged,"
+            " load the VAE again."
         )
     return _Result(
         start=start.cpu(),

@@ -27,20 +27,22 @@ SUPPORTED = (
 def load_autoencoder(spec: str | Path, device: str | torch.device = "cpu") -> ModuleAutoencoder:
     """Load the autoencoder that ``spec`` names, in float32 on ``device``.
 
-    ``spec`` is the common prefix of a TAESD pair (``weights/taesd``), a ``.safetensors`` file in ComfyUI's or diffusers'
-    key layout (recognised by keys and shapes), a diffusers folder, or the name of an embedded demo autoencoder.
+    ``spec`` is the common prefix of a TAESD pair (``weights/taesd``), a ``.safetensors`` file in ComfyUI's or
+    diffusers' key layout (recognised by keys and shapes), a diffusers folder, or the name of an embedded demo
+    autoencoder. Inside ``torch.inference_mode`` the weights are ordinary tensors too, so that they can be inverted.
     Raises :class:`UnknownAutoencoderError` with what was found instead. Needs ``diffusers``.
     """
     path = EMBEDDED.get(str(spec), Path(spec).expanduser())
     name = str(spec) if str(spec) in EMBEDDED else path.stem if path.is_file() else path.name
-    if path.is_dir():
-        autoencoder = _load_diffusers_folder(path, name)
-    elif path.is_file():
-        state = vae_layouts.strip_checkpoint_prefix(_read_safetensors(path))
-        autoencoder = _build(state, name, str(path))
-    else:
-        autoencoder = _build(_read_pair(path), name, str(path))
-    autoencoder.module.to(device)
+    with torch.inference_mode(False):
+        if path.is_dir():
+            autoencoder = _load_diffusers_folder(path, name)
+        elif path.is_file():
+            state = vae_layouts.strip_checkpoint_prefix(_read_safetensors(path))
+            autoencoder = _build(state, name, str(path))
+        else:
+            autoencoder = _build(_read_pair(path), name, str(path))
+        autoencoder.module.to(device)
     return autoencoder
 
 
@@ -179,9 +181,12 @@ def _load_diffusers_folder(folder: Path, name: str) -> ModuleAutoencoder:
             f"{folder} holds a {class_name}; supported diffusers classes are {', '.join(_FOLDER_CLASSES)}."
         )
     try:
-        module = getattr(_diffusers(), class_name).from_pretrained(
-            folder, local_files_only=True, use_safetensors=True, torch_dtype=torch.float32
+        module, info = getattr(_diffusers(), class_name).from_pretrained(
+            folder, local_files_only=True, use_safetensors=True, torch_dtype=torch.float32, output_loading_info=True
         )
+        # diffusers leaves missing weights at random values and only logs it.
+        if info["missing_keys"]:
+            raise ValueError(f"its weights lack {', '.join(sorted(info['missing_keys'])[:3])}")
     except (OSError, ValueError, RuntimeError, SafetensorError) as error:
         reason = " ".join(str(error).split())[:300]
         raise UnknownAutoencoderError(f"The diffusers folder {folder} cannot be loaded: {reason}") from None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -64,8 +65,12 @@ class Objective:
         """The storage model that explains the image best, given a reconstruction."""
         return min(self.candidates, key=lambda q: float(mean_squared_residual(decoded, self.image, q)))
 
-    def evaluate(self, latents: Tensor, with_gradient: bool = True) -> Evaluation:
-        """Decode ``latents`` ``[1,C,h,w]`` and return loss and, if asked, its gradient."""
+    def evaluate(self, latents: Tensor, with_gradient: bool = True, low_precision: bool = False) -> Evaluation:
+        """Decode ``latents`` ``[1,C,h,w]`` and return loss and, if asked, its gradient.
+
+        ``low_precision`` runs the decoder under bfloat16 autocast: several times faster on processors with bfloat16
+        matrix units, and too coarse (about one 8-bit level) for the loss to mean anything near the solution.
+        """
         self.passes.decoder += 1
         latents = latents.detach()
         if not with_gradient:
@@ -75,7 +80,24 @@ class Objective:
         self.passes.backward += 1
         with torch.enable_grad():
             variable = latents.clone().requires_grad_()
-            decoded = self.autoencoder.decode(variable)
-            loss = self.loss(decoded)
+            with torch.autocast(variable.device.type, torch.bfloat16, enabled=low_precision):
+                # Channels last is the layout that bfloat16 convolutions run natively.
+                decoded = self.autoencoder.decode(
+                    variable.contiguous(memory_format=torch.channels_last) if low_precision else variable
+                )
+            loss = self.loss(decoded.to(variable.dtype))
             (gradient,) = torch.autograd.grad(loss, variable)
-        return Evaluation(latents, float(loss.detach()), decoded.detach(), gradient)
+        return Evaluation(latents, float(loss.detach()), decoded.detach().to(latents.dtype), gradient)
+
+    def pull_back(self, latents: Tensor, cotangents: Sequence[Tensor]) -> list[Tensor]:
+        """J'w for each w ``[1,3,H,W]`` of ``cotangents``, J the decoder's Jacobian at ``latents``; each ``[1,C,h,w]``."""
+        self.passes.decoder += 1
+        self.passes.backward += len(cotangents)
+        with torch.enable_grad():
+            variable = latents.detach().clone().requires_grad_()
+            decoded = self.autoencoder.decode(variable)
+            last = len(cotangents) - 1
+            return [
+                torch.autograd.grad(decoded, variable, w.to(decoded), retain_graph=k < last)[0]
+                for k, w in enumerate(cotangents)
+            ]

@@ -61,7 +61,9 @@ def trace_picture(inversion: Inversion, index: int, verdict: Verdict) -> Image.I
     draw.rectangle((0, 0, 10, header - 12), fill=colour)
     draw.text((MARGIN, 14), verdict.answer.upper(), font=font(40), fill=colour)
     draw.text((width - MARGIN, 18), f"inspected model: {inversion.autoencoder}", font=font(20), fill=INK, anchor="ra")
-    facts = f"loss {inversion.loss[index]:.3g} after {inversion.passes[index].decoder} decoder passes, {inversion.solver}"
+    facts = (
+        f"loss {inversion.loss[index]:.3g} after {inversion.passes[index].decoder} decoder passes, {inversion.solver}"
+    )
     draw.text((width - MARGIN, 46), facts, font=font(16), fill=FAINT, anchor="ra")
     for column, (title, panel) in enumerate(panels):
         left = MARGIN + column * (PANEL + MARGIN)

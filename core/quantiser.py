@@ -38,7 +38,7 @@ def quantise(images: Tensor, quantiser: Quantiser = "round") -> Tensor:
 
 
 def is_eight_bit(images: Tensor, tolerance: float = 2e-3) -> Tensor:
-    """``[B]`` bool: does every value of ``images`` ``[B,3,H,W]`` lie on the 8-bit grid (within ``tolerance`` levels)?"""
+    """``[B]`` bool: does every value of ``images`` ``[B,3,H,W]`` lie within ``tolerance`` levels of the 8-bit grid?"""
     scaled = images.float() * LEVELS
     return ((scaled - scaled.round()).abs() < tolerance).flatten(1).all(1)
 
@@ -50,10 +50,7 @@ def residual(decoded: Tensor, images: Tensor, quantiser: Quantiser) -> Tensor:
     stored 255, which only a value of at least 1 produces. ``none``: distance to the value itself, for images that were
     never stored. In each case overshooting a saturated value costs nothing.
     """
-    if quantiser == "floor":
-        target = torch.where(images >= 1, images, images + 0.5 / LEVELS)
-    else:
-        target = images
+    target = torch.where(images >= 1, images, images + 0.5 / LEVELS) if quantiser == "floor" else images
     difference = decoded - target
     difference = torch.where(images <= 0, difference.clamp(min=0), difference)
     return torch.where(images >= 1, difference.clamp(max=0), difference)

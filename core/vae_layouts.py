@@ -66,7 +66,8 @@ def describe(state: Mapping[str, Tensor]) -> str:
     groups = sorted({".".join(key.split(".")[:2]) for key in state})
     shown = ", ".join(groups[:6]) + (", …" if len(groups) > 6 else "")
     hints = []
-    if any(key.startswith(("taesd_decoder.", "decoder.")) for key in state) and not any("encoder" in key for key in state):
+    has_decoder = any(key.startswith(("taesd_decoder.", "decoder.")) for key in state)
+    if has_decoder and not any("encoder" in key for key in state):
         hints.append("a decoder without its encoder")
     if any(value.ndim == 5 for value in state.values()):
         hints.append("three-dimensional convolutions of a video VAE")

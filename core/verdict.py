@@ -9,6 +9,7 @@ from typing import Literal
 
 from .errors import InvalidSettingError
 from .grubbs import grubbs_threshold
+from .profile import Profile
 
 Answer = Literal["belonging", "non-belonging", "inconclusive"]
 
@@ -42,7 +43,7 @@ class Verdict:
         if self.answer == "inconclusive":
             return f"Inconclusive: {self.basis}"
         does = "belongs" if self.answer == "belonging" else "does not belong"
-        rate = "false-positive rate not measured" if self.fpr is None else f"false-positive rate {self.fpr:.2%}"
+        rate = "false-positive rate not measured" if self.fpr is None else f"false-positive rate {self.fpr:.1%}"
         p = "" if self.p_value is None else f", p = {self.p_value:.3g}"
         return f"The image {does} to this decoder ({self.basis}; {rate}{p})."
 
@@ -71,6 +72,34 @@ def verdict_from_losses(loss: float, belonging_losses: Sequence[float], alpha: f
     answer: Answer = "belonging" if loss < threshold else "non-belonging"
     basis = f"Grubbs test at {alpha:g} on {len(belonging_losses)} belonging losses, threshold {threshold:.3g}"
     return Verdict(answer, loss, basis, threshold)
+
+
+def verdict_from_profile(score: float, profile: Profile, stage: str = "double reconstruction") -> Verdict:
+    """Belonging if other images score this low at no more than the stated false-positive rate; non-belonging if
+    belonging images score this high at no more than the stated false-negative rate; inconclusive between.
+    """
+    _check_score(score)
+    p_value, belonging_p = profile.p_value(score), profile.belonging_p_value(score)
+    answer: Answer = "inconclusive"
+    basis = (
+        f"{p_value:.1%} of other images score as low and {belonging_p:.1%} of belonging images as high as this one,"
+        " neither is rare enough."
+    )
+    if p_value <= profile.stated_fpr:
+        answer = "belonging"
+        basis = f"score {score:.3g} is lower than that of {1 - p_value:.1%} of {len(profile.non_belonging_scores)} others"
+    elif belonging_p <= profile.stated_fnr:
+        answer = "non-belonging"
+        basis = f"score {score:.3g} is higher than that of {1 - belonging_p:.1%} of belonging images"
+    return Verdict(
+        answer,
+        score,
+        basis,
+        p_value=p_value,
+        fpr=profile.stated_fpr,
+        condition=profile.condition,
+        stage=stage,
+    )
 
 
 def _check_score(score: float) -> None:

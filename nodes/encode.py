@@ -20,7 +20,9 @@ class EncodeForTrace(io.ComfyNode):
             node_id="LatentTracerEncode",
             display_name="Encode for Trace",
             category=CATEGORY,
-            description="Encoder-based initialisation: the latent from which the inversion of this VAE's decoder starts.",
+            description=(
+                "Encoder-based initialisation: the latent from which the inversion of this VAE's decoder starts."
+            ),
             search_aliases=["encoder initialisation", "initial latent", "trace encode", "provenance"],
             inputs=[
                 io.Vae.Input("vae", tooltip="The inspected model: the VAE the image may have come from."),

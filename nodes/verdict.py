@@ -6,6 +6,7 @@ import re
 
 import torch
 from comfy_api.latest import io, ui
+from torch import Tensor
 
 from ..core import InvalidSettingError, Inversion, verdict_from_losses, verdict_from_threshold
 from ..core.picture import picture_tensor, trace_picture
@@ -40,8 +41,8 @@ class TraceVerdict(io.ComfyNode):
                     multiline=True,
                     optional=True,
                     advanced=True,
-                    tooltip="Losses of images known to come from this VAE, separated by commas or spaces: Grubbs' outlier"
-                    " test sets the threshold.",
+                    tooltip="Losses of images known to come from this VAE, separated by commas or spaces: Grubbs'"
+                    " outlier test sets the threshold.",
                 ),
                 io.Float.Input(
                     "alpha",
@@ -80,7 +81,7 @@ class TraceVerdict(io.ComfyNode):
             verdicts = [verdict_from_losses(score, known, alpha) for score in scores]
         else:
             verdicts = [verdict_from_threshold(score, threshold or None) for score in scores]
-        pictures = torch.cat([picture_tensor(trace_picture(trace, i, verdict)) for i, verdict in enumerate(verdicts)])
+        pictures = stack([picture_tensor(trace_picture(trace, i, verdict)) for i, verdict in enumerate(verdicts)])
         report = "\n\n".join(trace_report(trace, i, verdict) for i, verdict in enumerate(verdicts))
         preview = ui.PreviewImage(pictures, cls=cls).as_dict()
         return io.NodeOutput(
@@ -93,12 +94,23 @@ class TraceVerdict(io.ComfyNode):
         )
 
 
+def stack(pictures: list[Tensor]) -> Tensor:
+    """Pictures ``[1,H,W,3]`` as one batch: longer sentences make higher pictures, the others repeat their last row."""
+    height = max(picture.shape[1] for picture in pictures)
+    rows = [torch.arange(height).clamp(max=picture.shape[1] - 1) for picture in pictures]
+    return torch.cat([picture[:, row] for picture, row in zip(pictures, rows, strict=True)])
+
+
 def parse_losses(text: str) -> list[float]:
-    """Numbers separated by commas, semicolons or white space."""
+    """Losses separated by commas, semicolons or white space."""
     words = [word for word in re.split(r"[\s,;]+", text) if word]
+    example = "for example 1.2e-5, 3.4e-5"
     try:
-        return [float(word) for word in words]
+        losses = [float(word) for word in words]
     except ValueError as error:
         raise InvalidSettingError(
-            f"belonging_losses must be numbers separated by commas ({error}): for example 1.2e-5, 3.4e-5."
+            f"belonging_losses must be numbers separated by commas ({error}): {example}."
         ) from None
+    if any(loss < 0 for loss in losses):
+        raise InvalidSettingError(f"belonging_losses must not be negative, got {min(losses):g}: {example}.")
+    return losses

@@ -4,12 +4,28 @@ from __future__ import annotations
 
 from ..errors import InvalidSettingError
 from .adam_paper import AdamPaper
+from .gradient_free import GradientFree
 from .protocol import Search, Solver, Stopped
+from .whitened_lbfgs import WhitenedLBFGS
 
-SOLVERS: dict[str, type[Solver]] = {"adam-paper": AdamPaper}
-DEFAULT_SOLVER = "adam-paper"
+SOLVERS: dict[str, type[Solver]] = {
+    "adam-paper": AdamPaper,
+    "lbfgs-whitened": WhitenedLBFGS,
+    "gradient-free": GradientFree,
+}
+DEFAULT_SOLVER = "lbfgs-whitened"
 
-__all__ = ["DEFAULT_SOLVER", "SOLVERS", "AdamPaper", "Search", "Solver", "Stopped", "make_solver"]
+__all__ = [
+    "DEFAULT_SOLVER",
+    "SOLVERS",
+    "AdamPaper",
+    "GradientFree",
+    "Search",
+    "Solver",
+    "Stopped",
+    "WhitenedLBFGS",
+    "make_solver",
+]
 
 
 def make_solver(name: str = DEFAULT_SOLVER, steps: int | None = None) -> Solver:

@@ -32,8 +32,8 @@ class Solver(Protocol):
         """
 
 
-class Stopped(Exception):
-    """Raised inside a solver by a stopping rule; carries the rule's name."""
+class Stopped(Exception):  # noqa: N818  a signal, not an error
+    """Raised inside a solver by a stopping rule, whose name :class:`Search` then carries."""
 
 
 @dataclass
@@ -50,6 +50,7 @@ class Search:
     on_step: Callable[[int, Evaluation], None] | None = None
     history: list[float] = field(default_factory=list)
     stopped_by: str = "steps"
+    shown: int = 0
     _best: Evaluation | None = None
 
     @property
@@ -57,14 +58,19 @@ class Search:
         assert self._best is not None, "no evaluation was recorded"
         return self._best
 
+    def progress(self, evaluation: Evaluation) -> None:
+        """Show an evaluation that must not count, such as one in low precision; a cancel passes through."""
+        self.shown += 1
+        if self.on_step is not None:
+            self.on_step(self.shown, evaluation)
+
     def record(self, evaluation: Evaluation) -> None:
         """Note one evaluation; raises :class:`Stopped` when a rule says so. A NaN is never the best."""
         self.history.append(evaluation.loss)
         improved = self._best is None or math.isnan(self._best.loss) or evaluation.loss < self._best.loss
         if improved:
             self._best = Evaluation(evaluation.latents, evaluation.loss, evaluation.decoded, None)
-        if self.on_step is not None:
-            self.on_step(len(self.history), evaluation)
+        self.progress(evaluation)
         if self.best.loss <= self.loss_target:
             self.stopped_by = "loss target"
             raise Stopped

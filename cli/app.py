@@ -1,0 +1,52 @@
+"""The ``latent-tracer`` command: its subcommands, and how errors and cancellation end it."""
+
+from __future__ import annotations
+
+import typer
+
+from .. import __version__
+from ..core import LatentTracerError
+from .console import say
+from .demo import demo
+from .trace import trace
+
+BAD_INPUT, CANCELLED = 2, 130
+
+app = typer.Typer(
+    add_completion=False,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    help="Did this picture come out of this model? Inverts the model's decoder and answers with a stated error rate.",
+)
+app.command()(trace)
+app.command()(demo)
+
+
+def show_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"latent-tracer {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def root(version: bool = typer.Option(False, "--version", callback=show_version, is_eager=True)) -> None:
+    """Holds the options that come before a subcommand."""
+
+
+def run() -> int:
+    """Run the command line and return its exit code."""
+    try:
+        result = app(standalone_mode=False)
+    except LatentTracerError as error:
+        say(f"latent-tracer: {error}")
+        return BAD_INPUT
+    except (KeyboardInterrupt, typer.Abort):
+        say("latent-tracer: cancelled; what was finished has been printed.")
+        return CANCELLED
+    except Exception as error:
+        # Typer's own usage errors (its vendored click) know how to show themselves.
+        if not hasattr(error, "show"):
+            raise
+        error.show()
+        return BAD_INPUT
+    return result if isinstance(result, int) else 0

@@ -1,0 +1,97 @@
+"""``latent-tracer trace``: does each picture belong to this autoencoder?"""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from ..core import (
+    SOLVERS,
+    Inversion,
+    LatentTracerError,
+    Step,
+    Verdict,
+    invert,
+    load_autoencoder,
+    load_image,
+    make_solver,
+    verdict_from_threshold,
+)
+from ..core.picture import trace_picture
+from ..core.quantiser import check_quantiser
+from ..core.report import trace_report
+from ..core.solvers import DEFAULT_SOLVER
+from .console import emit_json, progress_bar, say, show
+
+
+def trace(
+    images: Annotated[list[Path], typer.Argument(help="Pictures to trace, as they were saved.")],
+    vae: Annotated[str, typer.Option(help="Inspected model: a TAESD prefix, a .safetensors file, a diffusers folder.")],
+    threshold: Annotated[float | None, typer.Option(help="Loss below which an image belongs to this model.")] = None,
+    solver: Annotated[str, typer.Option(help=f"One of {', '.join(SOLVERS)}.")] = DEFAULT_SOLVER,
+    steps: Annotated[int | None, typer.Option(help="Replaces the solver's own number of steps.")] = None,
+    quantiser: Annotated[str, typer.Option(help="How the pictures were stored: auto, round, floor or none.")] = "auto",
+    device: Annotated[str, typer.Option(help="cpu, cuda, …")] = "cpu",
+    picture: Annotated[Path | None, typer.Option(help="Folder for one explaining picture per image.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object per image, one per line.")] = False,
+) -> int:
+    """Trace pictures: invert the decoder for each and say whether it belongs. Unreadable ones are reported, not fatal."""
+    make_solver(solver, steps)
+    mode = check_quantiser(quantiser)
+    autoencoder = load_autoencoder(vae, device)
+    failures = 0
+    for path in images:
+        try:
+            loaded = load_image(path)
+            with progress_bar(100, path.name) as (progress, task):
+
+                def advance(step: Step, progress: Any = progress, task: Any = task) -> None:
+                    progress.update(task, completed=step.step, total=step.steps)
+
+                inversion = invert(
+                    autoencoder, loaded.pixels, solver=solver, steps=steps, quantiser=mode, on_step=advance
+                )
+            inversion = dataclasses.replace(inversion, notes=(*loaded.notes, *inversion.notes))
+            verdict = verdict_from_threshold(float(inversion.loss[0]), threshold)
+        except LatentTracerError as error:
+            failures += 1
+            say(f"latent-tracer: {error}")
+            if as_json:
+                emit_json({"image": str(path), "vae": vae, "verdict": None, "error": str(error)})
+            continue
+        if as_json:
+            emit_json(trace_record(path, vae, inversion, verdict))
+        else:
+            show(f"{path}\n{trace_report(inversion, 0, verdict)}\n")
+        if picture is not None:
+            save_picture(inversion, verdict, picture / f"{path.stem}_trace.png")
+    return 2 if failures else 0
+
+
+def trace_record(path: Path, vae: str, inversion: Inversion, verdict: Verdict) -> dict[str, Any]:
+    """The JSON object of one traced image. Fields are a promise: added, never renamed."""
+    return {
+        "image": str(path),
+        "vae": vae,
+        "verdict": verdict.answer,
+        "score": verdict.score,
+        "loss": float(inversion.loss[0]),
+        "initial_loss": float(inversion.initial_loss[0]),
+        "decoder_passes": inversion.passes[0].decoder,
+        "seconds": round(inversion.seconds[0], 3),
+        "crop": None if inversion.crop.is_whole else dataclasses.asdict(inversion.crop),
+        "quantiser": inversion.quantiser[0],
+        "solver": inversion.solver,
+        "notes": list(inversion.notes),
+    }
+
+
+def save_picture(inversion: Inversion, verdict: Verdict, path: Path) -> None:
+    """Draw the trace picture to ``path``, atomically."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_suffix(".part")
+    trace_picture(inversion, 0, verdict).save(temporary, format="PNG")
+    temporary.replace(path)

@@ -1,0 +1,153 @@
+"""Calibrate a score for one decoder: from pictures it really made, or from any folder of photographs.
+
+Belonging samples need no diffusion model: decoding any latent of the inspected VAE gives one, and E(photo) supplies
+natural latents. The photographs themselves, and what other decoders make of them, are the matching non-belonging
+samples (methods: split-conformal calibration, Vovk et al. 2005; RONAN section 3 for belonging losses only).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass, replace
+
+import torch
+from torch import Tensor
+
+from .autoencoder import Autoencoder
+from .conditions import CLEAN, alter
+from .errors import InvalidSettingError
+from .images import check_images, crop_to_grid
+from .profile import Profile, measured_error_rates
+from .quantiser import Quantiser, quantise
+from .scores.protocol import Score
+from .thresholds import fit_threshold
+
+MIN_IMAGES = 5
+LARGEST_SIDE = 512
+
+
+@dataclass(frozen=True)
+class CalibrationStep:
+    """Progress, given to ``on_image``: images scored so far of all, and what the last one was."""
+
+    done: int
+    total: int
+    source: str
+
+
+@dataclass(frozen=True)
+class _Sample:
+    source: str
+    belongs: bool
+    pixels: Tensor
+
+
+def calibrate(
+    autoencoder: Autoencoder,
+    score: Score,
+    photographs: Sequence[Tensor],
+    *,
+    generated: Sequence[Tensor] = (),
+    others: Sequence[Autoencoder] = (),
+    condition: str = CLEAN,
+    fpr: float = 0.01,
+    fnr: float = 0.01,
+    seed: int = 0,
+    calibrated_on: str = "photographs",
+    on_image: Callable[[CalibrationStep], None] | None = None,
+) -> Profile:
+    """Score belonging and non-belonging samples of ``photographs`` (each ``[1,3,H,W]`` in [0,1]) and fit a profile.
+
+    ``generated`` are pictures this VAE really made: they count as belonging as they are. ``others`` are further decoders
+    whose versions of the photographs count as non-belonging. Photographs larger than 512 pixels are cropped at the
+    centre. Every sample is stored as 8 bit (by rounding and by truncation in turn) and altered by ``condition``.
+    ``on_image`` cancels by raising. Raises :class:`InvalidSettingError` for too few pictures or rates outside (0, 1).
+    """
+    if not (0 < fpr < 1 and 0 < fnr < 1):
+        raise InvalidSettingError(f"fpr and fnr must lie between 0 and 1, got {fpr} and {fnr}.")
+    if len(photographs) < MIN_IMAGES:
+        raise InvalidSettingError(
+            f"Calibration needs at least {MIN_IMAGES} readable photographs, got {len(photographs)}: add more"
+            " (about 40 allow a false-positive rate of 1 %)."
+        )
+    others = [other for other in others if other.fingerprint != autoencoder.fingerprint]
+    total = len(photographs) * (3 + len(others)) + len(generated)
+    belonging: list[float] = []
+    non_belonging: list[float] = []
+    sources: list[str] = []
+    sides: list[int] = []
+    skipped = 0
+    samples = _samples(autoencoder, photographs, generated, others, seed)
+    for done, sample in enumerate(samples, start=1):
+        pixels, _ = crop_to_grid(alter(sample.pixels, condition), autoencoder.spatial_ratio)
+        value = score(autoencoder, pixels).value
+        if math.isfinite(value):
+            sides += pixels.shape[-2:]
+            (belonging if sample.belongs else non_belonging).append(value)
+            if not sample.belongs:
+                sources.append(sample.source)
+        else:
+            skipped += 1
+        if on_image is not None:
+            on_image(CalibrationStep(done, total, sample.source))
+    if len(belonging) < MIN_IMAGES or len(non_belonging) < MIN_IMAGES:
+        raise InvalidSettingError(
+            f"Only {len(belonging)} belonging and {len(non_belonging)} other samples gave finite scores:"
+            f" at least {MIN_IMAGES} of each are needed."
+        )
+    notes = [f"{skipped} samples gave no finite score and were left out"] if skipped else []
+    # Versions of one photograph are not independent; the count of photographs is what backs the rates.
+    notes.append(f"{len(photographs)} photographs stand behind all samples")
+    profile = Profile(
+        fingerprint=autoencoder.fingerprint,
+        autoencoder=autoencoder.name,
+        score=score.name,
+        score_settings=dict(score.settings),
+        quantiser="auto",
+        decode_path="pillow",
+        condition=condition,
+        image_sizes=(min(sides), max(sides)),
+        calibrated_on=calibrated_on,
+        belonging_scores=tuple(belonging),
+        non_belonging_scores=tuple(non_belonging),
+        non_belonging_sources=tuple(sources),
+        fpr=fpr,
+        fnr=fnr,
+        notes=tuple(notes),
+    )
+    rules = {rule: asdict(fit_threshold(belonging, rule, fnr, "belonging samples")) for rule in ("kde", "grubbs")}
+    return replace(profile, thresholds=rules, error_rates=measured_error_rates(profile))
+
+
+def _samples(
+    autoencoder: Autoencoder,
+    photographs: Sequence[Tensor],
+    generated: Sequence[Tensor],
+    others: Sequence[Autoencoder],
+    seed: int,
+) -> Iterator[_Sample]:
+    """Belonging and non-belonging versions of every photograph, deterministic in ``seed``."""
+    for picture in generated:
+        yield _Sample("really generated", True, _central(check_images(picture), autoencoder.spatial_ratio))
+    for number, photograph in enumerate(photographs):
+        pixels = _central(check_images(photograph), math.lcm(*(o.spatial_ratio for o in (autoencoder, *others))))
+        first: Quantiser = "round" if number % 2 == 0 else "floor"
+        second: Quantiser = "floor" if number % 2 == 0 else "round"
+        with torch.no_grad():
+            latents = autoencoder.encode(pixels)
+            noise = torch.randn(latents.shape, generator=torch.Generator().manual_seed(seed + number)).to(latents)
+            perturbed = latents + 0.1 * latents.std() * noise
+            yield _Sample("decoded", True, quantise(autoencoder.decode(latents).cpu().float(), first))
+            yield _Sample("decoded, perturbed", True, quantise(autoencoder.decode(perturbed).cpu().float(), second))
+            yield _Sample("photograph", False, pixels)
+            for other in others:
+                decoded = other.decode(other.encode(pixels)).cpu().float()
+                yield _Sample(f"decoded by {other.name}", False, quantise(decoded, first))
+
+
+def _central(pixels: Tensor, ratio: int) -> Tensor:
+    """The central part of ``pixels``, at most 512 on a side, on the latent grid."""
+    height, width = (min(side, LARGEST_SIDE) for side in pixels.shape[-2:])
+    top, left = (pixels.shape[-2] - height) // 2, (pixels.shape[-1] - width) // 2
+    return crop_to_grid(pixels[..., top : top + height, left : left + width], ratio)[0]

@@ -1,0 +1,63 @@
+"""What happens to pictures between the decoder and the test, as named conditions that calibration can repeat."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable
+
+import torch
+from PIL import Image, ImageEnhance, ImageFilter
+from torch import Tensor
+
+from .errors import InvalidSettingError
+from .images import to_picture, to_tensor
+
+CLEAN = "clean"
+
+
+def _stored_as(picture: Image.Image, file_format: str, quality: int) -> Image.Image:
+    buffer = io.BytesIO()
+    picture.save(buffer, file_format, quality=quality)
+    return Image.open(buffer).convert("RGB")
+
+
+def _resized(picture: Image.Image, factor: float) -> Image.Image:
+    size = (max(1, round(picture.width * factor)), max(1, round(picture.height * factor)))
+    return picture.resize(size, Image.Resampling.BICUBIC)
+
+
+def _noisy(picture: Image.Image, sigma: float) -> Image.Image:
+    # One fixed noise field: the condition must be the same for calibration and test to be repeatable.
+    generator = torch.Generator().manual_seed(0)
+    pixels = to_tensor(picture)
+    return to_picture(pixels + sigma * torch.randn(pixels.shape, generator=generator))
+
+
+_ALTERATIONS: dict[str, Callable[[Image.Image], Image.Image]] = {
+    CLEAN: lambda picture: picture,
+    "jpeg-95": lambda picture: _stored_as(picture, "JPEG", 95),
+    "jpeg-90": lambda picture: _stored_as(picture, "JPEG", 90),
+    "jpeg-75": lambda picture: _stored_as(picture, "JPEG", 75),
+    "webp-90": lambda picture: _stored_as(picture, "WEBP", 90),
+    "noise-0.01": lambda picture: _noisy(picture, 0.01),
+    "blur-0.5": lambda picture: picture.filter(ImageFilter.GaussianBlur(0.5)),
+    "brighter-10": lambda picture: ImageEnhance.Brightness(picture).enhance(1.1),
+    "darker-10": lambda picture: ImageEnhance.Brightness(picture).enhance(0.9),
+    "resize-0.75": lambda picture: _resized(picture, 0.75),
+    "resize-0.5": lambda picture: _resized(picture, 0.5),
+    "off-grid-crop": lambda picture: picture.crop((3, 5, picture.width, picture.height)),
+    "flip": lambda picture: picture.transpose(Image.Transpose.FLIP_LEFT_RIGHT),
+}
+CONDITIONS = tuple(_ALTERATIONS)
+
+
+def alter(image: Tensor, condition: str) -> Tensor:
+    """Apply ``condition`` to one 8-bit image ``[1,3,H,W]`` in [0,1]; the result is 8-bit again, perhaps of another size.
+
+    Deterministic. Raises :class:`InvalidSettingError` for a condition that is not in :data:`CONDITIONS`.
+    """
+    if condition not in _ALTERATIONS:
+        raise InvalidSettingError(f"Unknown condition {condition!r}: choose one of {', '.join(CONDITIONS)}.")
+    if condition == CLEAN:
+        return image
+    return to_tensor(_ALTERATIONS[condition](to_picture(image)))

@@ -1,0 +1,147 @@
+"""Profiles: what is known about one decoder's scores, kept as a versioned JSON file."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import os
+from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+from .errors import LatentTracerError
+from .thresholds import lower_p_value, rate_interval, upper_p_value
+
+FORMAT = "latent-tracer-profile"
+VERSION = 1
+
+
+class InvalidProfileError(LatentTracerError):
+    """A profile that cannot be used: corrupted, altered by hand, newer, or made for another decoder or score."""
+
+
+@dataclass(frozen=True)
+class Profile:
+    """Calibration of one score for one decoder under one condition.
+
+    Scores are lower for belonging images. ``fpr`` and ``fnr`` are the rates asked for; :attr:`stated_fpr` is what so
+    many calibration images can support. ``image_sizes``: smallest and largest side in pixels.
+    """
+
+    fingerprint: str
+    autoencoder: str
+    score: str
+    score_settings: dict[str, Any]
+    quantiser: str
+    decode_path: str
+    condition: str
+    image_sizes: tuple[int, int]
+    calibrated_on: str
+    belonging_scores: tuple[float, ...]
+    non_belonging_scores: tuple[float, ...]
+    non_belonging_sources: tuple[str, ...]
+    fpr: float = 0.01
+    fnr: float = 0.01
+    thresholds: dict[str, Any] = field(default_factory=dict)
+    error_rates: dict[str, Any] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+
+    @property
+    def stated_fpr(self) -> float:
+        """The false-positive rate of a belonging answer: ``fpr``, or 1/(n+1) where n images cannot show that little."""
+        return max(self.fpr, 1 / (len(self.non_belonging_scores) + 1))
+
+    @property
+    def stated_fnr(self) -> float:
+        return max(self.fnr, 1 / (len(self.belonging_scores) + 1))
+
+    def p_value(self, score: float) -> float:
+        """Conformal p-value under "the image does not belong": how often such an image scores this low."""
+        return lower_p_value(score, self.non_belonging_scores)
+
+    def belonging_p_value(self, score: float) -> float:
+        """Conformal p-value under "the image belongs": how often a belonging image scores this high."""
+        return upper_p_value(score, self.belonging_scores)
+
+    def check(self, fingerprint: str, score: str, settings: dict[str, Any]) -> None:
+        """Raise :class:`InvalidProfileError` unless the profile was made for this decoder, score and settings."""
+        if self.fingerprint != fingerprint:
+            raise InvalidProfileError(
+                f"The profile was calibrated for {self.autoencoder} ({self.fingerprint[:8]}), not for this decoder"
+                f" ({fingerprint[:8]}): calibrate this one, or load the profile's own VAE."
+            )
+        if (self.score, self.score_settings) != (score, settings):
+            raise InvalidProfileError(
+                f"The profile holds {self.score} scores with {self.score_settings}, not {score} with {settings}:"
+                " use its score or calibrate again."
+            )
+
+    def to_json(self) -> str:
+        content = asdict(self)
+        record = {"format": FORMAT, "version": VERSION, **content, "digest": _digest(content)}
+        return json.dumps(record, indent=1, allow_nan=False) + "\n"
+
+    def save(self, path: str | Path) -> None:
+        """Write the profile, whole or not at all."""
+        path = Path(path)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary = path.with_name(path.name + ".part")
+        try:
+            temporary.write_text(self.to_json(), encoding="utf-8")
+            os.replace(temporary, path)
+        finally:
+            temporary.unlink(missing_ok=True)
+
+
+def load_profile(path: str | Path) -> Profile:
+    """Read a profile; raises :class:`InvalidProfileError` with the reason when it cannot be trusted."""
+    path = Path(path)
+    try:
+        record = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise InvalidProfileError(f"There is no profile at {path}: calibrate first.") from None
+    except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
+        raise InvalidProfileError(f"{path} is no readable JSON profile ({error}): calibrate again.") from None
+    return parse_profile(record, str(path))
+
+
+def parse_profile(record: Any, where: str) -> Profile:
+    """Check a decoded JSON profile field by field."""
+    if not isinstance(record, dict) or record.get("format") != FORMAT:
+        raise InvalidProfileError(f"{where} is not a Latent Tracer profile: choose a file that calibrate wrote.")
+    if not isinstance(record.get("version"), int) or record["version"] > VERSION:
+        raise InvalidProfileError(
+            f"{where} has profile version {record.get('version')}, this release reads up to {VERSION}: update it."
+        )
+    names = {entry.name for entry in fields(Profile)}
+    content = {key: value for key, value in record.items() if key not in ("format", "version", "digest")}
+    if set(content) != names:
+        odd = ", ".join(sorted(set(content) ^ names))
+        raise InvalidProfileError(f"{where} lacks or adds fields ({odd}): calibrate again.")
+    if record.get("digest") != _digest(content):
+        raise InvalidProfileError(f"{where} was changed or damaged after it was written: calibrate again.")
+    for key in ("image_sizes", "belonging_scores", "non_belonging_scores", "non_belonging_sources", "notes"):
+        content[key] = tuple(content[key])
+    profile = Profile(**content)
+    scores = (*profile.belonging_scores, *profile.non_belonging_scores)
+    if not profile.belonging_scores or not profile.non_belonging_scores or not all(map(_is_number, scores)):
+        raise InvalidProfileError(f"{where} holds missing or non-finite scores: calibrate again.")
+    return profile
+
+
+def measured_error_rates(profile: Profile) -> dict[str, Any]:
+    """How many belonging calibration images the profile accepts, with the 95 % Clopper–Pearson interval."""
+    scores = profile.belonging_scores
+    hits = sum(profile.p_value(score) <= profile.stated_fpr for score in scores)
+    low, high = rate_interval(hits, len(scores))
+    return {"true_positive_rate": hits / len(scores), "interval_95": [low, high], "n": len(scores)}
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def _digest(content: dict[str, Any]) -> str:
+    canonical = json.dumps(content, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
+    return hashlib.sha256(canonical.encode()).hexdigest()

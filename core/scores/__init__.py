@@ -1,0 +1,1 @@
+"""Scores: image → number, lower for belonging images; one per module."""

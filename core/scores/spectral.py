@@ -1,0 +1,73 @@
+"""Band energies of a residual, and the ratio of two residuals band by band.
+
+A plain mean square is dominated by low frequencies, where every reconstruction errs. What a camera or another decoder
+leaves in a picture and this decoder cannot reproduce shows in mid-frequency luma and in fine chroma.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+
+BLOCK = 8
+# Energy of 8-bit rounding noise in one orthonormal DCT coefficient of luma or chroma: variance 1/12 level² times the
+# squared norm of the colour row, averaged over luma and chroma.
+ROUNDING_ENERGY = 5.5e-7
+TO_YCBCR = torch.tensor([[0.299, 0.587, 0.114], [-0.169, -0.331, 0.5], [0.5, -0.419, -0.081]])
+# Bands of diagonal frequency u+v within an 8×8 block, and how much each counts. The constant term is left out: storing
+# by truncation shifts it. The outermost bands count half: they hold the least that a decoder could have written.
+LUMA_BANDS = ((0, 1), (1, 3), (3, 5), (5, 8), (8, 15))
+CHROMA_BANDS = ((0, 1), (1, 3), (3, 6), (6, 15))
+BAND_WEIGHTS = torch.tensor([0, 0.5, 1, 1, 0.5, 0, 1, 1, 0.5])
+
+
+def dct_matrix(size: int = BLOCK) -> Tensor:
+    """Orthonormal DCT-II, ``[size,size]``."""
+    rows = [
+        [math.sqrt((1 if u == 0 else 2) / size) * math.cos((2 * i + 1) * u * math.pi / (2 * size)) for i in range(size)]
+        for u in range(size)
+    ]
+    return torch.tensor(rows)
+
+
+def _band_masks(bands: tuple[tuple[int, int], ...]) -> Tensor:
+    """``[64,len(bands)]``: columns average the coefficients of each band."""
+    frequency = (torch.arange(BLOCK)[:, None] + torch.arange(BLOCK)[None]).flatten()
+    masks = [((frequency >= low) & (frequency < high)).float() for low, high in bands]
+    return torch.stack([mask / mask.sum() for mask in masks], dim=1)
+
+
+def band_energies(residual: Tensor) -> Tensor:
+    """``[B,3,H,W]`` to ``[B,H//8,W//8,9]``: mean energy per 8×8 block in five luma and four (averaged) chroma bands.
+
+    Rows and columns beyond the last whole block are left out.
+    """
+    height, width = residual.shape[-2] // BLOCK, residual.shape[-1] // BLOCK
+    if height == 0 or width == 0:
+        raise ValueError(f"band energies need at least {BLOCK}×{BLOCK} pixels, got {tuple(residual.shape)}")
+    residual = residual[..., : height * BLOCK, : width * BLOCK].float()
+    planes = torch.einsum("dc,bchw->bdhw", TO_YCBCR.to(residual), residual)
+    blocks = planes.reshape(len(planes), 3, height, BLOCK, width, BLOCK).permute(0, 1, 2, 4, 3, 5)
+    transform = dct_matrix().to(residual)
+    energy = (transform @ blocks @ transform.T).square().flatten(-2)
+    luma = energy[:, 0] @ _band_masks(LUMA_BANDS).to(residual)
+    chroma = (energy[:, 1] + energy[:, 2]) / 2 @ _band_masks(CHROMA_BANDS).to(residual)
+    return torch.cat([luma, chroma], dim=-1)
+
+
+def spectral_log_ratio(energies: Tensor, control: Tensor, picture: Tensor) -> Tensor:
+    """``[B]``: weighted mean over blocks and bands of log(``energies`` / ``control``), all ``[B,h,w,9]``.
+
+    Blocks count by the square root of the control's energy. A band counts by how far both the control residual and the
+    ``picture`` itself rise above rounding noise in it: a band in which the picture is empty (chroma of a greyscale
+    photograph) is explained by anything.
+    """
+    energies, control, picture = (part.flatten(1, 2) for part in (energies, control, picture))
+    block_weights = (control + ROUNDING_ENERGY).sqrt()
+    log_ratio = torch.log((energies + 2 * ROUNDING_ENERGY) / (control + 2 * ROUNDING_ENERGY))
+    per_band = (log_ratio * block_weights).sum(1) / block_weights.sum(1)
+    level = torch.minimum(control.mean(1), picture.mean(1))
+    weights = level / (level + 10 * ROUNDING_ENERGY) * BAND_WEIGHTS.to(level)
+    return (per_band * weights).sum(1) / weights.sum(1).clamp_min(1e-12)

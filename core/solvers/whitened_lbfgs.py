@@ -1,0 +1,146 @@
+"""The fast default: limited-memory BFGS started from a whitening of the latent channels.
+
+Decoders stretch their latent channels very differently, so the Hessian of the loss, (2/n)·J'J, is badly conditioned from
+the first step. For white noise w the mean of J'w(J'w)' is J'J: two backward passes at the start give its average c×c
+channel block, whose inverse takes the place of L-BFGS's scaled identity (Nocedal & Wright, Numerical Optimization,
+2nd ed., algorithm 7.4, H0 = gamma·P). A step is taken only if the loss falls enough (Armijo), so the loss never rises.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import deque
+
+import torch
+from torch import Tensor
+
+from ..objective import Evaluation, Objective
+from .protocol import Search
+
+ARMIJO = 1e-4
+SHRINK_STEP = 0.3
+SMALLEST_STEP = 0.02
+# Added to the channel block, in units of its mean eigenvalue: channels the decoder ignores must not explode.
+RIDGE = 0.02
+
+
+class WhitenedLBFGS:
+    """``steps`` evaluations of loss and gradient; the first ``low_precision_steps`` of them under bfloat16 autocast.
+
+    Low precision only chooses the path: its losses are never recorded, and the search returns to the start if the
+    exact loss turns out higher. It pays where the processor has bfloat16 matrix units.
+    """
+
+    name = "lbfgs-whitened"
+
+    def __init__(
+        self, *, steps: int = 60, low_precision_steps: int = 0, memory: int = 20, probes: int = 2
+    ) -> None:
+        self.steps = steps
+        self.low_precision_steps = low_precision_steps
+        self.memory = memory
+        self.probes = probes
+
+    def minimise(self, objective: Objective, start: Tensor, spread: float, search: Search) -> None:
+        origin = objective.evaluate(start)
+        search.record(origin)
+        whitening = channel_whitening(objective, start, self.probes)
+        curvature = Curvature(whitening, self.memory)
+        current = origin
+        low = min(self.low_precision_steps, self.steps - 2)
+        if low > 0:
+            current = self._descend(objective, objective.evaluate(start, low_precision=True), curvature, low, search, True)
+            current = objective.evaluate(current.latents)
+            search.record(current)
+            if not current.loss <= origin.loss:
+                current = origin
+        self._descend(objective, current, curvature, self.steps - len(search.history) - max(low, 0), search, False)
+
+    def _descend(
+        self, objective: Objective, current: Evaluation, curvature: Curvature, budget: int, search: Search, low: bool
+    ) -> Evaluation:
+        direction = curvature.direction(current.gradient)
+        step = 1.0
+        for _ in range(budget):
+            trial = objective.evaluate(current.latents + step * direction, low_precision=low)
+            if low:
+                search.progress(trial)
+            else:
+                search.record(trial)
+            slope = inner(current.gradient, direction)
+            if math.isfinite(trial.loss) and trial.loss <= current.loss + ARMIJO * step * slope:
+                curvature.update(trial.latents - current.latents, difference(trial, current))
+                current, step = trial, 1.0
+            elif step * SHRINK_STEP >= SMALLEST_STEP:
+                step *= SHRINK_STEP
+                continue
+            elif curvature.pairs:
+                # The model of the curvature misleads: forget it and go down the whitened gradient.
+                curvature.pairs.clear()
+                step = SMALLEST_STEP
+            else:
+                if step < 1e-6:
+                    search.stopped_by = "no descent left"
+                    return current
+                step *= SHRINK_STEP
+            direction = curvature.direction(current.gradient)
+        return current
+
+
+class Curvature:
+    """The inverse Hessian that L-BFGS builds from the last ``memory`` steps, on top of a whitening ``[C,C]``."""
+
+    def __init__(self, whitening: Tensor, memory: int) -> None:
+        self.whitening = whitening
+        self.scale = 1.0
+        self.pairs: deque[tuple[Tensor, Tensor, float]] = deque(maxlen=memory)
+
+    def precondition(self, gradient: Tensor) -> Tensor:
+        return torch.einsum("ij,bjhw->bihw", self.whitening, gradient)
+
+    def update(self, moved: Tensor, changed: Tensor) -> None:
+        """Learn from a step ``moved`` and the ``changed`` gradient, unless the loss was concave along it."""
+        product = inner(moved, changed)
+        if product > 1e-11 * math.sqrt(inner(moved, moved) * inner(changed, changed)):
+            self.pairs.append((moved, changed, 1 / product))
+            self.scale = product / max(inner(changed, self.precondition(changed)), 1e-300)
+
+    def direction(self, gradient: Tensor | None) -> Tensor:
+        """The two-loop recursion: minus the inverse Hessian times ``gradient``."""
+        assert gradient is not None
+        remaining, weights = gradient, []
+        for moved, changed, reciprocal in reversed(self.pairs):
+            weight = reciprocal * inner(moved, remaining)
+            weights.append(weight)
+            remaining = remaining - weight * changed
+        result = self.scale * self.precondition(remaining)
+        for (moved, changed, reciprocal), weight in zip(self.pairs, reversed(weights), strict=True):
+            result = result + (weight - reciprocal * inner(changed, result)) * moved
+        if inner(result, gradient) <= 0:  # rounding can spoil positive definiteness
+            result = self.scale * self.precondition(gradient)
+        return -result
+
+
+def channel_whitening(objective: Objective, latents: Tensor, probes: int) -> Tensor:
+    """``[C,C]``: inverse of the Hessian's average channel block at ``latents``, from ``probes`` backward passes."""
+    # Drawn on the CPU from a fixed seed, so that results do not depend on the device's generator.
+    noise = [torch.randn(objective.image.shape, generator=torch.Generator().manual_seed(k)) for k in range(probes)]
+    block = torch.zeros(latents.shape[1], latents.shape[1], dtype=torch.float64)
+    for pulled in objective.pull_back(latents, noise):
+        rows = pulled[0].flatten(1).double().cpu()
+        block += rows @ rows.T / rows.shape[1] / probes
+    mean_eigenvalue = float(block.diagonal().mean())
+    if not math.isfinite(mean_eigenvalue) or mean_eigenvalue <= 0:
+        return torch.eye(len(block)).to(latents)
+    block += RIDGE * mean_eigenvalue * torch.eye(len(block), dtype=torch.float64)
+    return (torch.linalg.inv(block) * objective.image.numel() / 2).to(latents)
+
+
+def inner(first: Tensor | None, second: Tensor | None) -> float:
+    assert first is not None and second is not None
+    return float((first * second).sum(dtype=torch.float64))
+
+
+def difference(trial: Evaluation, current: Evaluation) -> Tensor:
+    assert trial.gradient is not None and current.gradient is not None
+    return trial.gradient - current.gradient

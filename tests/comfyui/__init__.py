@@ -1,0 +1,1 @@
+"""The pack inside a real ComfyUI server, driven through HTTP."""

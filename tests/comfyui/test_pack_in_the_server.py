@@ -1,0 +1,81 @@
+"""What ComfyUI sees of the pack when it starts."""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Any
+
+import pytest
+
+from .client import Client
+from .conftest import PACK, PACK_NAME, Server
+from .workflow import to_prompt, with_defaults
+
+NODE_IDS = sorted(
+    node_id
+    for module in (PACK / "nodes").glob("*.py")
+    for node_id in re.findall(r'node_id="(\w+)"', module.read_text(encoding="utf-8"))
+)
+WORKFLOWS = sorted(path.stem for path in (PACK / "workflows").glob("*.json"))
+
+
+def saved(name: str) -> dict[str, Any]:
+    return json.loads((PACK / "workflows" / f"{name}.json").read_text(encoding="utf-8"))
+
+
+def test_pack_loads_without_warnings(server: Server, client: Client) -> None:
+    log = server.log
+    assert re.search(rf"seconds: .*{PACK_NAME}", log)
+    assert "IMPORT FAILED" not in log.split("Starting server")[0]
+    complaints = [line for line in log.splitlines() if PACK_NAME in line and re.search("warn|error|fail", line, re.I)]
+    assert not complaints
+
+
+def test_every_node_is_registered_and_no_other(client: Client) -> None:
+    module = f"custom_nodes.{PACK_NAME}"
+    registered = [name for name, info in client.object_info.items() if info["python_module"] == module]
+    assert sorted(registered) == NODE_IDS
+
+
+@pytest.mark.parametrize("node_id", NODE_IDS)
+def test_every_input_and_output_has_a_tooltip(node_id: str, client: Client) -> None:
+    info = client.object_info[node_id]
+    inputs = info["input"].get("required", {}) | info["input"].get("optional", {})
+    assert inputs
+    without = [name for name, (_, *config) in inputs.items() if not (config and config[0].get("tooltip"))]
+    assert not without
+    assert len(info["output_tooltips"]) == len(info["output"])
+    assert all(info["output_tooltips"])
+    assert info["description"]
+
+
+def test_example_workflows_are_offered_as_templates(client: Client) -> None:
+    assert sorted(client.get_json("/api/workflow_templates")[PACK_NAME]) == WORKFLOWS
+    for name in WORKFLOWS:
+        assert client.get_json(f"/api/workflow_templates/{PACK_NAME}/{name}.json") == saved(name)
+
+
+@pytest.mark.parametrize("name", WORKFLOWS)
+def test_saved_workflow_is_the_same_prompt_as_its_api_copy(name: str, client: Client) -> None:
+    copy = json.loads((PACK / "workflows/api" / f"{name}.json").read_text(encoding="utf-8"))
+    assert with_defaults(to_prompt(saved(name), client.object_info), client.object_info) == with_defaults(
+        copy, client.object_info
+    )
+
+
+@pytest.mark.parametrize("name", WORKFLOWS)
+def test_saved_workflow_uses_only_core_nodes_beside_ours(name: str, client: Client) -> None:
+    for node in to_prompt(saved(name), client.object_info).values():
+        module = client.object_info[node["class_type"]]["python_module"]
+        assert module in ("nodes", f"custom_nodes.{PACK_NAME}") or module.startswith("comfy_extras."), module
+
+
+def test_misplaced_widget_value_is_noticed(client: Client) -> None:
+    """The conversion really checks positions: a value too many, too few or of another kind is refused."""
+    for change in (lambda values: values[1:], lambda values: [*values, 1], lambda values: values[::-1]):
+        workflow = saved(WORKFLOWS[0])
+        node = next(node for node in workflow["nodes"] if node["type"] == "LatentTracerInvert")
+        node["widgets_values"] = change(node["widgets_values"])
+        with pytest.raises(ValueError, match="LatentTracerInvert"):
+            to_prompt(workflow, client.object_info)

@@ -1,0 +1,111 @@
+"""Small autoencoders with known answers, and the data folder with the real decoders."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+import torch.nn.functional as F
+from hypothesis import settings
+from latent_tracer.core import ModuleAutoencoder
+from torch import Tensor, nn
+
+# No deadline: these tests must not fail because the machine is busy. No randomness: a failure must repeat.
+settings.register_profile("latent-tracer", deadline=None, derandomize=True)
+settings.load_profile("latent-tracer")
+
+REPOSITORY = Path(__file__).resolve().parent.parent
+
+
+class LinearPatches(nn.Module):
+    """D(z) = W z + 0.5 on patches of 8×8 pixels; the encoder is W's pseudo-inverse, a little wrong."""
+
+    ratio = 8
+
+    def __init__(self, singular_values: list[float], encoder_error: float = 0.3) -> None:
+        super().__init__()
+        generator = torch.Generator().manual_seed(7)
+        pixels, channels = 3 * self.ratio**2, len(singular_values)
+        left = torch.linalg.qr(torch.randn(pixels, channels, generator=generator)).Q
+        right = torch.linalg.qr(torch.randn(channels, channels, generator=generator)).Q
+        matrix = left @ torch.diag(torch.tensor(singular_values)) @ right
+        inverse = torch.linalg.pinv(matrix)
+        inverse = inverse + encoder_error * inverse.std() * torch.randn(inverse.shape, generator=generator)
+        self.matrix = nn.Parameter(matrix)  # [3·8·8, C]
+        self.inverse = nn.Parameter(inverse)  # [C, 3·8·8]
+
+    def encode(self, images: Tensor) -> Tensor:
+        return F.conv2d(images - 0.5, self.inverse.view(-1, 3, self.ratio, self.ratio), stride=self.ratio)
+
+    def decode(self, latents: Tensor) -> Tensor:
+        kernels = self.matrix.T.reshape(-1, 3, self.ratio, self.ratio)
+        return F.conv_transpose2d(latents, kernels, stride=self.ratio) + 0.5
+
+    def least_squares(self, images: Tensor) -> Tensor:
+        """The latents that minimise |D(z) − x|², in closed form and float64."""
+        patches = F.unfold(images.double() - 0.5, self.ratio, stride=self.ratio)
+        solution = torch.linalg.pinv(self.matrix.double()) @ patches
+        return solution.view(len(images), -1, images.shape[2] // self.ratio, images.shape[3] // self.ratio)
+
+
+class SmallConvolutional(nn.Module):
+    """A nonlinear decoder with overlapping kernels, 8 pixels per cell; ``scale`` multiplies its latents only."""
+
+    def __init__(self, channels: int = 4, scale: float = 1.0) -> None:
+        super().__init__()
+        with torch.random.fork_rng():
+            torch.manual_seed(3)
+            self.encoder = nn.Conv2d(3, channels, 8, stride=8)
+            self.decoder = nn.Sequential(
+                nn.Conv2d(channels, 16, 3, padding=1),
+                nn.SiLU(),
+                nn.ConvTranspose2d(16, 16, 8, stride=8),
+                nn.SiLU(),
+                nn.Conv2d(16, 3, 3, padding=1),
+            )
+        self.scale = scale
+
+    def encode(self, images: Tensor) -> Tensor:
+        return 4 * self.scale * self.encoder(images - 0.5)
+
+    def decode(self, latents: Tensor) -> Tensor:
+        return 0.5 + 4 * self.decoder(latents / self.scale)
+
+
+def _autoencoder(module: LinearPatches | SmallConvolutional) -> ModuleAutoencoder:
+    return ModuleAutoencoder(type(module).__name__, module, module.encode, module.decode)
+
+
+@pytest.fixture
+def linear() -> Callable[..., ModuleAutoencoder]:
+    """``linear(singular_values)``: an autoencoder whose inversion has a closed form; its module is LinearPatches."""
+    return lambda *arguments, **settings: _autoencoder(LinearPatches(*arguments, **settings))
+
+
+@pytest.fixture
+def convolutional() -> Callable[..., ModuleAutoencoder]:
+    """``convolutional(scale=…)``: a small nonlinear autoencoder."""
+    return lambda **settings: _autoencoder(SmallConvolutional(**settings))
+
+
+@pytest.fixture
+def photographs() -> Callable[..., Tensor]:
+    """``photographs(count, height, width)``: smooth pictures away from black and white, not on the 8-bit grid."""
+
+    def make(count: int = 1, height: int = 32, width: int = 32) -> Tensor:
+        coarse = torch.rand(count, 3, 5, 5, generator=torch.Generator().manual_seed(count + height + width))
+        return 0.1 + 0.8 * F.interpolate(coarse, (height, width), mode="bilinear")
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def data_folder() -> Path:
+    """The folder with ``weights/`` and ``images/``: LATENT_TRACER_DATA, else ../shared beside the repository."""
+    folder = Path(os.environ.get("LATENT_TRACER_DATA", REPOSITORY.parent / "shared"))
+    if not (folder / "weights" / "index.tsv").is_file():
+        pytest.skip(f"no real decoders in {folder}: set LATENT_TRACER_DATA to a folder with weights/ and images/")
+    return folder
