@@ -6,6 +6,8 @@ import typer
 
 from .. import __version__
 from ..core import LatentTracerError
+from .attribute import attribute_command
+from .calibrate import calibrate_command
 from .console import say
 from .demo import demo
 from .trace import trace
@@ -19,6 +21,8 @@ app = typer.Typer(
     help="Did this picture come out of this model? Inverts the model's decoder and answers with a stated error rate.",
 )
 app.command()(trace)
+app.command("calibrate")(calibrate_command)
+app.command("attribute")(attribute_command)
 app.command()(demo)
 
 

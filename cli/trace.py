@@ -10,16 +10,26 @@ import typer
 
 from ..core import (
     SOLVERS,
+    InvalidSettingError,
     Inversion,
     LatentTracerError,
+    LoadedImage,
+    ModuleAutoencoder,
+    Profile,
     Step,
     Verdict,
+    crop_to_grid,
+    embedded_profile,
     invert,
     load_autoencoder,
     load_image,
+    load_profile,
+    make_score,
     make_solver,
+    verdict_from_profile,
     verdict_from_threshold,
 )
+from ..core.loading import EMBEDDED
 from ..core.picture import trace_picture
 from ..core.quantiser import check_quantiser
 from ..core.report import trace_report
@@ -31,6 +41,7 @@ def trace(
     images: Annotated[list[Path], typer.Argument(help="Pictures to trace, as they were saved.")],
     vae: Annotated[str, typer.Option(help="Inspected model: a TAESD prefix, a .safetensors file, a diffusers folder.")],
     threshold: Annotated[float | None, typer.Option(help="Loss below which an image belongs to this model.")] = None,
+    profile: Annotated[Path | None, typer.Option(help="Calibration of this model, from `calibrate`.")] = None,
     solver: Annotated[str, typer.Option(help=f"One of {', '.join(SOLVERS)}.")] = DEFAULT_SOLVER,
     steps: Annotated[int | None, typer.Option(help="Replaces the solver's own number of steps.")] = None,
     quantiser: Annotated[str, typer.Option(help="How the pictures were stored: auto, round, floor or none.")] = "auto",
@@ -38,10 +49,17 @@ def trace(
     picture: Annotated[Path | None, typer.Option(help="Folder for one explaining picture per image.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object per image, one per line.")] = False,
 ) -> int:
-    """Trace pictures: invert the decoder for each and say whether it belongs. Unreadable ones are reported, not fatal."""
+    """Trace pictures: invert the decoder for each and say whether it belongs. Unreadable ones are listed, not fatal."""
     make_solver(solver, steps)
     mode = check_quantiser(quantiser)
+    if profile is not None and threshold is not None:
+        raise InvalidSettingError("Give either --profile or --threshold: they answer for different scores.")
+    known = load_profile(profile) if profile is not None else None
     autoencoder = load_autoencoder(vae, device)
+    if known is None and threshold is None and autoencoder.name in EMBEDDED:
+        known = embedded_profile(autoencoder.name)
+    if known is not None:
+        known.check(autoencoder.fingerprint, make_score(known.score).name, dict(make_score(known.score).settings))
     failures = 0
     for path in images:
         try:
@@ -55,7 +73,7 @@ def trace(
                     autoencoder, loaded.pixels, solver=solver, steps=steps, quantiser=mode, on_step=advance
                 )
             inversion = dataclasses.replace(inversion, notes=(*loaded.notes, *inversion.notes))
-            verdict = verdict_from_threshold(float(inversion.loss[0]), threshold)
+            verdict = judge(autoencoder, loaded, inversion, known, threshold)
         except LatentTracerError as error:
             failures += 1
             say(f"latent-tracer: {error}")
@@ -69,6 +87,21 @@ def trace(
         if picture is not None:
             save_picture(inversion, verdict, picture / f"{path.stem}_trace.png")
     return 2 if failures else 0
+
+
+def judge(
+    autoencoder: ModuleAutoencoder,
+    loaded: LoadedImage,
+    inversion: Inversion,
+    profile: Profile | None,
+    threshold: float | None,
+) -> Verdict:
+    """By the profile's own score where there is one, else by the inverted loss and the given threshold."""
+    if profile is None:
+        return verdict_from_threshold(float(inversion.loss[0]), threshold)
+    cropped, _ = crop_to_grid(loaded.pixels, autoencoder.spatial_ratio)
+    scored = make_score(profile.score)(autoencoder, cropped)
+    return verdict_from_profile(scored.value, profile, scored.stage)
 
 
 def trace_record(path: Path, vae: str, inversion: Inversion, verdict: Verdict) -> dict[str, Any]:
@@ -86,6 +119,10 @@ def trace_record(path: Path, vae: str, inversion: Inversion, verdict: Verdict) -
         "quantiser": inversion.quantiser[0],
         "solver": inversion.solver,
         "notes": list(inversion.notes),
+        "p_value": verdict.p_value,
+        "fpr": verdict.fpr,
+        "condition": verdict.condition,
+        "stage": verdict.stage,
     }
 
 

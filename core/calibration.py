@@ -59,8 +59,8 @@ def calibrate(
 ) -> Profile:
     """Score belonging and non-belonging samples of ``photographs`` (each ``[1,3,H,W]`` in [0,1]) and fit a profile.
 
-    ``generated`` are pictures this VAE really made: they count as belonging as they are. ``others`` are further decoders
-    whose versions of the photographs count as non-belonging. Photographs larger than 512 pixels are cropped at the
+    ``generated`` are pictures this VAE really made: they count as belonging as they are. ``others`` are further
+    decoders whose versions of the photographs count as non-belonging. Photographs larger than 512 pixels are cropped at the
     centre. Every sample is stored as 8 bit (by rounding and by truncation in turn) and altered by ``condition``.
     ``on_image`` cancels by raising. Raises :class:`InvalidSettingError` for too few pictures or rates outside (0, 1).
     """

@@ -52,7 +52,7 @@ CONDITIONS = tuple(_ALTERATIONS)
 
 
 def alter(image: Tensor, condition: str) -> Tensor:
-    """Apply ``condition`` to one 8-bit image ``[1,3,H,W]`` in [0,1]; the result is 8-bit again, perhaps of another size.
+    """Apply ``condition`` to one 8-bit image ``[1,3,H,W]`` in [0,1]; the result is 8-bit again, maybe of another size.
 
     Deterministic. Raises :class:`InvalidSettingError` for a condition that is not in :data:`CONDITIONS`.
     """

@@ -14,7 +14,7 @@ from .quantiser import quantise
 
 @dataclass(frozen=True)
 class DemoImage:
-    """A picture ``[1,3,H,W]`` whose origin is known; ``made_by`` names an autoencoder, or is ``None`` for a photograph."""
+    """A picture ``[1,3,H,W]`` of known origin; ``made_by`` names an autoencoder, or is ``None`` for a photograph."""
 
     name: str
     pixels: Tensor
@@ -23,7 +23,7 @@ class DemoImage:
 
 @torch.no_grad()
 def demo_images(photographs: dict[str, Tensor], maker: Autoencoder) -> Iterator[DemoImage]:
-    """For each photograph ``[1,3,H,W]``: what ``maker`` decodes from its latent, stored as 8 bit, and the picture itself."""
+    """For each photograph ``[1,3,H,W]``: what ``maker`` decodes from its latent, as 8 bit, and the picture itself."""
     for name, pixels in photographs.items():
         decoded = quantise(maker.decode(maker.encode(pixels)).cpu())
         yield DemoImage(f"{name}, decoded by {maker.name}", decoded, maker.name)

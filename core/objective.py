@@ -90,7 +90,7 @@ class Objective:
         return Evaluation(latents, float(loss.detach()), decoded.detach().to(latents.dtype), gradient)
 
     def pull_back(self, latents: Tensor, cotangents: Sequence[Tensor]) -> list[Tensor]:
-        """J'w for each w ``[1,3,H,W]`` of ``cotangents``, J the decoder's Jacobian at ``latents``; each ``[1,C,h,w]``."""
+        """J'w for each w ``[1,3,H,W]`` of ``cotangents``, J the decoder's Jacobian there; each ``[1,C,h,w]``."""
         self.passes.decoder += 1
         self.passes.backward += len(cotangents)
         with torch.enable_grad():

@@ -145,3 +145,8 @@ def _is_number(value: Any) -> bool:
 def _digest(content: dict[str, Any]) -> str:
     canonical = json.dumps(content, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
     return hashlib.sha256(canonical.encode()).hexdigest()
+
+
+def embedded_profile(name: str) -> Profile:
+    """The profile that ships with the embedded autoencoder ``name`` (``demo-a`` or ``demo-b``)."""
+    return load_profile(Path(__file__).parent / "embedded" / f"{name}.profile.json")

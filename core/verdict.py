@@ -87,7 +87,9 @@ def verdict_from_profile(score: float, profile: Profile, stage: str = "double re
     )
     if p_value <= profile.stated_fpr:
         answer = "belonging"
-        basis = f"score {score:.3g} is lower than that of {1 - p_value:.1%} of {len(profile.non_belonging_scores)} others"
+        basis = (
+            f"score {score:.3g} is lower than that of {1 - p_value:.1%} of {len(profile.non_belonging_scores)} others"
+        )
     elif belonging_p <= profile.stated_fnr:
         answer = "non-belonging"
         basis = f"score {score:.3g} is higher than that of {1 - belonging_p:.1%} of belonging images"

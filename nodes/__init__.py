@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from comfy_api.latest import ComfyExtension, io
 
+from .attribute import AttributeImage
 from .encode import EncodeForTrace
 from .invert import InvertLatent
+from .profiles import Calibrate, LoadProfile
+from .trace_image import TraceImage
 from .verdict import TraceVerdict
 
 
 class LatentTracerExtension(ComfyExtension):
     async def get_node_list(self) -> list[type[io.ComfyNode]]:
-        return [EncodeForTrace, InvertLatent, TraceVerdict]
+        return [EncodeForTrace, InvertLatent, TraceVerdict, Calibrate, LoadProfile, TraceImage, AttributeImage]

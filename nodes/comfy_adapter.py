@@ -21,6 +21,7 @@ from torch import Tensor
 
 from ..core import InvalidImageError, InvalidLatentError, ModuleAutoencoder, Step, UnsupportedAutoencoderError
 from ..core.images import to_picture
+from ..core.loading import EMBEDDED
 
 PREVIEW_SECONDS = 0.3
 PREVIEW_PIXELS = 512
@@ -112,6 +113,28 @@ def _decoder(clone: Any) -> Callable[[Tensor], Tensor]:
     return decode
 
 
+@contextmanager
+def embedded_models() -> Iterator[list[ModuleAutoencoder]]:
+    """The autoencoders that ship with the pack, as non-belonging sources for calibration."""
+    with torch.inference_mode(False):
+        models = []
+        for name, path in EMBEDDED.items():
+            clone = comfy.sd.VAE(sd=comfy.utils.load_torch_file(str(path)), dtype=torch.float32)
+            module = clone.first_stage_model.to(clone.device)
+            models.append(ModuleAutoencoder(name, module, _encoder(clone), _decoder(clone)))
+        yield models
+
+
+def split(images: Tensor) -> list[Tensor]:
+    """``[B,3,H,W]`` as B images ``[1,3,H,W]``."""
+    return [images[index : index + 1] for index in range(len(images))]
+
+
+def split_images(image: Any) -> list[Tensor]:
+    """ComfyUI's IMAGE batch as single core images."""
+    return split(to_core_images(image))
+
+
 def to_core_images(image: Any) -> Tensor:
     """ComfyUI's IMAGE ``[B,H,W,C]`` as ordinary (not inference) tensors ``[B,C,H,W]``."""
     if not isinstance(image, Tensor) or image.ndim != 4:
@@ -141,6 +164,17 @@ def to_core_latents(latent: Any) -> Tensor:
 def to_comfy_latents(latents: Tensor, vae: Any) -> dict[str, Tensor]:
     """Core's ``[B,C,h,w]`` as the LATENT that ``vae`` decodes (with a frame axis for video VAEs)."""
     return {"samples": latents[:, :, None] if vae.latent_dim == 3 else latents}
+
+
+def count_reporter() -> Callable[[int, int], None]:
+    """A callback (done, total) that moves the progress bar and raises when the user interrupts."""
+    bar = comfy.utils.ProgressBar(1)
+
+    def report(done: int, total: int) -> None:
+        comfy.model_management.throw_exception_if_processing_interrupted()
+        bar.update_absolute(done, total)
+
+    return report
 
 
 def progress_reporter() -> Callable[[Step], None]:

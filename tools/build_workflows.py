@@ -64,7 +64,7 @@ def ui_workflow(nodes: list[Node], groups: list[dict[str, Any]]) -> dict[str, An
         serialised.append(entry)
     for node, entry in zip(nodes, serialised, strict=True):
         entry["outputs"] = [
-            {"name": name, "type": kind, "links": outgoing.get((entry["id"], slot), None)}
+            {"name": name, "type": kind, "links": outgoing.get((entry["id"], slot))}
             for slot, (name, kind) in enumerate(node.outputs)
         ]
     return {
@@ -130,8 +130,8 @@ def trace_step_by_step() -> tuple[list[Node], list[dict[str, Any]]]:
         {"threshold": 0.0, "belonging_losses": "", "alpha": 0.05},
     )
     text = note(
-        "# Trace an image, step by step\n\nDid this picture come out of the VAE that is loaded here?\n\n1. Choose the VAE"
-        " and the image, **as it was saved** (not resized).\n2. *Encode for Trace* starts at E(x).\n3. *Invert Latent*"
+        "# Trace an image, step by step\n\nDid this picture come out of the VAE that is loaded here?\n\n1. Choose the"
+        " VAE and the image, **as it was saved** (not resized).\n2. *Encode for Trace* starts at E(x).\n3. *Invert Latent*"
         " searches the latent that decodes to the image.\n4. *Trace Verdict* answers, with a picture. Without a"
         " threshold it stays **inconclusive** on purpose: a bare loss is no evidence.",
         (40, 660),

@@ -1,8 +1,8 @@
 """Train one of the two small autoencoders that the project ships for its demo and tests.
 
 The file it writes is in the single-file TAESD layout (``taesd_encoder.*`` / ``taesd_decoder.*``, 64 channels wide), so
-the same file loads in ComfyUI's ``VAELoader`` and, renamed, in diffusers' ``AutoencoderTiny``. Trained with a plain mean
-squared error on random crops: nothing perceptual, no discriminator, so that the result depends on nothing but the
+the same file loads in ComfyUI's ``VAELoader`` and, renamed, in diffusers' ``AutoencoderTiny``. Trained with a plain
+mean squared error on random crops: nothing perceptual, no discriminator, so that the result depends on nothing but the
 images, the seed and the number of steps.
 
     python tools/train_demo_autoencoder.py --seed 1 --steps 3500 --output core/embedded/demo-a.safetensors
@@ -86,9 +86,7 @@ def build_model(seed: int, pictures: list[torch.Tensor]) -> AutoencoderTiny:
     return model
 
 
-def start_encoder_at_principal_components(
-    layers: torch.nn.Sequential, pictures: list[torch.Tensor], seed: int
-) -> None:
+def start_encoder_at_principal_components(layers: torch.nn.Sequential, pictures: list[torch.Tensor], seed: int) -> None:
     crops = random_crops(pictures, 400, 64, np.random.default_rng(seed))
     patches = torch.nn.functional.pixel_unshuffle(crops, 8).permute(0, 2, 3, 1).reshape(-1, 192)
     mean = patches.mean(0)
@@ -144,7 +142,7 @@ def held_out_psnr(model: AutoencoderTiny, pictures: list[torch.Tensor], size: in
 
 
 def taesd_state(model: AutoencoderTiny) -> dict[str, torch.Tensor]:
-    """The weights under ComfyUI's names: the decoder's list there begins with a parameterless clamp, hence the shift."""
+    """The weights under ComfyUI's names: the decoder's list there begins with a clamp, hence the shift."""
     state = {}
     for key, value in model.state_dict().items():
         part, _, rest = key.partition(".layers.")
@@ -203,11 +201,21 @@ def main() -> None:
         if (step + 1) % 250 == 0:
             psnr = held_out_psnr(average.module, held_out)
             minutes = (time.time() - began) / 60
-            print(f"step {step + 1:5d}  loss {np.mean(recent[-100:]):.5f}  held-out PSNR {psnr:.2f} dB  {minutes:.1f} min", flush=True)
+            print(
+                f"step {step + 1:5d}  loss {np.mean(recent[-100:]):.5f}  held-out {psnr:.2f} dB  {minutes:.1f} min",
+                flush=True,
+            )
 
     psnr = held_out_psnr(average.module, held_out)
-    record = {"seed": args.seed, "steps": args.steps, "batch": args.batch, "crop": args.crop, "held_out_psnr_db": round(psnr, 2),
-              "held_out": HELD_OUT, "training_pictures": len(training)}
+    record = {
+        "seed": args.seed,
+        "steps": args.steps,
+        "batch": args.batch,
+        "crop": args.crop,
+        "held_out_psnr_db": round(psnr, 2),
+        "held_out": HELD_OUT,
+        "training_pictures": len(training),
+    }
     write_atomically(args.output, taesd_state(average.module), {"latent_tracer": json.dumps(record)})
     print(f"wrote {args.output} ({args.output.stat().st_size / 1e6:.2f} MB), held-out PSNR {psnr:.2f} dB")
 

@@ -1,1 +1,30 @@
 """Scores: image → number, lower for belonging images; one per module."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from ..errors import InvalidSettingError
+from .double_reconstruction import DoubleReconstruction
+from .inversion import InversionLoss
+from .protocol import Score, Scored
+from .reconstruction import Reconstruction
+from .spectral_ratio import SpectralRatio
+
+SCORES: dict[str, Callable[[], Score]] = {
+    "spectral-ratio": SpectralRatio,
+    "reconstruction": Reconstruction,
+    "double-reconstruction": DoubleReconstruction,
+    "double-reconstruction-homogeneity": lambda: DoubleReconstruction(homogeneity=True),
+    "inversion": InversionLoss,
+}
+DEFAULT_SCORE = "spectral-ratio"
+
+__all__ = ["DEFAULT_SCORE", "SCORES", "Score", "Scored", "make_score"]
+
+
+def make_score(name: str = DEFAULT_SCORE) -> Score:
+    """The score called ``name`` with its standard settings; raises :class:`InvalidSettingError` if there is none."""
+    if name not in SCORES:
+        raise InvalidSettingError(f"Unknown score {name!r}: choose one of {', '.join(SCORES)}.")
+    return SCORES[name]()

@@ -1,7 +1,7 @@
 """The fast default: limited-memory BFGS started from a whitening of the latent channels.
 
-Decoders stretch their latent channels very differently, so the Hessian of the loss, (2/n)·J'J, is badly conditioned from
-the first step. For white noise w the mean of J'w(J'w)' is J'J: two backward passes at the start give its average c×c
+Decoders stretch their latent channels very differently, so the Hessian of the loss, (2/n)·J'J, is badly conditioned
+from the first step. For white noise w the mean of J'w(J'w)' is J'J: two backward passes at the start give its average c×c
 channel block, whose inverse takes the place of L-BFGS's scaled identity (Nocedal & Wright, Numerical Optimization,
 2nd ed., algorithm 7.4, H0 = gamma·P). A step is taken only if the loss falls enough (Armijo), so the loss never rises.
 """
@@ -33,9 +33,7 @@ class WhitenedLBFGS:
 
     name = "lbfgs-whitened"
 
-    def __init__(
-        self, *, steps: int = 60, low_precision_steps: int = 0, memory: int = 20, probes: int = 2
-    ) -> None:
+    def __init__(self, *, steps: int = 60, low_precision_steps: int = 0, memory: int = 20, probes: int = 2) -> None:
         self.steps = steps
         self.low_precision_steps = low_precision_steps
         self.memory = memory
@@ -49,7 +47,9 @@ class WhitenedLBFGS:
         current = origin
         low = min(self.low_precision_steps, self.steps - 2)
         if low > 0:
-            current = self._descend(objective, objective.evaluate(start, low_precision=True), curvature, low, search, True)
+            current = self._descend(
+                objective, objective.evaluate(start, low_precision=True), curvature, low, search, True
+            )
             current = objective.evaluate(current.latents)
             search.record(current)
             if not current.loss <= origin.loss:

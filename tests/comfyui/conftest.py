@@ -33,6 +33,8 @@ EMBEDDED = PACK / "core" / "embedded"
 BOOT_SECONDS = 300
 SUBPROCESS_SECONDS = 540
 
+NO_COMFYUI = "no ComfyUI found: set COMFYUI_PATH to a ComfyUI folder to run the ComfyUI tests"
+NO_DATA = "no data folder with real decoders found: set LATENT_TRACER_DATA to it"
 DECODERS = ("taesd", "taesdxl", "taesd3", "taef1", "taef2", "demo-a.safetensors")
 _VERSION = pytest.StashKey[str]()
 
@@ -60,19 +62,26 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
         terminalreporter.write_line(f"ComfyUI tier ran on {config.stash[_VERSION]}")
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Skip here and not in a fixture: pytest folds what is skipped at one place into one line."""
+    if find_comfyui() is None:
+        pytest.skip(NO_COMFYUI)
+    if find_data() is None and {"data", "measurements"} & set(getattr(item, "fixturenames", ())):
+        pytest.skip(NO_DATA)
+
+
 @pytest.fixture(scope="session")
 def comfyui() -> Path:
     root = find_comfyui()
-    if root is None:
-        pytest.skip("no ComfyUI found: set COMFYUI_PATH to a ComfyUI folder to run the ComfyUI tests")
+    assert root is not None
     return root
 
 
 @pytest.fixture(scope="session")
 def data() -> Path:
     folder = find_data()
-    if folder is None:
-        pytest.skip("no data folder with real decoders found: set LATENT_TRACER_DATA to it")
+    assert folder is not None
     return folder
 
 
@@ -202,7 +211,7 @@ def available(name: str, client: Client) -> str:
     if name.endswith(".safetensors"):
         pytest.skip(f"core/embedded holds no {name}")
     if find_data() is None:
-        pytest.skip("no data folder with real decoders found: set LATENT_TRACER_DATA to it")
+        pytest.skip(NO_DATA)
     pytest.skip(f"this ComfyUI does not load {name}")
 
 

@@ -88,9 +88,9 @@ def named_widgets(kind: str, info: dict[str, Any], values: list[Any]) -> dict[st
         value = remaining.pop(0)
         options, python_type = options_of(type_, config), WIDGET_TYPES.get(type_) if isinstance(type_, str) else None
         uploaded = any(config.get(upload) for upload in UPLOADS)
-        # A combo of the user's own files is checked when it runs, not against this machine's files.
+        # What a loader offers are the user's own files: checked when it runs, not against this server's.
         if options is not None and all(isinstance(option, str) for option in options):
-            fits = isinstance(value, str) and (uploaded or value in options or kind == "VAELoader")
+            fits = isinstance(value, str) and (uploaded or value in options or "Load" in kind)
         else:
             fits = python_type is None or (
                 isinstance(value, python_type) and (type_ == "BOOLEAN") == (value is True or value is False)
