@@ -60,8 +60,8 @@ def calibrate(
     """Score belonging and non-belonging samples of ``photographs`` (each ``[1,3,H,W]`` in [0,1]) and fit a profile.
 
     ``generated`` are pictures this VAE really made: they count as belonging as they are. ``others`` are further
-    decoders whose versions of the photographs count as non-belonging. Photographs larger than 512 pixels are cropped at the
-    centre. Every sample is stored as 8 bit (by rounding and by truncation in turn) and altered by ``condition``.
+    decoders whose versions of the photographs count as non-belonging. Photographs larger than 512 pixels are cropped
+    at the centre. Every sample is stored as 8 bit (by rounding and truncation in turn) and altered by ``condition``.
     ``on_image`` cancels by raising. Raises :class:`InvalidSettingError` for too few pictures or rates outside (0, 1).
     """
     if not (0 < fpr < 1 and 0 < fnr < 1):

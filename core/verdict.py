@@ -43,7 +43,7 @@ class Verdict:
         if self.answer == "inconclusive":
             return f"Inconclusive: {self.basis}"
         does = "belongs" if self.answer == "belonging" else "does not belong"
-        rate = "false-positive rate not measured" if self.fpr is None else f"false-positive rate {self.fpr:.1%}"
+        rate = "false-positive rate not measured" if self.fpr is None else f"false-positive rate {self.fpr:.2%}"
         p = "" if self.p_value is None else f", p = {self.p_value:.3g}"
         return f"The image {does} to this decoder ({self.basis}; {rate}{p})."
 

@@ -14,7 +14,7 @@ from rich.progress import track
 
 # Shown in the demo, and therefore not calibrated on.
 DEMO_PICTURES = ("coffee", "chelsea")
-SIZE = 256
+SIZE = 160
 
 
 def main() -> None:

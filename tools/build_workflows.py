@@ -131,8 +131,8 @@ def trace_step_by_step() -> tuple[list[Node], list[dict[str, Any]]]:
     )
     text = note(
         "# Trace an image, step by step\n\nDid this picture come out of the VAE that is loaded here?\n\n1. Choose the"
-        " VAE and the image, **as it was saved** (not resized).\n2. *Encode for Trace* starts at E(x).\n3. *Invert Latent*"
-        " searches the latent that decodes to the image.\n4. *Trace Verdict* answers, with a picture. Without a"
+        " VAE and the image, **as it was saved** (not resized).\n2. *Encode for Trace* starts at E(x).\n3. *Invert"
+        " Latent* searches the latent that decodes to the image.\n4. *Trace Verdict* answers, with a picture. Without a"
         " threshold it stays **inconclusive** on purpose: a bare loss is no evidence.",
         (40, 660),
         (680, 260),

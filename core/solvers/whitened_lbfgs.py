@@ -1,9 +1,9 @@
 """The fast default: limited-memory BFGS started from a whitening of the latent channels.
 
 Decoders stretch their latent channels very differently, so the Hessian of the loss, (2/n)·J'J, is badly conditioned
-from the first step. For white noise w the mean of J'w(J'w)' is J'J: two backward passes at the start give its average c×c
-channel block, whose inverse takes the place of L-BFGS's scaled identity (Nocedal & Wright, Numerical Optimization,
-2nd ed., algorithm 7.4, H0 = gamma·P). A step is taken only if the loss falls enough (Armijo), so the loss never rises.
+from the first step. For white noise w the mean of J'w(J'w)' is J'J: two backward passes at the start give its average
+c×c channel block, whose inverse takes the place of L-BFGS's scaled identity (Nocedal & Wright, Numerical Optimization,
+2nd ed., algorithm 7.4, H0 = gamma·P). A step is taken only if the loss falls enough (Armijo): the loss never rises.
 """
 
 from __future__ import annotations
