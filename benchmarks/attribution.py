@@ -34,6 +34,7 @@ from latent_tracer.core.scores.protocol import Score
 from latent_tracer.core.scores.reconstruction import Reconstruction
 from latent_tracer.core.scores.spectral_ratio import SpectralRatio
 from latent_tracer.core.solvers import WhitenedLBFGS
+from latent_tracer.core.thresholds import lower_p_value, rate_interval
 from rich.progress import track
 from torch import Tensor
 
@@ -69,10 +70,11 @@ class Case:
 
 
 def all_pictures() -> list[str]:
-    """The fixed prefix, then every other picture of the data folder that is large enough, by name."""
+    """The fixed prefix, then every other picture of the data folder in an order that mixes their sources."""
     folder = DATA / "images"
     found = sorted(p.relative_to(folder).as_posix() for p in folder.rglob("*") if p.suffix in {".png", ".jpg"})
-    return [*PICTURES, *[name for name in found if name not in PICTURES]]
+    rest = [name for name in found if name not in PICTURES]
+    return [*PICTURES, *sorted(rest, key=lambda name: hashlib.sha256(name.encode()).hexdigest())]
 
 
 def crop_of(name: str, size: int) -> Tensor:
@@ -178,6 +180,32 @@ def bootstrap(belonging: dict[str, list[float]], others: dict[str, list[float]],
     return [float(np.quantile(values, q)) for q in (0.025, 0.975)]
 
 
+def observed_rates(belonging: dict[str, list[float]], others: dict[str, list[float]], fpr: float) -> dict[str, Any]:
+    """Error rates on pictures that were not used to fit: calibrate on every other picture, test on the rest, and back.
+
+    The stated rate is the largest of the two folds' (1/(n+1) where few images cannot show ``fpr``).
+    """
+    names = sorted(set(belonging) | set(others))
+    stated, false_positives, negatives, hits, positives = fpr, 0, 0, 0, 0
+    for fold in (0, 1):
+        fitted, tested = names[fold::2], names[1 - fold :: 2]
+        reference = [v for name in fitted for v in others.get(name, [])]
+        if not reference:
+            continue
+        rate = max(fpr, 1 / (len(reference) + 1))
+        stated = max(stated, rate)
+        for name in tested:
+            refused = [lower_p_value(v, reference) <= rate for v in others.get(name, [])]
+            accepted = [lower_p_value(v, reference) <= rate for v in belonging.get(name, [])]
+            false_positives, negatives = false_positives + sum(refused), negatives + len(refused)
+            hits, positives = hits + sum(accepted), positives + len(accepted)
+    low, high = rate_interval(false_positives, negatives)
+    return {
+        "stated_fpr": round(stated, 4), "observed_fpr": round(false_positives / max(1, negatives), 4),
+        "observed_fpr_interval": [round(low, 4), round(high, 4)], "observed_tpr": round(hits / max(1, positives), 4),
+    }  # fmt: skip
+
+
 def summarise(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
     table = []
     groups = sorted({(row["condition"], row["inspected"]) for row in rows})
@@ -200,6 +228,7 @@ def summarise(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
                 "method": method, "inspected": inspected, "condition": condition,
                 "auc": round(area_under_curve(first, second), 4), "tpr_at_1_fpr": round(tpr_at_fpr(first, second), 4),
                 "tpr_interval": [round(v, 3) for v in bootstrap(belonging, others)],
+                **observed_rates(belonging, others, 0.01),
                 "belonging": len(first), "non_belonging": len(second),
                 "median_belonging": float(np.median(first)), "median_non_belonging": float(np.median(second)),
                 "seconds_per_image": round(float(np.median([r["methods"][method][1] for r in chosen])), 3),
@@ -226,7 +255,8 @@ def losses_by_group(rows: list[dict[str, Any]]) -> str:
 
 
 def markdown(table: list[dict[str, Any]]) -> str:
-    columns = ("method", "inspected", "condition", "auc", "tpr_at_1_fpr", "tpr_interval", "belonging", "non_belonging",
+    columns = ("method", "inspected", "condition", "auc", "tpr_at_1_fpr", "tpr_interval", "stated_fpr", "observed_fpr",
+               "observed_tpr", "belonging", "non_belonging",
                "seconds_per_image", "encoder_passes", "decoder_passes")  # fmt: skip
     lines = ["| " + " | ".join(columns) + " |", "|" + "---|" * len(columns)]
     return "\n".join(lines + ["| " + " | ".join(str(row[c]) for c in columns) + " |" for row in table])

@@ -17,6 +17,7 @@ from .errors import InvalidImageError
 
 # Far above any generated picture, far below what would exhaust the memory of a desktop.
 MAX_PIXELS = 100_000_000
+ALPHA_NOTE = "transparency was dropped, the colours under it were traced"
 
 
 @dataclass(frozen=True)
@@ -83,7 +84,7 @@ def load_image(path: str | Path) -> LoadedImage:
             raise
         raise InvalidImageError(f"{path} cannot be decoded ({error}): it may be truncated, get a whole copy.") from None
     if "A" in upright.getbands() or "transparency" in upright.info:
-        notes.append("transparency was dropped, the colours under it were traced")
+        notes.append(ALPHA_NOTE)
         upright = upright.convert("RGBA")
     return LoadedImage(path, to_tensor(upright.convert("RGB")), tuple(notes))
 

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from .autoencoder import Autoencoder
 from .errors import InvalidLatentError, UnsupportedAutoencoderError
-from .images import Crop, check_images, crop_to_grid
+from .images import ALPHA_NOTE, Crop, check_images, crop_to_grid
 from .objective import Evaluation, Objective, Passes
 from .quantiser import Quantiser, check_quantiser
 from .solvers import DEFAULT_SOLVER, Search, Solver, Stopped, make_solver
@@ -113,7 +113,8 @@ def invert(
             image = cropped[index : index + 1].clone()
             start = None if initial_latents is None else initial_latents[index : index + 1].clone()
             results.append(_invert_one(autoencoder, image, start, method, quantiser, search))
-    notes = [] if crop.is_whole else [f"the image was cropped to the latent grid: {crop}"]
+    notes = [ALPHA_NOTE] if images.shape[1] == 4 else []
+    notes += [] if crop.is_whole else [f"the image was cropped to the latent grid: {crop}"]
     for index, result in enumerate(results):
         if len(result.history) > 1 and result.loss >= result.initial_loss:
             notes.append(f"image {index + 1}: no step improved on the encoder's start, its loss is that of the start")

@@ -71,6 +71,8 @@ def inspected_model(vae: Any, images: Tensor | None = None) -> Iterator[ModuleAu
             autoencoder.name = f"loaded VAE {autoencoder.fingerprint[:8]}"
             yield autoencoder
         finally:
+            # The caller's frame still refers to the clone: let its weights go now, not when that frame ends.
+            module.to("meta")
             del autoencoder, module, clone, weights
             gc.collect()
             comfy.model_management.soft_empty_cache()

@@ -37,7 +37,7 @@ class EncodeForTrace(io.ComfyNode):
     @classmethod
     def execute(cls, vae: Any, image: Tensor) -> io.NodeOutput:
         images = check_images(comfy_adapter.to_core_images(image))
-        with comfy_adapter.inspected_model(vae) as autoencoder, torch.no_grad():
+        with comfy_adapter.inspected_model(vae, image) as autoencoder, torch.no_grad():
             cropped, _ = crop_to_grid(images, autoencoder.spatial_ratio)
             latents = torch.cat([autoencoder.encode(one).cpu() for one in cropped.split(1)])
             first = torch.cat([autoencoder.decode(one).cpu() for one in latents.split(1)])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from typing import Any
 
 from comfy_api.latest import io
@@ -81,9 +80,6 @@ class InvertLatent(io.ComfyNode):
                 quantiser=quantiser,
                 on_step=comfy_adapter.progress_reporter(),
             )
-        if images.shape[1] == 4:
-            note = "transparency was dropped, the colours under it were traced"
-            trace = dataclasses.replace(trace, notes=(*trace.notes, note))
         return io.NodeOutput(
             trace,
             comfy_adapter.to_comfy_latents(trace.latents, vae),

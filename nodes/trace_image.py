@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-import torch
-from comfy_api.latest import io, ui
+from comfy_api.latest import io
 from torch import Tensor
 
 from ..core import (
@@ -18,9 +17,8 @@ from ..core import (
     verdict_from_profile,
     verdict_from_threshold,
 )
-from ..core.picture import picture_tensor, trace_picture
-from ..core.report import trace_report
 from . import comfy_adapter
+from .outcome import verdict_outputs, verdict_result
 from .sockets import CATEGORY, ProfileSocket
 
 
@@ -50,29 +48,21 @@ class TraceImage(io.ComfyNode):
                     tooltip="Decoder passes of the inversion that the picture shows.",
                 ),
             ],
-            outputs=[
-                io.Boolean.Output("belongs", is_output_list=True, tooltip="True only for belonging; one per image."),
-                io.String.Output("verdict", is_output_list=True, tooltip="belonging, non-belonging or inconclusive."),
-                io.Float.Output(
-                    "score", is_output_list=True, tooltip="The profile's score, lower for belonging images."
-                ),
-                io.String.Output("report", tooltip="All about the trace, in words."),
-                io.Image.Output("picture", tooltip="Original, reconstruction, amplified residual and loss curve."),
-            ],
+            outputs=verdict_outputs(),
         )
 
     @classmethod
     def execute(cls, vae: Any, image: Tensor, profile: Profile | None = None, steps: int = 30) -> io.NodeOutput:
         if profile is not None and not isinstance(profile, Profile):
             raise InvalidProfileError("The profile input holds no profile: connect Calibrate or Load Trace Profile.")
-        images = check_images(comfy_adapter.to_core_images(image))
+        images = comfy_adapter.to_core_images(image)
         with comfy_adapter.inspected_model(vae, image) as autoencoder:
             stages = ["inversion"] * len(images)
             scores: list[float] = []
             if profile is not None:
                 score = make_score(profile.score)
                 profile.check(autoencoder.fingerprint, score.name, dict(score.settings))
-                cropped, _ = crop_to_grid(images, autoencoder.spatial_ratio)
+                cropped, _ = crop_to_grid(check_images(images), autoencoder.spatial_ratio)
                 scored = [score(autoencoder, one) for one in comfy_adapter.split(cropped)]
                 scores, stages = [one.value for one in scored], [one.stage for one in scored]
             trace = invert(autoencoder, images, steps=steps, on_step=comfy_adapter.progress_reporter())
@@ -81,14 +71,4 @@ class TraceImage(io.ComfyNode):
             verdicts = [verdict_from_threshold(score, None) for score in scores]
         else:
             verdicts = [verdict_from_profile(s, profile, stage) for s, stage in zip(scores, stages, strict=True)]
-        pictures = torch.cat([picture_tensor(trace_picture(trace, i, verdict)) for i, verdict in enumerate(verdicts)])
-        report = "\n\n".join(trace_report(trace, i, verdict) for i, verdict in enumerate(verdicts))
-        preview = ui.PreviewImage(pictures, cls=cls).as_dict()
-        return io.NodeOutput(
-            [verdict.answer == "belonging" for verdict in verdicts],
-            [verdict.answer for verdict in verdicts],
-            scores,
-            report,
-            pictures,
-            ui={**preview, "text": (report,)},
-        )
+        return verdict_result(cls, trace, verdicts)

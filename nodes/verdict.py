@@ -4,13 +4,10 @@ from __future__ import annotations
 
 import re
 
-import torch
-from comfy_api.latest import io, ui
-from torch import Tensor
+from comfy_api.latest import io
 
 from ..core import InvalidSettingError, Inversion, verdict_from_losses, verdict_from_threshold
-from ..core.picture import picture_tensor, trace_picture
-from ..core.report import trace_report
+from .outcome import verdict_outputs, verdict_result
 from .sockets import CATEGORY, Trace
 
 
@@ -56,17 +53,7 @@ class TraceVerdict(io.ComfyNode):
                     tooltip="Level of Grubbs' test: how often a belonging image may be refused.",
                 ),
             ],
-            outputs=[
-                io.Boolean.Output(
-                    "belongs", is_output_list=True, tooltip="True only for belonging, never for inconclusive."
-                ),
-                io.String.Output(
-                    "verdict", is_output_list=True, tooltip="belonging, non-belonging or inconclusive; one per image."
-                ),
-                io.Float.Output("score", is_output_list=True, tooltip="The reconstruction loss; one per image."),
-                io.String.Output("report", tooltip="All about the trace, in words."),
-                io.Image.Output("picture", tooltip="Original, reconstruction, amplified residual and loss curve."),
-            ],
+            outputs=verdict_outputs(),
         )
 
     @classmethod
@@ -81,24 +68,7 @@ class TraceVerdict(io.ComfyNode):
             verdicts = [verdict_from_losses(score, known, alpha) for score in scores]
         else:
             verdicts = [verdict_from_threshold(score, threshold or None) for score in scores]
-        pictures = stack([picture_tensor(trace_picture(trace, i, verdict)) for i, verdict in enumerate(verdicts)])
-        report = "\n\n".join(trace_report(trace, i, verdict) for i, verdict in enumerate(verdicts))
-        preview = ui.PreviewImage(pictures, cls=cls).as_dict()
-        return io.NodeOutput(
-            [verdict.answer == "belonging" for verdict in verdicts],
-            [verdict.answer for verdict in verdicts],
-            scores,
-            report,
-            pictures,
-            ui={**preview, "text": (report,)},
-        )
-
-
-def stack(pictures: list[Tensor]) -> Tensor:
-    """Pictures ``[1,H,W,3]`` as one batch: longer sentences make higher pictures, the others repeat their last row."""
-    height = max(picture.shape[1] for picture in pictures)
-    rows = [torch.arange(height).clamp(max=picture.shape[1] - 1) for picture in pictures]
-    return torch.cat([picture[:, row] for picture, row in zip(pictures, rows, strict=True)])
+        return verdict_result(cls, trace, verdicts)
 
 
 def parse_losses(text: str) -> list[float]:

@@ -5,7 +5,7 @@ the same file loads in ComfyUI's ``VAELoader`` and, renamed, in diffusers' ``Aut
 mean squared error on random crops: nothing perceptual, no discriminator, so that the result depends on nothing but the
 images, the seed and the number of steps.
 
-    python tools/train_demo_autoencoder.py --seed 1 --steps 3500 --output core/embedded/demo-a.safetensors
+    python tools/train_demo_autoencoder.py --seed 1 --output core/embedded/demo-a.safetensors
 """
 
 from __future__ import annotations
@@ -164,10 +164,10 @@ def main() -> None:
     data = Path(os.environ.get("LATENT_TRACER_DATA", Path(__file__).resolve().parents[2] / "shared"))
     parser.add_argument("--images", type=Path, default=data / "images")
     parser.add_argument("--seed", type=int, required=True, help="initial weights and the order of the crops")
-    parser.add_argument("--steps", type=int, default=3500)
+    parser.add_argument("--steps", type=int, default=1800)
     parser.add_argument("--batch", type=int, default=8)
     parser.add_argument("--crop", type=int, default=64)
-    parser.add_argument("--learning-rate", type=float, default=1.5e-3)
+    parser.add_argument("--learning-rate", type=float, default=2e-3)
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     parser.add_argument("--output", type=Path, required=True)
     args = parser.parse_args()

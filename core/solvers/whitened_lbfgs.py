@@ -42,8 +42,11 @@ class WhitenedLBFGS:
     def minimise(self, objective: Objective, start: Tensor, spread: float, search: Search) -> None:
         origin = objective.evaluate(start)
         search.record(origin)
-        whitening = channel_whitening(objective, start, self.probes)
-        curvature = Curvature(whitening, self.memory)
+        # A c×c block needs several times c samples; small images have few cells per probe.
+        cells = start.shape[-2] * start.shape[-1]
+        probes = max(self.probes, math.ceil(4 * start.shape[1] / cells))
+        whitening = channel_whitening(objective, start, probes)
+        curvature = Curvature(whitening, self.memory, longest=spread)
         current = origin
         low = min(self.low_precision_steps, self.steps - 2)
         if low > 0:
@@ -88,10 +91,14 @@ class WhitenedLBFGS:
 
 
 class Curvature:
-    """The inverse Hessian that L-BFGS builds from the last ``memory`` steps, on top of a whitening ``[C,C]``."""
+    """The inverse Hessian that L-BFGS builds from the last ``memory`` steps, on top of a whitening ``[C,C]``.
 
-    def __init__(self, whitening: Tensor, memory: int) -> None:
+    No proposed step is longer than ``longest`` (root mean square per latent value).
+    """
+
+    def __init__(self, whitening: Tensor, memory: int, longest: float) -> None:
         self.whitening = whitening
+        self.longest = longest
         self.scale = 1.0
         self.pairs: deque[tuple[Tensor, Tensor, float]] = deque(maxlen=memory)
 
@@ -118,7 +125,8 @@ class Curvature:
             result = result + (weight - reciprocal * inner(changed, result)) * moved
         if inner(result, gradient) <= 0:  # rounding can spoil positive definiteness
             result = self.scale * self.precondition(gradient)
-        return -result
+        length = math.sqrt(inner(result, result) / result.numel())
+        return -result * min(1.0, self.longest / max(length, 1e-300))
 
 
 def channel_whitening(objective: Objective, latents: Tensor, probes: int) -> Tensor:

@@ -1,0 +1,163 @@
+"""The command line, run as a person runs it: exit codes, JSON on stdout, everything else on stderr."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+import torch
+from latent_tracer.core import load_autoencoder, quantise, synthetic_photograph, to_picture
+
+COMMAND = [sys.executable, "-c", "from latent_tracer.cli import main; main()"]
+
+
+def run(*arguments, timeout=300):
+    return subprocess.run([*COMMAND, *map(str, arguments)], capture_output=True, text=True, timeout=timeout)
+
+
+@pytest.fixture(scope="module")
+def pictures(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("pictures")
+    photograph = synthetic_photograph(seed=3, size=64)
+    maker = load_autoencoder("demo-a")
+    with torch.no_grad():
+        to_picture(quantise(maker.decode(maker.encode(photograph)))).save(folder / "made.png")
+    to_picture(photograph).save(folder / "photograph.png")
+    to_picture(synthetic_photograph(seed=4, size=72)[..., :70]).save(folder / "off_grid.png")
+    (folder / "broken.png").write_bytes((folder / "made.png").read_bytes()[:500])
+    return folder
+
+
+def test_trace_prints_one_json_object_per_image_with_the_promised_fields(pictures):
+    done = run("trace", pictures / "made.png", pictures / "off_grid.png", "--vae", "demo-a", "--steps", 3, "--json")
+    assert done.returncode == 0, done.stderr
+    rows = [json.loads(line) for line in done.stdout.splitlines()]
+    assert [row["image"] for row in rows] == [str(pictures / "made.png"), str(pictures / "off_grid.png")]
+    promised = {"image", "vae", "verdict", "score", "loss", "initial_loss", "decoder_passes", "seconds", "crop"}
+    assert all(promised <= row.keys() for row in rows)
+    assert rows[0]["loss"] <= rows[0]["initial_loss"]
+    assert rows[0]["crop"] is None
+    assert (rows[1]["crop"]["width"], rows[1]["crop"]["left"]) == (64, 3)
+
+
+def test_a_decoder_without_calibration_never_gets_a_bare_yes(pictures, tmp_path):
+    copy = tmp_path / "unknown.safetensors"
+    copy.write_bytes(load_path("demo-a").read_bytes())
+    done = run("trace", pictures / "made.png", "--vae", copy, "--steps", 2, "--json")
+    row = json.loads(done.stdout)
+    assert row["verdict"] == "inconclusive"
+    assert row["fpr"] is None
+
+
+def test_a_threshold_decides_and_its_unknown_false_positive_rate_is_said(pictures):
+    done = run("trace", pictures / "made.png", "--vae", "demo-a", "--threshold", 0.5, "--steps", 2)
+    assert done.returncode == 0
+    assert "BELONGING" in done.stdout
+    assert "false-positive rate not measured" in done.stdout
+
+
+def test_an_unreadable_image_is_named_and_the_others_are_still_traced(pictures):
+    done = run("trace", pictures / "broken.png", pictures / "made.png", "--vae", "demo-a", "--steps", 2, "--json")
+    assert done.returncode == 2
+    broken, good = (json.loads(line) for line in done.stdout.splitlines())
+    assert "broken.png" in broken["error"] and broken["verdict"] is None
+    assert good["verdict"] is not None
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "named"),
+    [
+        (("--vae", "nowhere/at-all"), "nowhere/at-all"),
+        (("--vae", "demo-a", "--steps", "0"), "steps"),
+        (("--vae", "demo-a", "--steps", "-3"), "steps"),
+        (("--vae", "demo-a", "--solver", "magic"), "magic"),
+        (("--vae", "demo-a", "--quantiser", "magic"), "magic"),
+        (("--vae", "demo-a", "--profile", "no-such.json"), "no-such.json"),
+        (("--vae", "demo-a", "--threshold", "-1", "--steps", "1"), "threshold"),
+        ((), "--vae"),
+    ],
+)
+def test_bad_settings_end_with_code_2_and_a_sentence_that_names_them(pictures, arguments, named):
+    done = run("trace", pictures / "made.png", *arguments)
+    assert done.returncode == 2
+    assert named in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_explaining_pictures_are_written_where_asked(pictures, tmp_path):
+    done = run("trace", pictures / "made.png", "--vae", "demo-a", "--steps", 2, "--picture", tmp_path / "out")
+    assert done.returncode == 0
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["made_trace.png"]
+
+
+def test_calibrate_then_trace_then_attribute(pictures, tmp_path):
+    photographs = tmp_path / "photographs"
+    photographs.mkdir()
+    for seed in range(8):
+        to_picture(synthetic_photograph(seed=100 + seed, size=64)).save(photographs / f"{seed}.png")
+    (photographs / "notes.png").write_text("not a picture")
+    profile = tmp_path / "a.json"
+    done = run("calibrate", "--vae", "demo-a", "--images", photographs, "--fpr", 0.1, "-o", profile)
+    assert done.returncode == 0, done.stderr
+    assert "skipped 1 unreadable of 9" in done.stderr
+    traced = run("trace", pictures / "made.png", "--vae", "demo-a", "--profile", profile, "--steps", 1, "--json")
+    row = json.loads(traced.stdout)
+    assert row["verdict"] == "belonging"
+    assert row["p_value"] <= row["fpr"] == pytest.approx(0.1)
+    assert row["condition"] == "clean"
+    foreign = run("trace", pictures / "made.png", "--vae", "demo-b", "--profile", profile, "--steps", 1)
+    assert foreign.returncode == 2
+    assert "calibrated for" in foreign.stderr
+    attributed = run("attribute", pictures / "made.png", "--vae", "demo-a", "--vae", "demo-b", "--json")
+    assert json.loads(attributed.stdout)["vae"] == "demo-a"
+    stranger = run("attribute", pictures / "photograph.png", "--vae", "demo-a", "--vae", "demo-b", "--json")
+    assert json.loads(stranger.stdout)["vae"] is None
+
+
+def test_too_few_photographs_cannot_calibrate(pictures, tmp_path):
+    single = tmp_path / "single"
+    single.mkdir()
+    to_picture(synthetic_photograph(seed=1, size=64)).save(single / "one.png")
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    for folder, word in ((single, "at least"), (empty, "no readable picture")):
+        done = run("calibrate", "--vae", "demo-a", "--images", folder, "-o", tmp_path / "p.json")
+        assert done.returncode == 2
+        assert word in done.stderr
+        assert not (tmp_path / "p.json").exists()
+
+
+@pytest.mark.skipif(os.name == "nt", reason="interrupts are sent as POSIX signals")
+def test_an_interrupt_ends_with_code_130(pictures):
+    endless = ["--vae", "demo-a", "--steps", "100000", "--solver", "adam-paper"]
+    process = subprocess.Popen(
+        [*COMMAND, "trace", str(pictures / "made.png"), *endless],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    time.sleep(25)
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "cancelled" in errors
+
+
+def test_every_row_of_the_demo_is_right(tmp_path):
+    done = run("demo", "--json", "--output", tmp_path)
+    assert done.returncode == 0, done.stderr
+    rows = [json.loads(line) for line in done.stdout.splitlines()]
+    assert len(rows) == 8
+    assert {row["expected"] for row in rows} == {"belonging", "non-belonging"}
+    assert all(row["verdict"] == row["expected"] for row in rows)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["demo_demo-a.png", "demo_demo-b.png"]
+
+
+def load_path(name):
+    from latent_tracer.core.loading import EMBEDDED
+
+    return EMBEDDED[name]
