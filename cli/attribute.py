@@ -14,14 +14,13 @@ from ..core import (
     ModuleAutoencoder,
     Profile,
     attribute,
+    builtin_profile,
     crop_to_grid,
-    embedded_profile,
     load_autoencoder,
     load_image,
     load_profile,
     make_score,
 )
-from ..core.loading import EMBEDDED
 from .console import emit_json, progress_bar, say, show
 
 
@@ -40,12 +39,12 @@ def attribute_command(
     with progress_bar(len(images) * len(vae), "attributing") as (progress, task):
         for path in images:
             try:
-                pixels = load_image(path).pixels
+                loaded = load_image(path)
                 scores = []
                 for name, autoencoder, own in zip(vae, autoencoders, profiles, strict=True):
                     score = make_score(own.score)
                     own.check(autoencoder.fingerprint, score.name, score.settings)
-                    cropped, _ = crop_to_grid(pixels, autoencoder.spatial_ratio)
+                    cropped, _ = crop_to_grid(loaded.pixels, autoencoder.spatial_ratio)
                     scores.append((name, score(autoencoder, cropped).value, own))
                     progress.advance(task)
             except LatentTracerError as error:
@@ -54,7 +53,7 @@ def attribute_command(
                 if as_json:
                     emit_json({"image": str(path), "vae": None, "error": str(error)})
                 continue
-            result = attribute(scores)
+            result = attribute(scores, shortest_side=min(loaded.pixels.shape[-2:]), lossy=loaded.lossy)
             if as_json:
                 emit_json(attribution_record(path, result))
             else:
@@ -63,14 +62,13 @@ def attribute_command(
 
 
 def profile_for(autoencoder: ModuleAutoencoder, known: dict[str, Profile]) -> Profile:
-    """The given or embedded profile that fits ``autoencoder``."""
-    if autoencoder.fingerprint in known:
-        return known[autoencoder.fingerprint]
-    if autoencoder.name in EMBEDDED:
-        return embedded_profile(autoencoder.name)
-    raise InvalidSettingError(
-        f"No profile fits {autoencoder.name} ({autoencoder.fingerprint[:8]}): calibrate it and pass --profile."
-    )
+    """The given or built-in profile that fits ``autoencoder``."""
+    profile = known.get(autoencoder.fingerprint) or builtin_profile(autoencoder.fingerprint)
+    if profile is None:
+        raise InvalidSettingError(
+            f"No profile fits {autoencoder.name} ({autoencoder.fingerprint[:8]}): calibrate it and pass --profile."
+        )
+    return profile
 
 
 def attribution_record(path: Path, result: Attribution) -> dict[str, Any]:

@@ -10,7 +10,16 @@ from PIL import Image
 from rich.table import Table
 from torch import Tensor
 
-from ..core import DEFAULT_SCORE, embedded_profile, load_autoencoder, make_score, to_tensor, verdict_from_profile
+from ..core import (
+    DEFAULT_SCORE,
+    ModuleAutoencoder,
+    Profile,
+    builtin_profile,
+    load_autoencoder,
+    make_score,
+    to_tensor,
+    verdict_from_profile,
+)
 from ..core.demo import demo_images
 from ..core.errors import UnsupportedAutoencoderError
 from ..core.inversion import invert
@@ -28,7 +37,7 @@ def demo(
 ) -> int:
     """Decode pictures with one small autoencoder, trace them and the photographs with two. No download, no GPU."""
     autoencoders = [load_autoencoder(name) for name in ("demo-a", "demo-b")]
-    profiles = {autoencoder.name: embedded_profile(autoencoder.name) for autoencoder in autoencoders}
+    profiles = {autoencoder.name: shipped_profile(autoencoder) for autoencoder in autoencoders}
     score = make_score(DEFAULT_SCORE)
     images = list(demo_images(photographs(), autoencoders[0]))
     table = Table("image", "inspected model", "expected", "verdict", "p-value", title="Which model made this picture?")
@@ -78,3 +87,11 @@ def photographs() -> dict[str, Tensor]:
             left, top = (picture.width - SIZE) // 2, (picture.height - SIZE) // 2
             pictures[name] = to_tensor(picture.convert("RGB").crop((left, top, left + SIZE, top + SIZE)))
     return pictures
+
+
+def shipped_profile(autoencoder: ModuleAutoencoder) -> Profile:
+    """The built-in profile of an embedded autoencoder; one without is a broken installation."""
+    profile = builtin_profile(autoencoder.fingerprint)
+    if profile is None:
+        raise UnsupportedAutoencoderError(f"The built-in profile of {autoencoder.name} is missing: install again.")
+    return profile

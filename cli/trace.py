@@ -18,8 +18,8 @@ from ..core import (
     Profile,
     Step,
     Verdict,
+    builtin_profile,
     crop_to_grid,
-    embedded_profile,
     invert,
     load_autoencoder,
     load_image,
@@ -29,7 +29,6 @@ from ..core import (
     verdict_from_profile,
     verdict_from_threshold,
 )
-from ..core.loading import EMBEDDED
 from ..core.picture import trace_picture
 from ..core.quantiser import check_quantiser
 from ..core.report import trace_report
@@ -56,8 +55,8 @@ def trace(
         raise InvalidSettingError("Give either --profile or --threshold: they answer for different scores.")
     known = load_profile(profile) if profile is not None else None
     autoencoder = load_autoencoder(vae, device)
-    if known is None and threshold is None and autoencoder.name in EMBEDDED:
-        known = embedded_profile(autoencoder.name)
+    if known is None and threshold is None:
+        known = builtin_profile(autoencoder.fingerprint)
     if known is not None:
         known.check(autoencoder.fingerprint, make_score(known.score).name, dict(make_score(known.score).settings))
     failures = 0
@@ -101,7 +100,9 @@ def judge(
         return verdict_from_threshold(float(inversion.loss[0]), threshold)
     cropped, _ = crop_to_grid(loaded.pixels, autoencoder.spatial_ratio)
     scored = make_score(profile.score)(autoencoder, cropped)
-    return verdict_from_profile(scored.value, profile, scored.stage)
+    return verdict_from_profile(
+        scored.value, profile, scored.stage, shortest_side=min(cropped.shape[-2:]), lossy=loaded.lossy
+    )
 
 
 def trace_record(path: Path, vae: str, inversion: Inversion, verdict: Verdict) -> dict[str, Any]:

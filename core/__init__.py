@@ -4,6 +4,7 @@ from .attribution import Attribution, attribute
 from .autoencoder import Autoencoder, ModuleAutoencoder, weight_fingerprint
 from .calibration import calibrate
 from .conditions import CONDITIONS, alter
+from .entropy import two_dimensional_entropy
 from .errors import (
     InvalidImageError,
     InvalidLatentError,
@@ -17,7 +18,7 @@ from .images import Crop, LoadedImage, check_images, crop_to_grid, load_image, t
 from .inversion import Inversion, Step, invert
 from .loading import load_autoencoder
 from .objective import Objective, Passes
-from .profile import InvalidProfileError, Profile, embedded_profile, load_profile
+from .profile import InvalidProfileError, Profile, builtin_profile, load_profile
 from .quantiser import ROUNDING_FLOOR, quantise, residual
 from .scores import DEFAULT_SCORE, SCORES, Score, Scored, make_score
 from .solvers import SOLVERS, make_solver
@@ -55,10 +56,10 @@ __all__ = [
     "Verdict",
     "alter",
     "attribute",
+    "builtin_profile",
     "calibrate",
     "check_images",
     "crop_to_grid",
-    "embedded_profile",
     "fit_threshold",
     "grubbs_critical",
     "grubbs_threshold",
@@ -73,6 +74,7 @@ __all__ = [
     "synthetic_photograph",
     "to_picture",
     "to_tensor",
+    "two_dimensional_entropy",
     "verdict_from_losses",
     "verdict_from_profile",
     "verdict_from_threshold",

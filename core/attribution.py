@@ -31,12 +31,16 @@ class Candidate:
 
 @dataclass(frozen=True)
 class Attribution:
-    """``vae`` names the decoder, or is ``None`` when none or more than one explains the image (``tied``)."""
+    """``vae`` names the decoder, or is ``None`` when none or more than one explains the image (``tied``).
+
+    ``fpr`` bounds how often an image of none of the candidates is attributed to one.
+    """
 
     vae: str | None
     candidates: tuple[Candidate, ...]
     tied: tuple[str, ...]
     reason: str
+    fpr: float = 1.0
 
 
 def standing(score: float, profile: Profile) -> float:
@@ -47,38 +51,51 @@ def standing(score: float, profile: Profile) -> float:
     return (score - median) / max(deviation, 1e-9)
 
 
-def attribute(scores: Sequence[tuple[str, float, Profile]]) -> Attribution:
+def attribute(
+    scores: Sequence[tuple[str, float, Profile]], *, shortest_side: int | None = None, lossy: bool = False
+) -> Attribution:
     """Decide among candidates given as (name, score, profile) for one image.
 
+    ``shortest_side`` and ``lossy`` as for :func:`verdict_from_profile`.
+
     With m candidates each accepts at its stated rate divided by m (Bonferroni), so that the rate at which an image of
-    none of them is attributed stays at the largest stated rate. Raises :class:`InvalidSettingError` for no candidates.
+    none of them is attributed stays at the largest stated rate. A profile of n images cannot show a rate below
+    1/(n+1): there the correction stops at "lower than all others", and the result's ``fpr`` says what it comes to.
+    Raises :class:`InvalidSettingError` for no candidates.
     """
     if not scores:
         raise InvalidSettingError("Attribution needs at least one candidate: give --vae or connect a VAE.")
-    candidates = sorted(
+    levels = [max(p.stated_fpr / len(scores), 1 / (len(p.non_belonging_scores) + 1)) for _, _, p in scores]
+    fpr = min(1.0, sum(levels))
+    judged = [
         (
-            Candidate(name, verdict_from_profile(score, profile), standing(score, profile))
-            for name, score, profile in scores
-        ),
-        key=lambda candidate: candidate.standing,
-    )
-    # A profile of n images cannot show a rate below 1/(n+1): there the correction stops at "lower than all others".
-    accepting = [
-        candidate
-        for candidate in candidates
-        for name, score, profile in scores
-        if name == candidate.name
-        and candidate.verdict.answer == "belonging"
-        and profile.p_value(score) <= max(profile.stated_fpr / len(scores), 1 / (len(profile.non_belonging_scores) + 1))
+            Candidate(
+                name,
+                verdict_from_profile(score, profile, shortest_side=shortest_side, lossy=lossy),
+                standing(score, profile),
+            ),
+            profile.p_value(score),
+            level,
+        )
+        for (name, score, profile), level in zip(scores, levels, strict=True)
     ]
-    ordered = tuple(candidates)
+    judged.sort(key=lambda entry: entry[0].standing)
+    ordered = tuple(candidate for candidate, _, _ in judged)
+    possible = [candidate for candidate in ordered if candidate.verdict.answer != "non-belonging"]
+    accepting = [c for c, p_value, level in judged if c.verdict.answer == "belonging" and p_value <= level]
+    if not possible:
+        return Attribution(None, ordered, (), "none of the candidates made this image", fpr)
     if not accepting:
-        if any(candidate.verdict.answer == "inconclusive" for candidate in candidates):
-            return Attribution(None, ordered, (), "no candidate is certain, and not all can be ruled out")
-        return Attribution(None, ordered, (), "none of the candidates made this image")
-    first, rest = accepting[0], accepting[1:]
-    close = [candidate.name for candidate in rest if candidate.standing - first.standing < TIE_MARGIN]
+        return Attribution(None, ordered, (), "no candidate is certain, and not all can be ruled out", fpr)
+    first = accepting[0]
+    # A candidate that is merely not ruled out ties too: it may have made the image and only be hard to recognise.
+    close = [c for c in possible if c is not first and _typical(c) - _typical(first) < TIE_MARGIN]
     if close:
-        tied = (first.name, *close)
-        return Attribution(None, ordered, tied, f"{' and '.join(tied)} explain it equally well")
-    return Attribution(first.name, ordered, (), f"{first.name} explains it: {first.verdict.basis}")
+        tied = (first.name, *(candidate.name for candidate in close))
+        return Attribution(None, ordered, tied, f"{' and '.join(tied)} explain it equally well", fpr)
+    return Attribution(first.name, ordered, (), f"{first.name} explains it: {first.verdict.basis}", fpr)
+
+
+def _typical(candidate: Candidate) -> float:
+    """The standing, or 0 below it: a score under the belonging median is as typical as the median."""
+    return max(candidate.standing, 0.0)

@@ -7,6 +7,7 @@ samples (methods: split-conformal calibration, Vovk et al. 2005; RONAN section 3
 
 from __future__ import annotations
 
+import contextlib
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -16,7 +17,7 @@ from torch import Tensor
 
 from .autoencoder import Autoencoder
 from .conditions import CLEAN, alter
-from .errors import InvalidSettingError
+from .errors import InvalidImageError, InvalidSettingError
 from .images import check_images, crop_to_grid
 from .profile import Profile, measured_error_rates
 from .quantiser import Quantiser, quantise
@@ -40,7 +41,7 @@ class CalibrationStep:
 class _Sample:
     source: str
     belongs: bool
-    pixels: Tensor
+    pixels: Tensor | None  # None where the picture behind it is unusable
 
 
 def calibrate(
@@ -62,6 +63,7 @@ def calibrate(
     ``generated`` are pictures this VAE really made: they count as belonging as they are. ``others`` are further
     decoders whose versions of the photographs count as non-belonging. Photographs larger than 512 pixels are cropped
     at the centre. Every sample is stored as 8 bit (by rounding and truncation in turn) and altered by ``condition``.
+    Pictures and samples that cannot be scored (NaN, smaller than a latent cell, flat) are left out and noted.
     ``on_image`` cancels by raising. Raises :class:`InvalidSettingError` for too few pictures or rates outside (0, 1).
     """
     if not (0 < fpr < 1 and 0 < fnr < 1):
@@ -78,10 +80,13 @@ def calibrate(
     sources: list[str] = []
     sides: list[int] = []
     skipped = 0
-    samples = _samples(autoencoder, photographs, generated, others, seed)
-    for done, sample in enumerate(samples, start=1):
-        pixels, _ = crop_to_grid(alter(sample.pixels, condition), autoencoder.spatial_ratio)
-        value = score(autoencoder, pixels).value
+    for done, sample in enumerate(_samples(autoencoder, photographs, generated, others, seed), start=1):
+        value = math.nan
+        if sample.pixels is not None:
+            # What cannot be scored (flat, too small once altered, NaN from a broken decoder) calibrates nothing.
+            with contextlib.suppress(InvalidImageError):
+                pixels, _ = crop_to_grid(alter(sample.pixels, condition), autoencoder.spatial_ratio)
+                value = score(autoencoder, pixels).value
         if math.isfinite(value):
             sides += pixels.shape[-2:]
             (belonging if sample.belongs else non_belonging).append(value)
@@ -96,7 +101,7 @@ def calibrate(
             f"Only {len(belonging)} belonging and {len(non_belonging)} other samples gave finite scores:"
             f" at least {MIN_IMAGES} of each are needed."
         )
-    notes = [f"{skipped} samples gave no finite score and were left out"] if skipped else []
+    notes = [f"{skipped} of {total} samples could not be scored and were left out"] if skipped else []
     # Versions of one photograph are not independent; the count of photographs is what backs the rates.
     notes.append(f"{len(photographs)} photographs stand behind all samples")
     profile = Profile(
@@ -129,25 +134,49 @@ def _samples(
 ) -> Iterator[_Sample]:
     """Belonging and non-belonging versions of every photograph, deterministic in ``seed``."""
     for picture in generated:
-        yield _Sample("really generated", True, _central(check_images(picture), autoencoder.spatial_ratio))
+        yield _Sample("really generated", True, _central(picture, autoencoder.spatial_ratio))
+    ratio = math.lcm(*(o.spatial_ratio for o in (autoencoder, *others)))
     for number, photograph in enumerate(photographs):
-        pixels = _central(check_images(photograph), math.lcm(*(o.spatial_ratio for o in (autoencoder, *others))))
-        first: Quantiser = "round" if number % 2 == 0 else "floor"
-        second: Quantiser = "floor" if number % 2 == 0 else "round"
-        with torch.no_grad():
-            latents = autoencoder.encode(pixels)
-            noise = torch.randn(latents.shape, generator=torch.Generator().manual_seed(seed + number)).to(latents)
-            perturbed = latents + 0.1 * latents.std() * noise
-            yield _Sample("decoded", True, quantise(autoencoder.decode(latents).cpu().float(), first))
-            yield _Sample("decoded, perturbed", True, quantise(autoencoder.decode(perturbed).cpu().float(), second))
-            yield _Sample("photograph", False, pixels)
-            for other in others:
-                decoded = other.decode(other.encode(pixels)).cpu().float()
-                yield _Sample(f"decoded by {other.name}", False, quantise(decoded, first))
+        yield from _versions(autoencoder, _central(photograph, ratio), others, number, seed)
 
 
-def _central(pixels: Tensor, ratio: int) -> Tensor:
-    """The central part of ``pixels``, at most 512 on a side, on the latent grid."""
-    height, width = (min(side, LARGEST_SIDE) for side in pixels.shape[-2:])
-    top, left = (pixels.shape[-2] - height) // 2, (pixels.shape[-1] - width) // 2
-    return crop_to_grid(pixels[..., top : top + height, left : left + width], ratio)[0]
+# Not a generator: one suspended under no_grad would switch gradients off for whoever consumes or cancels it.
+@torch.no_grad()
+def _versions(
+    autoencoder: Autoencoder, photograph: Tensor | None, others: Sequence[Autoencoder], number: int, seed: int
+) -> list[_Sample]:
+    """One photograph, and what the inspected and the other decoders make of it."""
+    belonging = ("decoded", "decoded, perturbed")
+    foreign = [f"decoded by {other.name}" for other in others]
+    if photograph is None:
+        names = [(name, True) for name in belonging] + [(name, False) for name in ("photograph", *foreign)]
+        return [_Sample(name, belongs, None) for name, belongs in names]
+    pixels = quantise(photograph)
+    first: Quantiser = "round" if number % 2 == 0 else "floor"
+    second: Quantiser = "floor" if number % 2 == 0 else "round"
+    latents = autoencoder.encode(pixels)
+    noise = torch.randn(latents.shape, generator=torch.Generator().manual_seed(seed + number)).to(latents)
+    perturbed = latents + 0.1 * latents.std() * noise
+    return [
+        _Sample(belonging[0], True, quantise(autoencoder.decode(latents).cpu().float(), first)),
+        _Sample(belonging[1], True, quantise(autoencoder.decode(perturbed).cpu().float(), second)),
+        _Sample("photograph", False, pixels),
+        *(
+            _Sample(name, False, quantise(other.decode(other.encode(pixels)).cpu().float(), first))
+            for name, other in zip(foreign, others, strict=True)
+        ),
+    ]
+
+
+def _central(picture: Tensor, ratio: int) -> Tensor | None:
+    """The central part of ``picture``, at most 512 on a side, on the latent grid; ``None`` if it cannot be used."""
+    try:
+        pixels, _ = crop_to_grid(check_images(picture), ratio)
+    except InvalidImageError:
+        return None
+    height, width = (min(side, max(ratio, LARGEST_SIDE - LARGEST_SIDE % ratio)) for side in pixels.shape[-2:])
+    # In whole cells from the corner: a generated picture cut off its grid would no longer look belonging.
+    top, left = (
+        (side - kept) // 2 // ratio * ratio for side, kept in zip(pixels.shape[-2:], (height, width), strict=True)
+    )
+    return pixels[..., top : top + height, left : left + width]

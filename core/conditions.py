@@ -9,7 +9,7 @@ import torch
 from PIL import Image, ImageEnhance, ImageFilter
 from torch import Tensor
 
-from .errors import InvalidSettingError
+from .errors import InvalidImageError, InvalidSettingError
 from .images import to_picture, to_tensor
 
 CLEAN = "clean"
@@ -54,10 +54,15 @@ CONDITIONS = tuple(_ALTERATIONS)
 def alter(image: Tensor, condition: str) -> Tensor:
     """Apply ``condition`` to one 8-bit image ``[1,3,H,W]`` in [0,1]; the result is 8-bit again, maybe of another size.
 
-    Deterministic. Raises :class:`InvalidSettingError` for a condition that is not in :data:`CONDITIONS`.
+    Deterministic. Raises :class:`InvalidSettingError` for a condition that is not in :data:`CONDITIONS` and
+    :class:`InvalidImageError` for anything but one finite image: 8-bit storage would turn NaN into black.
     """
     if condition not in _ALTERATIONS:
         raise InvalidSettingError(f"Unknown condition {condition!r}: choose one of {', '.join(CONDITIONS)}.")
+    if image.ndim != 4 or image.shape[:2] != (1, 3) or not torch.isfinite(image).all():
+        raise InvalidImageError(
+            f"A condition applies to one finite image [1,3,H,W], got shape {tuple(image.shape)}: give one at a time."
+        )
     if condition == CLEAN:
         return image
     return to_tensor(_ALTERATIONS[condition](to_picture(image)))

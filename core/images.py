@@ -17,6 +17,8 @@ from .errors import InvalidImageError
 
 # Far above any generated picture, far below what would exhaust the memory of a desktop.
 MAX_PIXELS = 100_000_000
+# Any other format may have altered the pixels (a WebP file does not say whether it did).
+LOSSLESS_FORMATS = frozenset({"PNG", "BMP", "TIFF", "PPM", "GIF", "TGA"})
 ALPHA_NOTE = "transparency was dropped, the colours under it were traced"
 
 
@@ -45,11 +47,12 @@ class Crop:
 
 @dataclass(frozen=True)
 class LoadedImage:
-    """One picture file: ``pixels`` ``[1,3,H,W]`` in [0,1], and what had to be done to read it."""
+    """One picture file: ``pixels`` ``[1,3,H,W]`` in [0,1], what was done to read it, whether its format is lossy."""
 
     path: Path
     pixels: Tensor
     notes: tuple[str, ...] = ()
+    lossy: bool = False
 
 
 def load_image(path: str | Path) -> LoadedImage:
@@ -73,6 +76,7 @@ def load_image(path: str | Path) -> LoadedImage:
                 raise InvalidImageError(
                     f"{path} has more than 8 bits per channel: save it as 8-bit RGB with the software that made it."
                 )
+            lossy = picture.format not in LOSSLESS_FORMATS
             picture.load()
             upright = ImageOps.exif_transpose(picture)
     except FileNotFoundError:
@@ -86,7 +90,7 @@ def load_image(path: str | Path) -> LoadedImage:
     if "A" in upright.getbands() or "transparency" in upright.info:
         notes.append(ALPHA_NOTE)
         upright = upright.convert("RGBA")
-    return LoadedImage(path, to_tensor(upright.convert("RGB")), tuple(notes))
+    return LoadedImage(path, to_tensor(upright.convert("RGB")), tuple(notes), lossy)
 
 
 def _stored_in_16_bit(picture: Image.Image) -> bool:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
-import math
 import os
+import sys
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
@@ -83,15 +84,19 @@ class Profile:
         return json.dumps(record, indent=1, allow_nan=False) + "\n"
 
     def save(self, path: str | Path) -> None:
-        """Write the profile, whole or not at all."""
+        """Write the profile, whole or not at all; raises :class:`InvalidProfileError` where it cannot be written."""
         path = Path(path)
-        path.parent.mkdir(parents=True, exist_ok=True)
+        text = self.to_json()
         temporary = path.with_name(path.name + ".part")
         try:
-            temporary.write_text(self.to_json(), encoding="utf-8")
-            os.replace(temporary, path)
-        finally:
-            temporary.unlink(missing_ok=True)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            try:
+                temporary.write_text(text, encoding="utf-8")
+                os.replace(temporary, path)
+            finally:
+                temporary.unlink(missing_ok=True)
+        except OSError as error:
+            raise InvalidProfileError(f"{path} cannot be written ({error}): choose another place.") from error
 
 
 def load_profile(path: str | Path) -> Profile:
@@ -101,7 +106,7 @@ def load_profile(path: str | Path) -> Profile:
         record = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise InvalidProfileError(f"There is no profile at {path}: calibrate first.") from None
-    except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise InvalidProfileError(f"{path} is no readable JSON profile ({error}): calibrate again.") from None
     return parse_profile(record, str(path))
 
@@ -110,9 +115,10 @@ def parse_profile(record: Any, where: str) -> Profile:
     """Check a decoded JSON profile field by field."""
     if not isinstance(record, dict) or record.get("format") != FORMAT:
         raise InvalidProfileError(f"{where} is not a Latent Tracer profile: choose a file that calibrate wrote.")
-    if not isinstance(record.get("version"), int) or record["version"] > VERSION:
+    version = record.get("version")
+    if type(version) is not int or not 1 <= version <= VERSION:
         raise InvalidProfileError(
-            f"{where} has profile version {record.get('version')}, this release reads up to {VERSION}: update it."
+            f"{where} has profile version {version}, this release reads 1 to {VERSION}: update it, or calibrate again."
         )
     names = {entry.name for entry in fields(Profile)}
     content = {key: value for key, value in record.items() if key not in ("format", "version", "digest")}
@@ -121,13 +127,14 @@ def parse_profile(record: Any, where: str) -> Profile:
         raise InvalidProfileError(f"{where} lacks or adds fields ({odd}): calibrate again.")
     if record.get("digest") != _digest(content):
         raise InvalidProfileError(f"{where} was changed or damaged after it was written: calibrate again.")
+    wrong = sorted(key for key, is_right in _FIELDS.items() if not is_right(content[key]))
+    if wrong:
+        raise InvalidProfileError(f"{where} holds missing or impossible values ({', '.join(wrong)}): calibrate again.")
+    if len(content["non_belonging_scores"]) != len(content["non_belonging_sources"]):
+        raise InvalidProfileError(f"{where} does not name the source of every score: calibrate again.")
     for key in ("image_sizes", "belonging_scores", "non_belonging_scores", "non_belonging_sources", "notes"):
         content[key] = tuple(content[key])
-    profile = Profile(**content)
-    scores = (*profile.belonging_scores, *profile.non_belonging_scores)
-    if not profile.belonging_scores or not profile.non_belonging_scores or not all(map(_is_number, scores)):
-        raise InvalidProfileError(f"{where} holds missing or non-finite scores: calibrate again.")
-    return profile
+    return Profile(**content)
 
 
 def measured_error_rates(profile: Profile) -> dict[str, Any]:
@@ -139,7 +146,53 @@ def measured_error_rates(profile: Profile) -> dict[str, Any]:
 
 
 def _is_number(value: Any) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+    # JSON's whole numbers have no bound: those beyond a float's range are no scores.
+    return type(value) in (int, float) and abs(value) <= sys.float_info.max
+
+
+def _is_rate(value: Any) -> bool:
+    return _is_number(value) and 0 < value < 1
+
+
+def _is_scores(value: Any) -> bool:
+    return isinstance(value, list) and bool(value) and all(map(_is_number, value))
+
+
+def _is_text(value: Any) -> bool:
+    return isinstance(value, str)
+
+
+def _is_texts(value: Any) -> bool:
+    return isinstance(value, list) and all(map(_is_text, value))
+
+
+def _is_mapping(value: Any) -> bool:
+    return isinstance(value, dict)
+
+
+def _is_sizes(value: Any) -> bool:
+    return isinstance(value, list) and [type(side) for side in value] == [int, int] and 0 < value[0] <= value[1]
+
+
+_FIELDS: dict[str, Callable[[Any], bool]] = {
+    "fingerprint": _is_text,
+    "autoencoder": _is_text,
+    "score": _is_text,
+    "score_settings": _is_mapping,
+    "quantiser": _is_text,
+    "decode_path": _is_text,
+    "condition": _is_text,
+    "image_sizes": _is_sizes,
+    "calibrated_on": _is_text,
+    "belonging_scores": _is_scores,
+    "non_belonging_scores": _is_scores,
+    "non_belonging_sources": _is_texts,
+    "fpr": _is_rate,
+    "fnr": _is_rate,
+    "thresholds": _is_mapping,
+    "error_rates": _is_mapping,
+    "notes": _is_texts,
+}
 
 
 def _digest(content: dict[str, Any]) -> str:
@@ -147,6 +200,13 @@ def _digest(content: dict[str, Any]) -> str:
     return hashlib.sha256(canonical.encode()).hexdigest()
 
 
-def embedded_profile(name: str) -> Profile:
-    """The profile that ships with the embedded autoencoder ``name`` (``demo-a`` or ``demo-b``)."""
-    return load_profile(Path(__file__).parent / "embedded" / f"{name}.profile.json")
+def builtin_profile(fingerprint: str) -> Profile | None:
+    """The profile that ships for the decoder with these weights, or ``None``.
+
+    Measured by this project on free pictures; a calibration of one's own comes closer to one's images.
+    """
+    for path in sorted((Path(__file__).parent / "embedded").glob("*.profile.json")):
+        profile = load_profile(path)
+        if profile.fingerprint == fingerprint:
+            return profile
+    return None

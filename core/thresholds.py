@@ -33,7 +33,10 @@ class Threshold:
 
 def check_scores(scores: Sequence[float] | Scores) -> Scores:
     """``scores`` as a flat float array; raises :class:`InvalidSettingError` for none, NaN or infinite ones."""
-    values = np.asarray(scores, dtype=float)
+    try:
+        values = np.asarray(scores, dtype=float)
+    except (TypeError, ValueError, OverflowError):
+        raise InvalidSettingError("Calibration scores must be a flat list of numbers.") from None
     if values.ndim != 1 or values.size == 0:
         raise InvalidSettingError("A threshold needs a flat list of at least one calibration score.")
     if not np.isfinite(values).all():
@@ -56,8 +59,9 @@ def quantile_threshold(scores: Sequence[float] | Scores, alpha: float) -> float:
 def kde_threshold(scores: Sequence[float] | Scores, alpha: float) -> float:
     """AEDR's rule: the smallest value whose Gaussian KDE distribution function (Scott bandwidth) reaches 1 − alpha."""
     values = check_scores(scores)
-    deviation = float(values.std(ddof=1)) if len(values) > 1 else 0.0
-    if deviation == 0:
+    # The spread tells equal scores apart from different ones: rounding leaves a deviation even where all are equal.
+    deviation = float(values.std(ddof=1)) if np.ptp(values) > 0 else 0.0
+    if not 0 < deviation < math.inf:
         raise InvalidSettingError("The kde rule needs at least two different scores: calibrate on more images.")
     bandwidth = deviation * len(values) ** (-1 / 5)
 
@@ -65,7 +69,8 @@ def kde_threshold(scores: Sequence[float] | Scores, alpha: float) -> float:
         return float(stats.norm.cdf((value - values) / bandwidth).mean()) - (1 - alpha)
 
     low, high = float(values.min() - 10 * bandwidth), float(values.max() + 10 * bandwidth)
-    return float(optimize.brentq(excess, low, high, xtol=1e-12 * max(1.0, abs(high))))
+    # Relative to the spread: scores may be losses of 1e-6 or ratios of 1e3.
+    return float(optimize.brentq(excess, low, high, xtol=1e-12 * (high - low)))
 
 
 RULES: dict[str, Callable[[Sequence[float] | Scores, float], float]] = {
@@ -93,13 +98,21 @@ def fit_threshold(
 def lower_p_value(score: float, reference: Sequence[float] | Scores) -> float:
     """Conformal p-value of a score as low as this under ``reference``: (1 + #{r ≤ score}) / (n + 1)."""
     values = check_scores(reference)
+    _check_finite(score)
     return float((1 + np.count_nonzero(values <= score)) / (len(values) + 1))
 
 
 def upper_p_value(score: float, reference: Sequence[float] | Scores) -> float:
     """Conformal p-value of a score as high as this under ``reference``: (1 + #{r ≥ score}) / (n + 1)."""
     values = check_scores(reference)
+    _check_finite(score)
     return float((1 + np.count_nonzero(values >= score)) / (len(values) + 1))
+
+
+def _check_finite(score: float) -> None:
+    # NaN compares false with everything and would get the smallest p-value there is.
+    if not math.isfinite(score):
+        raise InvalidSettingError(f"The score is {score}: it has no p-value, score the image again.")
 
 
 def rate_interval(count: int, total: int, confidence: float = 0.95) -> tuple[float, float]:

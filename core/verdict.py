@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from .conditions import CLEAN
 from .errors import InvalidSettingError
 from .grubbs import grubbs_threshold
 from .profile import Profile
@@ -74,9 +75,19 @@ def verdict_from_losses(loss: float, belonging_losses: Sequence[float], alpha: f
     return Verdict(answer, loss, basis, threshold)
 
 
-def verdict_from_profile(score: float, profile: Profile, stage: str = "double reconstruction") -> Verdict:
+def verdict_from_profile(
+    score: float,
+    profile: Profile,
+    stage: str = "double reconstruction",
+    *,
+    shortest_side: int | None = None,
+    lossy: bool = False,
+) -> Verdict:
     """Belonging if other images score this low at no more than the stated false-positive rate; non-belonging if
     belonging images score this high at no more than the stated false-negative rate; inconclusive between.
+
+    Inconclusive too where the profile does not apply: an image whose ``shortest_side`` (pixels) is below those
+    calibrated on, whose scores scatter more, and a ``lossy`` file under a profile for clean images.
     """
     _check_score(score)
     p_value, belonging_p = profile.p_value(score), profile.belonging_p_value(score)
@@ -85,14 +96,32 @@ def verdict_from_profile(score: float, profile: Profile, stage: str = "double re
         f"{p_value:.1%} of other images score as low and {belonging_p:.1%} of belonging images as high as this one,"
         " neither is rare enough."
     )
-    if p_value <= profile.stated_fpr:
+    rare_among_others, rare_among_belonging = p_value <= profile.stated_fpr, belonging_p <= profile.stated_fnr
+    if rare_among_others and rare_among_belonging:
+        basis = (
+            f"score {score:.3g} is rarely as low among other images and rarely as high among belonging ones,"
+            " it fits neither."
+        )
+    elif rare_among_others:
         answer = "belonging"
         basis = (
             f"score {score:.3g} is lower than that of {1 - p_value:.1%} of {len(profile.non_belonging_scores)} others"
         )
-    elif belonging_p <= profile.stated_fnr:
+    elif rare_among_belonging:
         answer = "non-belonging"
         basis = f"score {score:.3g} is higher than that of {1 - belonging_p:.1%} of belonging images"
+    if shortest_side is not None and shortest_side < profile.image_sizes[0]:
+        answer = "inconclusive"
+        basis = (
+            f"its shortest side is {shortest_side} pixels, the profile was calibrated on {profile.image_sizes[0]} and"
+            " more: calibrate on images of this size."
+        )
+    elif lossy and profile.condition == CLEAN:
+        answer = "inconclusive"
+        basis = (
+            "the file format is lossy (JPEG, WebP …) and the profile holds for clean images: calibrate with a condition"
+            " such as jpeg-90."
+        )
     return Verdict(
         answer,
         score,

@@ -90,6 +90,7 @@ def _encoder(clone: Any) -> Callable[[Tensor], Tensor]:
     model, process_input, is_video = clone.first_stage_model, clone.process_input, clone.latent_dim == 3
 
     def encode(images: Tensor) -> Tensor:
+        comfy.model_management.throw_exception_if_processing_interrupted()
         pixels = process_input(images.clone())
         if not is_video:
             return model.encode(pixels)
@@ -107,6 +108,7 @@ def _decoder(clone: Any) -> Callable[[Tensor], Tensor]:
     offset = low - 0.25 * slope
 
     def decode(latents: Tensor) -> Tensor:
+        comfy.model_management.throw_exception_if_processing_interrupted()
         if not is_video:
             return model.decode(latents) * slope + offset
         frames = [model.decode(latent[:, :, None])[:, :, 0] for latent in latents.split(1)]
@@ -124,7 +126,11 @@ def embedded_models() -> Iterator[list[ModuleAutoencoder]]:
             clone = comfy.sd.VAE(sd=comfy.utils.load_torch_file(str(path)), dtype=torch.float32)
             module = clone.first_stage_model.to(clone.device)
             models.append(ModuleAutoencoder(name, module, _encoder(clone), _decoder(clone)))
-        yield models
+        try:
+            yield models
+        finally:
+            for model in models:
+                model.module.to("meta")
 
 
 def split(images: Tensor) -> list[Tensor]:
@@ -179,8 +185,11 @@ def count_reporter() -> Callable[[int, int], None]:
     return report
 
 
-def progress_reporter() -> Callable[[Step], None]:
-    """An ``on_step`` callback: moves ComfyUI's progress bar, shows the reconstruction, and raises when interrupted."""
+def progress_reporter(live_preview: bool = True) -> Callable[[Step], None]:
+    """An ``on_step`` callback: moves ComfyUI's progress bar, shows the reconstruction, and raises when interrupted.
+
+    A node that ends by showing a picture wants no ``live_preview``: the browser keeps it in front of that picture.
+    """
     bar = comfy.utils.ProgressBar(1)
     last_preview = 0.0
 
@@ -188,7 +197,7 @@ def progress_reporter() -> Callable[[Step], None]:
         nonlocal last_preview
         comfy.model_management.throw_exception_if_processing_interrupted()
         preview = None
-        if time.monotonic() - last_preview > PREVIEW_SECONDS:
+        if live_preview and time.monotonic() - last_preview > PREVIEW_SECONDS:
             last_preview = time.monotonic()
             preview = ("JPEG", to_picture(step.decoded), PREVIEW_PIXELS)
         bar.update_absolute((step.image - 1) * step.steps + step.step, step.images * step.steps, preview)

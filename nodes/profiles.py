@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import math
 import os
 import re
 from typing import Any
@@ -12,32 +14,82 @@ from torch import Tensor
 
 from ..core import (
     CONDITIONS,
+    InvalidImageError,
     InvalidProfileError,
     InvalidSettingError,
     calibrate,
     check_images,
+    crop_to_grid,
     load_profile,
     make_score,
 )
-from ..core.calibration import CalibrationStep
+from ..core.calibration import LARGEST_SIDE, MIN_IMAGES, CalibrationStep
 from . import comfy_adapter
 from .sockets import CATEGORY, ProfileSocket
 
 FOLDER = "latent_trace"
 folder_paths.add_model_folder_path(FOLDER, os.path.join(folder_paths.models_dir, FOLDER))
+# Without an extension every file in the folder would be offered.
+folder_paths.folder_names_and_paths[FOLDER][1].add(".json")
+with contextlib.suppress(OSError):  # read-only models: Calibrate says so when it is asked to write
+    os.makedirs(folder_paths.get_folder_paths(FOLDER)[0], exist_ok=True)
+
+MAX_NAME_BYTES = 200
+
+
+def profile_names() -> list[str]:
+    """What Load Trace Profile offers now."""
+    try:
+        return folder_paths.get_filename_list(FOLDER)
+    except FileNotFoundError:  # the folder was deleted while the server runs
+        return []
 
 
 def profile_path(name: str) -> str:
-    """Where the profile called ``name`` is written; raises :class:`InvalidSettingError` unless it is a plain name."""
-    if not re.fullmatch(r"[\w][\w .()+-]{0,99}", name) or ".." in name:
+    """Where the profile called ``name`` is written; raises :class:`InvalidSettingError` unless that is a plain name
+    in a folder that can be written.
+    """
+    stem = name.removesuffix(".json")
+    if not re.fullmatch(r"\w[\w .()+-]*", stem) or ".." in stem or len(stem.encode()) > MAX_NAME_BYTES:
         raise InvalidSettingError(
-            f"{name[:50]!r} cannot name a profile: use letters, digits, spaces, dots, dashes and underscores."
+            f"The name {name[:50]!r} cannot name a profile: use letters, digits, spaces, dots, dashes and underscores."
         )
     folder = os.path.realpath(folder_paths.get_folder_paths(FOLDER)[0])
-    path = os.path.realpath(os.path.join(folder, name.removesuffix(".json") + ".json"))
+    path = os.path.realpath(os.path.join(folder, stem + ".json"))
     if os.path.commonpath((folder, path)) != folder:
-        raise InvalidSettingError(f"{name!r} points outside the profiles folder: use a plain name.")
+        raise InvalidSettingError(f"The name {name!r} points outside the profiles folder: use another name.")
+    try:
+        os.makedirs(folder, exist_ok=True)
+    except OSError as error:
+        raise InvalidSettingError(f"models/{FOLDER} cannot be made ({error.strerror}): make it yourself.") from None
+    if not os.access(folder, os.W_OK):
+        raise InvalidSettingError(f"models/{FOLDER} cannot be written: allow ComfyUI to write there.")
     return path
+
+
+def check_not_taken(path: str, fingerprint: str) -> None:
+    """Raise :class:`InvalidSettingError` if the profile at ``path`` is another VAE's: its calibration would be lost."""
+    try:
+        existing = load_profile(path)
+    except InvalidProfileError:  # there is none, or none that anybody could use
+        return
+    if existing.fingerprint != fingerprint:
+        raise InvalidSettingError(
+            f"The name {os.path.basename(path)} is taken by another VAE's profile ({existing.fingerprint[:8]}):"
+            " choose another name."
+        )
+
+
+def usable(images: list[Tensor], label: str, ratio: int) -> tuple[list[Tensor], list[str]]:
+    """The images that can be scored, and a sentence about each that cannot."""
+    good, left_out = [], []
+    for number, image in enumerate(images, start=1):
+        try:
+            crop_to_grid(check_images(image), ratio)
+            good.append(image)
+        except InvalidImageError as error:
+            left_out.append(f"{label} {number} of {len(images)} was left out. {error}")
+    return good, left_out
 
 
 class Calibrate(io.ComfyNode):
@@ -100,17 +152,24 @@ class Calibrate(io.ComfyNode):
         path = profile_path(name[0])
         photos = [one for batch in photographs for one in comfy_adapter.split_images(batch)]
         made = [one for batch in generated or [] for one in comfy_adapter.split_images(batch)]
-        for one in photos + made:
-            check_images(one)
+        largest = max(photographs, key=lambda batch: batch.shape[1] * batch.shape[2])[:, :LARGEST_SIDE, :LARGEST_SIDE]
         report_progress = comfy_adapter.count_reporter()
 
         def advance(step: CalibrationStep) -> None:
             report_progress(step.done, step.total)
 
         with (
-            comfy_adapter.inspected_model(vae[0], photographs[0]) as autoencoder,
+            comfy_adapter.inspected_model(vae[0], largest) as autoencoder,
             comfy_adapter.embedded_models() as others,
         ):
+            check_not_taken(path, autoencoder.fingerprint)
+            ratio = math.lcm(*(model.spatial_ratio for model in (autoencoder, *others)))
+            photos, left_out = usable(photos, "Photograph", ratio)
+            if left_out and len(photos) < MIN_IMAGES:
+                raise InvalidSettingError(
+                    f"Only {len(photos)} photographs can be used, {MIN_IMAGES} are needed. {left_out[0]}"
+                )
+            made, unusable = usable(made, "Generated image", ratio)
             profile = calibrate(
                 autoencoder,
                 make_score(),
@@ -131,6 +190,7 @@ class Calibrate(io.ComfyNode):
         )
         if profile.stated_fpr > fpr[0]:
             report += f". So few photographs cannot support {fpr[0]:.1%}: add more."
+        report = "\n".join([report, *left_out, *unusable])
         return io.NodeOutput(profile, report, ui=ui.PreviewText(report))
 
 
@@ -145,8 +205,10 @@ class LoadProfile(io.ComfyNode):
             search_aliases=["trace profile", "load calibration"],
             inputs=[
                 io.Combo.Input(
-                    "profile_name", options=folder_paths.get_filename_list(FOLDER), tooltip="Saved by Calibrate Trace."
-                )
+                    "profile_name",
+                    options=profile_names(),
+                    tooltip="Saved by Calibrate Trace; press R in the graph to see new ones.",
+                ),
             ],
             outputs=[ProfileSocket.Output("profile", tooltip="For Trace Image and Attribute Image.")],
         )
@@ -155,11 +217,24 @@ class LoadProfile(io.ComfyNode):
     def execute(cls, profile_name: str) -> io.NodeOutput:
         path = folder_paths.get_full_path(FOLDER, profile_name)
         if path is None:
-            raise InvalidProfileError(f"There is no profile {profile_name!r} under models/{FOLDER}: calibrate first.")
-        return io.NodeOutput(load_profile(path))
+            raise InvalidProfileError(missing(profile_name))
+        try:
+            return io.NodeOutput(load_profile(path))
+        except InvalidProfileError as error:
+            # Where ComfyUI lives is of no use to the reader, and shared screenshots should not tell it.
+            raise InvalidProfileError(str(error).replace(path, f"The profile {profile_name}")) from None
 
     @classmethod
-    def fingerprint_inputs(cls, profile_name: str) -> str:
+    def validate_inputs(cls, profile_name: str | None = None) -> bool | str:
+        """Replaces the server's "value not in list", which says nothing where the list is empty."""
+        return profile_name is None or profile_name in profile_names() or missing(profile_name)
+
+    @classmethod
+    def fingerprint_inputs(cls, profile_name: str | None = None) -> str:
         """Reload only when the file changed."""
-        path = folder_paths.get_full_path(FOLDER, profile_name)
+        path = None if profile_name is None else folder_paths.get_full_path(FOLDER, profile_name)
         return "missing" if path is None else str(os.stat(path).st_mtime_ns)
+
+
+def missing(name: str) -> str:
+    return f"There is no profile {name!r} under models/{FOLDER}: run Calibrate Trace first, or choose another."

@@ -2,24 +2,28 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
 from comfy_api.latest import io
 from torch import Tensor
 
 from ..core import (
-    InvalidProfileError,
     Profile,
     check_images,
-    crop_to_grid,
     invert,
-    make_score,
     verdict_from_profile,
     verdict_from_threshold,
 )
 from . import comfy_adapter
 from .outcome import verdict_outputs, verdict_result
+from .scoring import check_profile_socket, fitting_profile, score_images
 from .sockets import CATEGORY, ProfileSocket
+
+BUILTIN_NOTE = (
+    "no profile is connected: the one that ships for this VAE was used; Calibrate Trace makes one from pictures like"
+    " yours"
+)
 
 
 class TraceImage(io.ComfyNode):
@@ -36,7 +40,10 @@ class TraceImage(io.ComfyNode):
                 io.Vae.Input("vae", tooltip="The inspected model: the VAE the image may have come from."),
                 io.Image.Input("image", tooltip="The image under test, as it was saved: not resized, not re-encoded."),
                 ProfileSocket.Input(
-                    "profile", optional=True, tooltip="From Calibrate Trace. Without it the answer stays inconclusive."
+                    "profile",
+                    optional=True,
+                    tooltip="From Calibrate Trace. Without it a profile that ships for this VAE is used; if there is"
+                    " none, the answer stays inconclusive.",
                 ),
                 io.Int.Input(
                     "steps",
@@ -53,22 +60,20 @@ class TraceImage(io.ComfyNode):
 
     @classmethod
     def execute(cls, vae: Any, image: Tensor, profile: Profile | None = None, steps: int = 30) -> io.NodeOutput:
-        if profile is not None and not isinstance(profile, Profile):
-            raise InvalidProfileError("The profile input holds no profile: connect Calibrate or Load Trace Profile.")
+        check_profile_socket(profile)
         images = comfy_adapter.to_core_images(image)
+        checked = check_images(images)
         with comfy_adapter.inspected_model(vae, image) as autoencoder:
-            stages = ["inversion"] * len(images)
-            scores: list[float] = []
-            if profile is not None:
-                score = make_score(profile.score)
-                profile.check(autoencoder.fingerprint, score.name, dict(score.settings))
-                cropped, _ = crop_to_grid(check_images(images), autoencoder.spatial_ratio)
-                scored = [score(autoencoder, one) for one in comfy_adapter.split(cropped)]
-                scores, stages = [one.value for one in scored], [one.stage for one in scored]
-            trace = invert(autoencoder, images, steps=steps, on_step=comfy_adapter.progress_reporter())
-        if profile is None:
-            scores = [float(loss) for loss in trace.loss]
-            verdicts = [verdict_from_threshold(score, None) for score in scores]
+            known = fitting_profile(autoencoder, profile)
+            scored = score_images(autoencoder, checked, known) if known is not None else []
+            trace = invert(
+                autoencoder, images, steps=steps, on_step=comfy_adapter.progress_reporter(live_preview=False)
+            )
+        if known is None:
+            verdicts = [verdict_from_threshold(float(loss), None) for loss in trace.loss]
         else:
-            verdicts = [verdict_from_profile(s, profile, stage) for s, stage in zip(scores, stages, strict=True)]
+            side = min(trace.images.shape[-2:])
+            verdicts = [verdict_from_profile(one.value, known, one.stage, shortest_side=side) for one in scored]
+            if profile is None:
+                trace = dataclasses.replace(trace, notes=(*trace.notes, BUILTIN_NOTE))
         return verdict_result(cls, trace, verdicts)

@@ -21,7 +21,7 @@ def run(*arguments, timeout=300):
 @pytest.fixture(scope="module")
 def pictures(tmp_path_factory):
     folder = tmp_path_factory.mktemp("pictures")
-    photograph = synthetic_photograph(seed=3, size=64)
+    photograph = synthetic_photograph(seed=3, size=160)
     maker = load_autoencoder("demo-a")
     with torch.no_grad():
         to_picture(quantise(maker.decode(maker.encode(photograph)))).save(folder / "made.png")

@@ -1,6 +1,7 @@
-"""Write the example workflows: for each, the UI file that ComfyUI's template browser loads and an API copy for scripts.
+"""Write the example workflows: for each, the UI file that ComfyUI's template browser loads, its thumbnail, and an API
+copy for scripts.
 
-One description makes both, so that they cannot drift apart.
+One description makes both files, so that they cannot drift apart.
 
     python tools/build_workflows.py
 """
@@ -12,7 +13,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from workflow_thumbnails import THUMBNAILS
+
 WORKFLOWS = Path(__file__).resolve().parent.parent / "workflows"
+
+VERDICT_OUTPUTS = [
+    ("belongs", "BOOLEAN"), ("verdict", "STRING"), ("score", "FLOAT"), ("report", "STRING"), ("picture", "IMAGE"),
+]  # fmt: skip
 
 
 @dataclass
@@ -107,6 +114,13 @@ def load_vae(position: tuple[int, int], name: str = "taesd") -> Node:
     return Node("VAELoader", position, (300, 80), [("VAE", "VAE")], widgets={"vae_name": name})
 
 
+def show_text(source: Node, output: int, position: tuple[int, int], size: tuple[int, int]) -> Node:
+    """Nodes keep their text in the history; core's preview is what shows it in the graph."""
+    node = Node("PreviewAny", position, size, [("STRING", "STRING")], {"source": (source, output, "STRING")})
+    node.title = "Report"
+    return node
+
+
 def trace_step_by_step() -> tuple[list[Node], list[dict[str, Any]]]:
     vae, image = load_vae((40, 120)), load_image((40, 260))
     encode = Node(
@@ -125,7 +139,7 @@ def trace_step_by_step() -> tuple[list[Node], list[dict[str, Any]]]:
         "LatentTracerVerdict",
         (1200, 120),
         (760, 620),
-        [("belongs", "BOOLEAN"), ("verdict", "STRING"), ("score", "FLOAT"), ("report", "STRING"), ("picture", "IMAGE")],
+        VERDICT_OUTPUTS,
         {"trace": (invert, 0, "LATENT_TRACE")},
         {"threshold": 0.0, "belonging_losses": "", "alpha": 0.05},
     )
@@ -146,7 +160,114 @@ def trace_step_by_step() -> tuple[list[Node], list[dict[str, Any]]]:
     return [vae, image, encode, invert, verdict, text], groups
 
 
-EXAMPLES = {"trace_step_by_step": trace_step_by_step}
+def trace_node(position: tuple[int, int], vae: Node, image: Node, profile: Node | None = None) -> Node:
+    inputs = {"vae": (vae, 0, "VAE"), "image": (image, 0, "IMAGE")}
+    if profile is not None:
+        inputs["profile"] = (profile, 0, "LATENT_TRACE_PROFILE")
+    return Node("LatentTracerTraceImage", position, (860, 520), VERDICT_OUTPUTS, inputs, {"steps": 30})
+
+
+def trace_image() -> tuple[list[Node], list[dict[str, Any]]]:
+    vae, image = load_vae((40, 120)), load_image((40, 260))
+    text = note(
+        "# Trace an image\n\nDid this picture come out of the VAE that is loaded here?\n\nChoose a VAE and an image"
+        " **as it was saved** (not resized, not a screenshot), then press Run.\n\n- **belonging**: with the stated"
+        " false-positive rate.\n- **non-belonging**: this VAE's own pictures rarely score like this.\n"
+        "- **inconclusive**: neither is rare enough, or nothing is known about this VAE. Make a profile with the"
+        " template *calibrate_and_trace* and connect it.\n\nThe answer names the VAE, not the checkpoint: models that"
+        " share a VAE cannot be told apart.",
+        (20, 670),
+        (340, 420),
+    )
+    groups = [group("1 What to compare", (20, 50, 340, 560)), group("2 Verdict", (400, 50, 900, 610))]
+    return [vae, image, trace_node((420, 120), vae, image), text], groups
+
+
+def calibrate_and_trace() -> tuple[list[Node], list[dict[str, Any]]]:
+    vae = load_vae((40, 120))
+    folder = Node(
+        "LoadImageDataSetFromFolder", (40, 260), (300, 90), [("images", "IMAGE")], widgets={"folder": "photographs"}
+    )
+    calibrate = Node(
+        "LatentTracerCalibrate",
+        (420, 120),
+        (340, 290),
+        [("profile", "LATENT_TRACE_PROFILE"), ("report", "STRING")],
+        {"vae": (vae, 0, "VAE"), "photographs": (folder, 0, "IMAGE")},
+        {"name": "my-vae", "fpr": 0.01, "condition": "clean"},
+    )
+    report = show_text(calibrate, 1, (420, 450), (340, 200))
+    image = load_image((40, 450))
+    text = note(
+        "# Calibrate, then trace\n\n1. Put photographs, or other pictures that did **not** come out of this VAE, into"
+        " a folder `photographs` under ComfyUI's `input`, and press R. Five are the least; about 100 allow a stated"
+        " false-positive rate of 1 %.\n2. Choose the VAE and the image to trace, then press Run. *Calibrate Trace*"
+        " passes every photograph through the VAE and through two others, and scores them all: seconds each for a"
+        " small VAE, more for a large one. Cancel works.\n3. The profile stays under `models/latent_trace`. Next time"
+        " *Load Trace Profile* brings it back at once.",
+        (420, 740),
+        (900, 330),
+    )
+    groups = [
+        group("1 VAE and photographs", (20, 50, 340, 320)),
+        group("2 Calibration", (400, 50, 380, 620)),
+        group("3 Image under test", (20, 390, 340, 410)),
+        group("4 Verdict", (800, 50, 900, 620)),
+    ]
+    return [vae, folder, calibrate, report, image, trace_node((820, 120), vae, image, calibrate), text], groups
+
+
+def which_vae() -> tuple[list[Node], list[dict[str, Any]]]:
+    names = ("taesd", "taesdxl", "taesd3")
+    image = load_image((40, 120))
+    vaes = [load_vae((420, 120 + 260 * row), name) for row, name in enumerate(names)]
+    profiles = [
+        Node(
+            "LatentTracerLoadProfile", (420, 230 + 260 * row), (300, 80), [("profile", "LATENT_TRACE_PROFILE")],
+            widgets={"profile_name": f"{name}.json"},
+        )
+        for row, name in enumerate(names)
+    ]  # fmt: skip
+    inputs: dict[str, tuple[Node, int, str]] = {"image": (image, 0, "IMAGE")}
+    for number, (vae, profile) in enumerate(zip(vaes, profiles, strict=True), start=1):
+        inputs[f"vae_{number}"] = (vae, 0, "VAE")
+        inputs[f"profile_{number}"] = (profile, 0, "LATENT_TRACE_PROFILE")
+    attribute = Node(
+        "LatentTracerAttributeImage",
+        (800, 120),
+        (280, 220),
+        [("candidate", "INT"), ("report", "STRING")],
+        inputs,
+    )
+    report = show_text(attribute, 1, (1140, 120), (560, 420))
+    text = note(
+        "# Which of these VAEs made the image?\n\nEvery candidate answers through its own profile, so that their"
+        " scores compare. Make the profiles with the template *calibrate_and_trace* and choose them here. A VAE whose"
+        " profile ships with the pack needs none: remove its *Load Trace Profile*.\n\n**None of them** is an answer,"
+        " and so is a tie.",
+        (800, 620),
+        (900, 200),
+    )
+    groups = [
+        group("1 Image under test", (20, 50, 340, 420)),
+        *[
+            group(f"2{letter} Candidate {number}", (400, 50 + 260 * (number - 1), 340, 250))
+            for number, letter in enumerate("abc", start=1)
+        ],
+        group("3 Answer", (780, 50, 940, 520)),
+    ]
+    nodes = [image]
+    for vae, profile in zip(vaes, profiles, strict=True):
+        nodes += [vae, profile]
+    return [*nodes, attribute, report, text], groups
+
+
+EXAMPLES = {
+    "trace_image": trace_image,
+    "trace_step_by_step": trace_step_by_step,
+    "calibrate_and_trace": calibrate_and_trace,
+    "which_vae": which_vae,
+}
 
 
 def main() -> None:
@@ -155,6 +276,7 @@ def main() -> None:
         nodes, groups = build()
         (WORKFLOWS / f"{name}.json").write_text(json.dumps(ui_workflow(nodes, groups), indent=1) + "\n")
         (WORKFLOWS / "api" / f"{name}.json").write_text(json.dumps(api_workflow(nodes), indent=1) + "\n")
+        THUMBNAILS[name]().save(WORKFLOWS / f"{name}.jpg", quality=85)
 
 
 if __name__ == "__main__":

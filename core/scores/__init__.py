@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from ..errors import InvalidSettingError
+from .any_grid import AnyGrid
 from .double_reconstruction import DoubleReconstruction
 from .inversion import InversionLoss
 from .protocol import Score, Scored
@@ -17,6 +18,7 @@ SCORES: dict[str, Callable[[], Score]] = {
     "double-reconstruction": DoubleReconstruction,
     "double-reconstruction-homogeneity": lambda: DoubleReconstruction(homogeneity=True),
     "inversion": InversionLoss,
+    "spectral-ratio-any-grid": AnyGrid,
 }
 DEFAULT_SCORE = "spectral-ratio"
 

@@ -11,7 +11,7 @@ from ..autoencoder import Autoencoder
 from ..inversion import Step
 from ..objective import Passes
 from ..quantiser import Quantiser
-from .protocol import Scored, Setting, reconstruct
+from .protocol import Scored, Setting, check_single, reconstruct
 
 
 class DoubleReconstruction:
@@ -29,7 +29,7 @@ class DoubleReconstruction:
         on_step: Callable[[Step], None] | None = None,
     ) -> Scored:
         passes = Passes()
-        image = image.to(autoencoder.device, autoencoder.dtype)
+        image = check_single(image).to(autoencoder.device, autoencoder.dtype)
         first = reconstruct(autoencoder, image, passes)
         second = reconstruct(autoencoder, first, passes)
         # A picture that a second pass leaves unchanged to the last bit has no ratio; 1e-12 is far below any real loss.

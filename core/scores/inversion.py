@@ -10,7 +10,7 @@ from ..autoencoder import Autoencoder
 from ..inversion import Step, invert
 from ..quantiser import Quantiser
 from ..solvers import make_solver
-from .protocol import Scored, Setting
+from .protocol import Scored, Setting, check_single
 
 
 class InversionLoss:
@@ -29,5 +29,6 @@ class InversionLoss:
         quantiser: Quantiser = "auto",
         on_step: Callable[[Step], None] | None = None,
     ) -> Scored:
+        image = check_single(image)
         inversion = invert(autoencoder, image, solver=self.solver, quantiser=quantiser, on_step=on_step)
         return Scored(float(inversion.loss[0]), inversion.passes[0], "inversion", inversion)

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from ..autoencoder import Autoencoder
+from ..errors import InvalidImageError
 from ..inversion import Inversion, Step
 from ..objective import Passes
 from ..quantiser import Quantiser
@@ -41,7 +42,21 @@ class Score(Protocol):
         quantiser: Quantiser = "auto",
         on_step: Callable[[Step], None] | None = None,
     ) -> Scored:
-        """Score one image ``[1,3,H,W]`` in [0,1] whose sides lie on the latent grid."""
+        """Score one image ``[1,3,H,W]`` in [0,1] whose sides lie on the latent grid.
+
+        Raises :class:`InvalidImageError` for a batch, and for an image that holds nothing to judge by.
+        """
+
+
+def check_single(image: Tensor) -> Tensor:
+    """Return ``image`` if it is one ``[1,3,H,W]`` of numbers: a score of a batch would be a mixture."""
+    if image.ndim != 4 or image.shape[:2] != (1, 3):
+        raise InvalidImageError(
+            f"A score judges one RGB image [1,3,H,W] at a time, got shape {tuple(image.shape)}: score each alone."
+        )
+    if not torch.isfinite(image).all():
+        raise InvalidImageError("The image contains NaN or infinite values: check the node or file it comes from.")
+    return image
 
 
 def reconstruct(autoencoder: Autoencoder, images: Tensor, passes: Passes) -> Tensor:

@@ -10,7 +10,7 @@ from ..autoencoder import Autoencoder
 from ..inversion import Step
 from ..objective import Objective, Passes
 from ..quantiser import Quantiser
-from .protocol import Scored, Setting, reconstruct
+from .protocol import Scored, Setting, check_single, reconstruct
 
 
 class Reconstruction:
@@ -29,6 +29,6 @@ class Reconstruction:
         on_step: Callable[[Step], None] | None = None,
     ) -> Scored:
         passes = Passes()
-        objective = Objective(autoencoder, image, quantiser)
+        objective = Objective(autoencoder, check_single(image), quantiser)
         decoded = reconstruct(autoencoder, objective.image, passes)
         return Scored(float(objective.loss(decoded)), passes, "reconstruction")

@@ -11,6 +11,8 @@ import math
 import torch
 from torch import Tensor
 
+from ..errors import InvalidImageError
+
 BLOCK = 8
 # Energy of 8-bit rounding noise in one orthonormal DCT coefficient of luma or chroma: variance 1/12 level² times the
 # squared norm of the colour row, averaged over luma and chroma.
@@ -46,7 +48,10 @@ def band_energies(residual: Tensor) -> Tensor:
     """
     height, width = residual.shape[-2] // BLOCK, residual.shape[-1] // BLOCK
     if height == 0 or width == 0:
-        raise ValueError(f"band energies need at least {BLOCK}×{BLOCK} pixels, got {tuple(residual.shape)}")
+        raise InvalidImageError(
+            f"The image is {residual.shape[-1]}×{residual.shape[-2]} pixels, less than one block of {BLOCK}×{BLOCK}:"
+            " use a larger picture."
+        )
     residual = residual[..., : height * BLOCK, : width * BLOCK].float()
     planes = torch.einsum("dc,bchw->bdhw", TO_YCBCR.to(residual), residual)
     blocks = planes.reshape(len(planes), 3, height, BLOCK, width, BLOCK).permute(0, 1, 2, 4, 3, 5)
@@ -57,17 +62,24 @@ def band_energies(residual: Tensor) -> Tensor:
     return torch.cat([luma, chroma], dim=-1)
 
 
+def band_weights(control: Tensor, picture: Tensor) -> Tensor:
+    """``[B,9]``: how much each band counts, from energies ``[B,h,w,9]``; their sum is the evidence a picture holds.
+
+    A band counts by how far both the control residual and the ``picture`` itself rise above rounding noise in it: a
+    band in which the picture is empty (chroma of a greyscale photograph) is explained by anything.
+    """
+    level = torch.minimum(control.flatten(1, 2).mean(1), picture.flatten(1, 2).mean(1))
+    return level / (level + 10 * ROUNDING_ENERGY) * BAND_WEIGHTS.to(level)
+
+
 def spectral_log_ratio(energies: Tensor, control: Tensor, picture: Tensor) -> Tensor:
     """``[B]``: weighted mean over blocks and bands of log(``energies`` / ``control``), all ``[B,h,w,9]``.
 
-    Blocks count by the square root of the control's energy. A band counts by how far both the control residual and the
-    ``picture`` itself rise above rounding noise in it: a band in which the picture is empty (chroma of a greyscale
-    photograph) is explained by anything.
+    Blocks count by the square root of the control's energy, bands by :func:`band_weights`.
     """
-    energies, control, picture = (part.flatten(1, 2) for part in (energies, control, picture))
+    weights = band_weights(control, picture)
+    energies, control = energies.flatten(1, 2), control.flatten(1, 2)
     block_weights = (control + ROUNDING_ENERGY).sqrt()
     log_ratio = torch.log((energies + 2 * ROUNDING_ENERGY) / (control + 2 * ROUNDING_ENERGY))
     per_band = (log_ratio * block_weights).sum(1) / block_weights.sum(1)
-    level = torch.minimum(control.mean(1), picture.mean(1))
-    weights = level / (level + 10 * ROUNDING_ENERGY) * BAND_WEIGHTS.to(level)
     return (per_band * weights).sum(1) / weights.sum(1).clamp_min(1e-12)

@@ -11,11 +11,16 @@ from collections.abc import Callable
 from torch import Tensor
 
 from ..autoencoder import Autoencoder
+from ..errors import InvalidImageError
 from ..inversion import Step
 from ..objective import Passes
 from ..quantiser import Quantiser, quantise
-from .protocol import Scored, Setting, reconstruct
-from .spectral import band_energies, spectral_log_ratio
+from .protocol import Scored, Setting, check_single, reconstruct
+from .spectral import band_energies, band_weights, spectral_log_ratio
+
+# Of 5.5 that all bands weigh together. A picture of one colour has 0, what a decoder makes of one about 0.3, a
+# photograph 4. Below this the ratio is one of rounding errors, and near the one of belonging images by construction.
+LEAST_EVIDENCE = 0.1
 
 
 class SpectralRatio:
@@ -34,9 +39,14 @@ class SpectralRatio:
         on_step: Callable[[Step], None] | None = None,
     ) -> Scored:
         passes = Passes()
-        image = image.to(autoencoder.device, autoencoder.dtype)
+        image = check_single(image).to(autoencoder.device, autoencoder.dtype)
         first = reconstruct(autoencoder, image, passes)
         control = quantise(first)
         second = reconstruct(autoencoder, control, passes)
-        value = spectral_log_ratio(band_energies(image - first), band_energies(control - second), band_energies(image))
+        against, picture = band_energies(control - second), band_energies(image)
+        if float(band_weights(against, picture).sum()) < LEAST_EVIDENCE:
+            raise InvalidImageError(
+                "The image is flat, nothing in it could tell one decoder from another: trace one with more detail."
+            )
+        value = spectral_log_ratio(band_energies(image - first), against, picture)
         return Scored(float(value[0]), passes, "double reconstruction")

@@ -26,6 +26,7 @@ from latent_tracer.core import synthetic_photograph, to_picture
 from PIL import Image
 
 from .client import Client
+from .prompts import calibration, decoded
 
 PACK = Path(__file__).resolve().parents[2]
 PACK_NAME = "latent-tracer"
@@ -232,6 +233,44 @@ def photographs(client: Client) -> Callable[..., str]:
         return client.upload_image(f"photograph-{seed}-{width}x{height}-{mode}.png", png(picture))
 
     return upload
+
+
+@pytest.fixture(scope="session")
+def folder(base_directory: Path) -> str:
+    """A folder under input with eight synthetic photographs of three sizes."""
+    name = "photographs"
+    (base_directory / "input" / name).mkdir()
+    for seed, (width, height) in enumerate([(64, 64), (96, 80), (72, 96)] * 2 + [(96, 96)] * 2, start=101):
+        picture = to_picture(synthetic_photograph(seed, 128)).crop((0, 0, width, height))
+        picture.save(base_directory / "input" / name / f"{seed}.png")
+    return name
+
+
+@pytest.fixture(scope="session")
+def profile_of(client: Client, folder: str) -> Callable[[str], str]:
+    """``profile_of(decoder)`` calibrates it, once, and returns the name of the file as Load Trace Profile offers it."""
+    made: dict[str, str] = {}
+
+    def profile(decoder: str) -> str:
+        if decoder not in made:
+            name = f"of {decoder.removesuffix('.safetensors')}"
+            client.succeed(calibration(decoder, folder, name))
+            made[decoder] = f"{name}.json"
+        return made[decoder]
+
+    return profile
+
+
+@pytest.fixture(scope="session")
+def decoded_by(client: Client, photographs: Callable[..., str]) -> Callable[..., str]:
+    """``decoded_by(decoder, seed, width, height)``: a photograph through that VAE, as Save Image stored it."""
+
+    def make(decoder: str, *photograph: int) -> str:
+        run = client.succeed(decoded(decoder, photographs(*photograph)))
+        name = f"decoded-{decoder}-{'-'.join(map(str, photograph))}.png"
+        return client.upload_image(name, client.view(run.images("save")[0]))
+
+    return make
 
 
 @pytest.fixture(scope="session")

@@ -29,3 +29,49 @@ def traced(vae: Link, image: Link, steps: int = 3, settings: dict[str, Any] | No
 
 def trace(decoder: str, image: str, steps: int = 3, **verdict: Any) -> Prompt:
     return sources(decoder, image) | traced(["vae", 0], ["image", 0], steps, **verdict)
+
+
+def decoded(decoder: str, image: str) -> Prompt:
+    """``image`` through a VAE and saved by ComfyUI, as node ``save``."""
+    return sources(decoder, image) | {
+        "encoded": node("VAEEncode", pixels=["image", 0], vae=["vae", 0]),
+        "decoded": node("VAEDecode", samples=["encoded", 0], vae=["vae", 0]),
+        "save": node("SaveImage", images=["decoded", 0], filename_prefix="decoded"),
+    }
+
+
+def calibration(decoder: str, folder: str, name: str, **settings: Any) -> Prompt:
+    """``calibrate`` on the pictures of a folder, as a list of mixed sizes."""
+    return {
+        "vae": node("VAELoader", vae_name=decoder),
+        "folder": node("LoadImageDataSetFromFolder", folder=folder),
+        "calibrate": node("LatentTracerCalibrate", vae=["vae", 0], photographs=["folder", 0], name=name, **settings),
+    }
+
+
+def trace_image(decoder: str, image: str, profile: str | None = None, steps: int = 3) -> Prompt:
+    """``trace`` by Trace Image, with the ``profile`` of that file name, and its verdict as ``answers``."""
+    prompt = sources(decoder, image) | {
+        "trace": node("LatentTracerTraceImage", vae=["vae", 0], image=["image", 0], steps=steps),
+        "answers": node("PreviewAny", source=["trace", 1]),
+        "belongs": node("PreviewAny", source=["trace", 0]),
+    }
+    if profile is not None:
+        prompt["profile"] = node("LatentTracerLoadProfile", profile_name=profile)
+        prompt["trace"]["inputs"]["profile"] = ["profile", 0]
+    return prompt
+
+
+def attribution(image: str, candidates: list[tuple[str, str | None]]) -> Prompt:
+    """``attribute`` among (decoder, profile file) and its ``answer``, the number of the candidate."""
+    inputs: dict[str, Any] = {"image": ["image", 0]}
+    prompt: Prompt = {"image": node("LoadImage", image=image)}
+    for number, (decoder, profile) in enumerate(candidates, start=1):
+        prompt[f"vae {number}"] = node("VAELoader", vae_name=decoder)
+        inputs[f"vae_{number}"] = [f"vae {number}", 0]
+        if profile is not None:
+            prompt[f"profile {number}"] = node("LatentTracerLoadProfile", profile_name=profile)
+            inputs[f"profile_{number}"] = [f"profile {number}", 0]
+    prompt["attribute"] = node("LatentTracerAttributeImage", **inputs)
+    prompt["answer"] = node("PreviewAny", source=["attribute", 0])
+    return prompt

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import io
+import itertools
 import json
 import re
 from typing import Any
 
 import pytest
+from PIL import Image
 
 from .client import Client
 from .conftest import PACK, PACK_NAME, Server
@@ -25,9 +28,10 @@ def saved(name: str) -> dict[str, Any]:
 
 
 def test_pack_loads_without_warnings(server: Server, client: Client) -> None:
-    log = server.log
+    # What other tests provoke later is not a complaint about loading.
+    log = server.log.split("Starting server")[0]
     assert re.search(rf"seconds: .*{PACK_NAME}", log)
-    assert "IMPORT FAILED" not in log.split("Starting server")[0]
+    assert "IMPORT FAILED" not in log
     complaints = [line for line in log.splitlines() if PACK_NAME in line and re.search("warn|error|fail", line, re.I)]
     assert not complaints
 
@@ -52,8 +56,45 @@ def test_every_input_and_output_has_a_tooltip(node_id: str, client: Client) -> N
 
 def test_example_workflows_are_offered_as_templates(client: Client) -> None:
     assert sorted(client.get_json("/api/workflow_templates")[PACK_NAME]) == WORKFLOWS
+    assert WORKFLOWS
     for name in WORKFLOWS:
         assert client.get_json(f"/api/workflow_templates/{PACK_NAME}/{name}.json") == saved(name)
+
+
+@pytest.mark.parametrize("name", WORKFLOWS)
+def test_template_has_a_thumbnail(name: str, client: Client) -> None:
+    data = client.get(f"/api/workflow_templates/{PACK_NAME}/{name}.jpg")
+    assert len(data) < 60_000
+    with Image.open(io.BytesIO(data)) as thumbnail:
+        assert thumbnail.format == "JPEG"
+        assert thumbnail.size == (512, 512)
+        assert len(thumbnail.convert("RGB").resize((64, 64)).getcolors(64 * 64)) > 100
+
+
+@pytest.mark.parametrize("node_id", NODE_IDS)
+def test_help_page_is_served_and_names_every_socket(node_id: str, client: Client) -> None:
+    page = client.get(f"/extensions/{PACK_NAME}/docs/{node_id}.md").decode()
+    info = client.object_info[node_id]
+    assert page.startswith(f"# {info['display_name']}\n")
+    names = [*info["input"].get("required", {}), *info["input"].get("optional", {}), *info["output_name"]]
+    # Numbered sockets are described together.
+    missing = {re.sub(r"_\d$", "_1", name) for name in names if f"`{re.sub(r'_[0-9]$', '_1', name)}`" not in page}
+    assert not missing
+
+
+def test_example_workflows_show_every_node(client: Client) -> None:
+    used = {node["type"] for name in WORKFLOWS for node in saved(name)["nodes"]}
+    assert set(NODE_IDS) <= used
+
+
+@pytest.mark.parametrize("name", WORKFLOWS)
+def test_saved_workflow_has_a_note_and_nothing_overlaps(name: str) -> None:
+    nodes = saved(name)["nodes"]
+    assert any(node["type"] == "MarkdownNote" for node in nodes)
+    boxes = [(*node["pos"], node["pos"][0] + node["size"][0], node["pos"][1] + node["size"][1]) for node in nodes]
+    # A node's title bar is 30 pixels above its position.
+    for (left, top, right, bottom), (l2, t2, r2, b2) in itertools.combinations(boxes, 2):
+        assert right <= l2 or r2 <= left or bottom <= t2 - 30 or b2 <= top - 30
 
 
 @pytest.mark.parametrize("name", WORKFLOWS)
@@ -74,7 +115,7 @@ def test_saved_workflow_uses_only_core_nodes_beside_ours(name: str, client: Clie
 def test_misplaced_widget_value_is_noticed(client: Client) -> None:
     """The conversion really checks positions: a value too many, too few or of another kind is refused."""
     for change in (lambda values: values[1:], lambda values: [*values, 1], lambda values: values[::-1]):
-        workflow = saved(WORKFLOWS[0])
+        workflow = saved("trace_step_by_step")
         node = next(node for node in workflow["nodes"] if node["type"] == "LatentTracerInvert")
         node["widgets_values"] = change(node["widgets_values"])
         with pytest.raises(ValueError, match="LatentTracerInvert"):

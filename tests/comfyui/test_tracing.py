@@ -41,7 +41,9 @@ def rerun(client: Client, prompt: Prompt) -> Run:
 
 
 @pytest.mark.parametrize("name", WORKFLOWS)
-def test_saved_workflow_runs_end_to_end(name: str, decoder: str, client: Client, photographs: Photographs) -> None:
+def test_saved_workflow_runs_end_to_end(
+    name: str, decoder: str, client: Client, photographs: Photographs, folder: str, profile_of: Callable[[str], str]
+) -> None:
     prompt = to_prompt(saved(name), client.object_info)
     for number, entry in prompt.items():
         inputs = entry["inputs"]
@@ -49,6 +51,12 @@ def test_saved_workflow_runs_end_to_end(name: str, decoder: str, client: Client,
             inputs["vae_name"] = decoder
         elif entry["class_type"] == "LoadImage":
             inputs["image"] = photographs(int(number), 128, 96)
+        elif entry["class_type"] == "LoadImageDataSetFromFolder":
+            inputs["folder"] = folder
+        elif entry["class_type"] == "LatentTracerCalibrate":
+            inputs["name"] = f"workflow {decoder.removesuffix('.safetensors')}"
+        elif entry["class_type"] == "LatentTracerLoadProfile":
+            inputs["profile_name"] = profile_of(decoder)
         if "steps" in inputs:
             inputs["steps"] = 3
     run = client.succeed(prompt)
@@ -56,11 +64,15 @@ def test_saved_workflow_runs_end_to_end(name: str, decoder: str, client: Client,
     assert ours
     for number in ours:
         assert run.text(number).strip()
-        if prompt[number]["class_type"] == "LatentTracerVerdict":
-            assert run.text(number).startswith(ANSWERS)
-    shown = [picture(client, image) for number in ours for image in run.outputs[number].get("images", [])]
-    assert shown
-    for report in shown:
+    verdicts = {n for n in ours if prompt[n]["class_type"] in ("LatentTracerVerdict", "LatentTracerTraceImage")}
+    attributed = {n for n in ours if prompt[n]["class_type"] == "LatentTracerAttributeImage"}
+    assert verdicts | attributed
+    assert all(run.text(number).startswith(ANSWERS) for number in verdicts)
+    # All three candidates are the same VAE here.
+    assert all("image 1: no candidate" in run.text(number) for number in attributed)
+    for number in verdicts:
+        (image,) = run.images(number)
+        report = picture(client, image)
         assert report.mode == "RGB"
         assert 1000 < report.width < 3000
         assert 300 < report.height < 1500

@@ -1,0 +1,138 @@
+"""Which of several decoders made an image: one, none, or a tie that is named; and how often that may be wrong."""
+
+import numpy as np
+import pytest
+from latent_tracer.core import InvalidSettingError, Profile, attribute
+from latent_tracer.core.attribution import TIE_MARGIN, standing
+from latent_tracer.core.thresholds import rate_interval
+
+
+def profile(belonging, others, fpr=0.05, fnr=0.05):
+    return Profile(
+        fingerprint="f",
+        autoencoder="a",
+        score="s",
+        score_settings={},
+        quantiser="auto",
+        decode_path="pillow",
+        condition="clean",
+        image_sizes=(64, 64),
+        calibrated_on="a test",
+        belonging_scores=tuple(map(float, belonging)),
+        non_belonging_scores=tuple(map(float, others)),
+        non_belonging_sources=("photograph",) * len(others),
+        fpr=fpr,
+        fnr=fnr,
+    )
+
+
+# Belonging around 0 with deviation near 1, others 10 … 208.
+CLEAR = profile(np.linspace(-2, 2, 41), range(10, 209))
+
+
+def test_the_one_candidate_that_accepts_is_named_with_its_reason():
+    result = attribute([("one", 50, CLEAR), ("two", 0.1, CLEAR), ("three", 90, CLEAR)])
+    assert result.vae == "two"
+    assert result.tied == ()
+    assert "two explains it" in result.reason
+    assert [candidate.name for candidate in result.candidates] == ["two", "one", "three"]
+
+
+def test_an_image_that_every_candidate_rejects_belongs_to_none():
+    result = attribute([("one", 50, CLEAR), ("two", 60, CLEAR)])
+    assert result.vae is None and result.tied == ()
+    assert result.reason == "none of the candidates made this image"
+
+
+def test_being_the_best_of_bad_candidates_is_no_attribution():
+    assert attribute([("one", 30, CLEAR), ("two", 3000, CLEAR)]).vae is None
+
+
+def test_two_candidates_that_explain_it_equally_well_are_a_named_tie():
+    result = attribute([("one", 0.5, CLEAR), ("two", 0.2, CLEAR), ("three", 50, CLEAR)])
+    assert result.vae is None
+    assert result.tied == ("two", "one")
+    assert result.reason == "two and one explain it equally well"
+
+
+def test_scores_below_the_belonging_median_are_equally_typical():
+    assert attribute([("one", 0.1, CLEAR), ("two", -9, CLEAR)]).tied == ("two", "one")
+
+
+def test_one_that_explains_it_far_better_than_another_that_accepts_is_named():
+    wide = profile(np.linspace(-2, 9, 41), range(10, 209))
+    result = attribute([("one", -0.5, CLEAR), ("two", 8.5, wide)])
+    assert {c.name: c.verdict.answer for c in result.candidates} == {"one": "belonging", "two": "belonging"}
+    assert result.vae == "one"
+
+
+def test_a_candidate_that_cannot_be_ruled_out_and_fits_as_well_prevents_an_attribution():
+    blind = profile(np.linspace(-2, 2, 41), np.linspace(-2, 2, 41))  # cannot tell its own images from others
+    result = attribute([("one", 0.3, CLEAR), ("blind", 0.1, blind)])
+    assert {c.name: c.verdict.answer for c in result.candidates}["blind"] == "inconclusive"
+    assert result.vae is None
+    assert set(result.tied) == {"one", "blind"}
+
+
+def test_uncertain_candidates_alone_are_inconclusive_not_none():
+    overlapping = profile(range(100), range(50, 150))
+    result = attribute([("one", 70, overlapping), ("two", 1000, overlapping)])
+    assert result.vae is None and result.tied == ()
+    assert "no candidate is certain" in result.reason
+
+
+def test_more_candidates_demand_a_smaller_p_value_of_each():
+    # Nine others score lower than 19: p = 10/200 = 5 %, enough alone, too much among two.
+    known = profile(np.linspace(10, 30, 41), range(10, 209))
+    assert known.p_value(18.5) == 0.05
+    assert attribute([("one", 18.5, known)]).vae == "one"
+    among_two = attribute([("one", 18.5, known), ("two", 5000, CLEAR)])
+    assert among_two.vae is None
+    assert "no candidate is certain" in among_two.reason
+    assert attribute([("one", 13.5, known), ("two", 5000, CLEAR)]).vae == "one"  # p = 2.5 %
+
+
+def test_candidates_of_the_same_name_keep_their_own_profiles():
+    # The p-value of one must not be taken for that of the other.
+    lenient = profile(np.linspace(10, 30, 41), range(10, 209))
+    result = attribute([("vae", 18.5, lenient), ("vae", 5000, CLEAR)])
+    assert result.vae is None
+    assert attribute([("vae", 0.0, CLEAR), ("vae", 0.0, CLEAR)]).tied == ("vae", "vae")
+
+
+def test_a_score_means_what_its_own_profile_says():
+    scaled = profile(np.linspace(-2e-6, 2e-6, 41), np.arange(10, 209) * 1e-6)
+    assert attribute([("large", 50, CLEAR), ("small", 1e-7, scaled)]).vae == "small"
+    assert standing(1e-6, scaled) == pytest.approx(standing(1.0, CLEAR), rel=1e-3)
+
+
+def test_standing_counts_robust_deviations_above_the_median():
+    known = profile([1, 2, 3, 4, 1000], [2000])
+    assert standing(3, known) == 0
+    assert standing(3 + 1.4826, known) == pytest.approx(1)
+    assert standing(2, profile([1, 1, 1], [2])) > TIE_MARGIN
+
+
+@pytest.mark.parametrize(("images", "candidates"), [(199, 3), (20, 4)])
+def test_an_image_of_none_of_them_is_attributed_at_most_at_the_stated_rate(images, candidates):
+    rng = np.random.default_rng(0)
+    trials, named = 2000, 0
+    for _ in range(trials):
+        entries = []
+        for number in range(candidates):
+            others = rng.normal(size=images + 1)
+            entries.append((str(number), others[-1], profile([-2.5, -2.2, -1.9, -1.5], others[:-1])))
+        result = attribute(entries)
+        named += result.vae is not None
+    assert result.fpr == pytest.approx(max(0.05, candidates / (images + 1)))
+    assert rate_interval(named, trials, 0.9999)[0] <= result.fpr
+
+
+def test_nothing_to_choose_from_is_said():
+    with pytest.raises(InvalidSettingError, match="at least one candidate"):
+        attribute([])
+
+
+def test_a_score_that_is_no_number_is_never_attributed():
+    with pytest.raises(InvalidSettingError, match="nan"):
+        attribute([("one", float("nan"), CLEAR), ("two", 0.0, CLEAR)])

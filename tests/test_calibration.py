@@ -1,0 +1,253 @@
+"""Calibration: which samples are made, that nothing is left to chance or lost, and rates that hold on new pictures."""
+
+import json
+import math
+
+import pytest
+import torch
+from latent_tracer.core import (
+    InvalidSettingError,
+    ModuleAutoencoder,
+    Profile,
+    alter,
+    calibrate,
+    load_autoencoder,
+    make_score,
+    quantise,
+    synthetic_photograph,
+    verdict_from_profile,
+)
+from latent_tracer.core.calibration import CalibrationStep
+from latent_tracer.core.objective import Passes
+from latent_tracer.core.profile import parse_profile
+from latent_tracer.core.quantiser import is_eight_bit
+from latent_tracer.core.scores import Scored
+from latent_tracer.core.scores.inversion import InversionLoss
+from latent_tracer.core.thresholds import rate_interval
+from scipy import stats
+
+
+class Recorder:
+    """A score that keeps what it was given and returns the picture's mean, or what ``answer`` says."""
+
+    name = "recorder"
+
+    def __init__(self, answer=None):
+        self.settings = {"kept": True}
+        self.seen = []
+        self.answer = answer or (lambda image: float(image.double().mean()))
+
+    def __call__(self, autoencoder, image, quantiser="auto", on_step=None):
+        self.seen.append(image.clone())
+        return Scored(self.answer(image), Passes(), "recorder")
+
+
+@pytest.fixture
+def pictures():
+    return [synthetic_photograph(seed, 24, leaves=30) for seed in range(6)]
+
+
+def test_every_photograph_gives_two_belonging_samples_and_one_other_per_source(convolutional, linear, pictures):
+    inspected, other, score = convolutional(), linear([3.0, 2.0, 1.0]), Recorder()
+    steps = []
+    profile = calibrate(inspected, score, pictures, others=[other, inspected], seed=3, on_image=steps.append)
+    assert len(profile.belonging_scores) == 12
+    assert profile.non_belonging_sources == ("photograph", "decoded by LinearPatches") * 6
+    assert len(profile.non_belonging_scores) == 12
+    assert len(score.seen) == 24 and all(bool(is_eight_bit(image)) for image in score.seen)
+    with torch.no_grad():
+        decoded = inspected.decode(inspected.encode(pictures[0]))
+        foreign = other.decode(other.encode(pictures[1]))
+    assert torch.equal(score.seen[0], quantise(decoded, "round"))
+    assert not torch.equal(score.seen[1], score.seen[0])
+    assert torch.equal(score.seen[2], pictures[0])
+    assert torch.equal(score.seen[7], quantise(foreign, "floor"))
+    assert [step.done for step in steps] == list(range(1, 25))
+    assert {step.total for step in steps} == {24}
+    assert steps[2] == CalibrationStep(3, 24, "photograph")
+    assert "6 photographs stand behind all samples" in profile.notes
+
+
+def test_the_profile_describes_what_was_measured_and_can_be_read_again(convolutional, pictures):
+    autoencoder, score = convolutional(), Recorder()
+    profile = calibrate(autoencoder, score, pictures, condition="jpeg-90", fpr=0.2, fnr=0.1, calibrated_on="six leaves")
+    profile.check(autoencoder.fingerprint, "recorder", {"kept": True})
+    assert (profile.condition, profile.fpr, profile.fnr, profile.calibrated_on) == ("jpeg-90", 0.2, 0.1, "six leaves")
+    assert profile.image_sizes == (24, 24)
+    assert set(profile.thresholds) == {"kde", "grubbs"}
+    assert profile.thresholds["kde"]["n"] == 12
+    assert profile.error_rates["n"] == 12
+    assert parse_profile(json.loads(profile.to_json()), "memory") == profile
+
+
+def test_the_seed_decides_everything(convolutional, pictures):
+    autoencoder = convolutional()
+    first, again, other = (
+        calibrate(autoencoder, make_score("double-reconstruction"), pictures, seed=seed) for seed in (5, 5, 6)
+    )
+    assert first == again
+    assert first.belonging_scores[0::2] == other.belonging_scores[0::2]  # decoded without perturbation
+    assert first.belonging_scores[1::2] != other.belonging_scores[1::2]
+    assert first.non_belonging_scores == other.non_belonging_scores
+
+
+@pytest.mark.parametrize("condition", ["jpeg-75", "flip", "resize-0.75", "off-grid-crop"])
+def test_every_sample_goes_through_the_condition_and_then_to_the_grid(convolutional, pictures, condition):
+    clean, altered = Recorder(), Recorder()
+    calibrate(convolutional(), clean, pictures)
+    profile = calibrate(convolutional(), altered, pictures, condition=condition)
+    for before, after in zip(clean.seen, altered.seen, strict=True):
+        expected = alter(before, condition)
+        height, width = (side // 8 * 8 for side in expected.shape[-2:])
+        top, left = ((side - kept) // 2 for side, kept in zip(expected.shape[-2:], (height, width), strict=True))
+        assert torch.equal(after, expected[..., top : top + height, left : left + width])
+    assert profile.image_sizes == tuple(sorted(altered.seen[0].shape[-2:]))
+
+
+def test_really_generated_pictures_count_as_belonging_as_they_are(convolutional, pictures):
+    score = Recorder()
+    generated = [quantise(torch.rand(1, 3, 16, 24)) for _ in range(3)]
+    steps = []
+    profile = calibrate(convolutional(), score, pictures, generated=generated, on_image=steps.append)
+    assert len(profile.belonging_scores) == 15
+    assert [step.source for step in steps[:4]] == ["really generated"] * 3 + ["decoded"]
+    assert all(torch.equal(seen, given) for seen, given in zip(score.seen, generated, strict=False))
+    assert steps[-1].done == steps[-1].total == 21
+
+
+@pytest.mark.parametrize(("height", "width"), [(520, 24), (16, 600), (512, 16), (530, 16)])
+def test_large_generated_pictures_are_cut_along_their_latent_grid(convolutional, pictures, height, width):
+    score = Recorder()
+    ramp = torch.arange(height)[:, None] if height > width else torch.arange(width)[None]
+    picture = (ramp % 256 / 255).expand(1, 3, height, width)
+    calibrate(convolutional(), score, pictures, generated=[picture])
+    seen = score.seen[0]
+    assert seen.shape[-2:] == (min(512, height // 8 * 8), min(512, width // 8 * 8))
+    offset = int(round(float(seen[0, 0, 0, 0]) * 255))
+    assert offset % 8 == (max(height, width) % 8) // 2  # where tracing crops an off-grid picture too
+
+
+def broken(kind):
+    if kind == "nan":
+        return torch.full((1, 3, 24, 24), math.nan)
+    if kind == "out of range":
+        return 255 * torch.rand(1, 3, 24, 24)
+    return torch.rand(1, 3, 6, 24) if kind == "too small" else torch.zeros(1, 3, 0, 24)
+
+
+@pytest.mark.parametrize("kind", ["nan", "out of range", "too small", "empty"])
+def test_an_unusable_picture_is_left_out_and_noted_and_the_rest_is_as_without_it(convolutional, pictures, kind):
+    steps = []
+    expected = calibrate(convolutional(), Recorder(), pictures)
+    profile = calibrate(
+        convolutional(), Recorder(), [*pictures, broken(kind)], generated=[broken(kind)], on_image=steps.append
+    )
+    assert profile.belonging_scores == expected.belonging_scores
+    assert profile.non_belonging_scores == expected.non_belonging_scores
+    assert "4 of 22 samples could not be scored and were left out" in profile.notes
+    assert steps[-1].done == steps[-1].total == 22
+
+
+def test_samples_whose_score_is_no_number_are_left_out_and_noted(convolutional, pictures):
+    answers = iter([1.0, 2.0, math.nan, 4.0, math.inf, *range(100)])
+    profile = calibrate(convolutional(), Recorder(lambda image: float(next(answers))), pictures)
+    assert len(profile.belonging_scores) + len(profile.non_belonging_scores) == 16
+    assert len(profile.non_belonging_scores) == len(profile.non_belonging_sources) == 5
+    assert "2 of 18 samples could not be scored and were left out" in profile.notes
+
+
+def test_a_decoder_that_returns_nan_never_calibrates_not_even_through_jpeg(convolutional, pictures):
+    good = convolutional()
+    damaged = ModuleAutoencoder("damaged", good.module, good.module.encode, lambda z: good.module.decode(z) * math.nan)
+    for condition in ("clean", "jpeg-90"):
+        with pytest.raises(InvalidSettingError, match="Only 0 belonging and 6 other samples gave finite scores"):
+            calibrate(damaged, Recorder(), pictures, condition=condition)
+
+
+def test_flat_photographs_are_left_out_of_the_default_score(convolutional, pictures):
+    flat = [torch.full((1, 3, 24, 24), value) for value in (0.0, 1.0)]
+    profile = calibrate(convolutional(), make_score(), [*pictures, *flat])
+    assert profile.non_belonging_sources == ("photograph",) * 6
+
+
+@pytest.mark.parametrize("count", [0, 1, 4])
+def test_too_few_photographs_are_refused(convolutional, pictures, count):
+    with pytest.raises(InvalidSettingError, match=f"at least 5 readable photographs, got {count}"):
+        calibrate(convolutional(), Recorder(), pictures[:count])
+
+
+@pytest.mark.parametrize("rates", [{"fpr": 0}, {"fpr": 1}, {"fnr": -1}, {"fnr": math.nan}, {"fpr": math.nan}])
+def test_impossible_rates_are_refused_before_any_work(convolutional, pictures, rates):
+    score = Recorder()
+    with pytest.raises(InvalidSettingError, match="between 0 and 1"):
+        calibrate(convolutional(), score, pictures, **rates)
+    with pytest.raises(InvalidSettingError, match="'sepia'"):
+        calibrate(convolutional(), score, pictures, condition="sepia")
+    assert score.seen == []
+
+
+def test_cancelling_ends_at_once_and_leaves_nothing_behind(convolutional, pictures):
+    def cancel(step):
+        if step.done == 4:
+            raise KeyboardInterrupt
+
+    autoencoder, score = convolutional(), Recorder()
+    with pytest.raises(KeyboardInterrupt):
+        calibrate(autoencoder, score, pictures, on_image=cancel)
+    assert len(score.seen) == 4
+    assert torch.is_grad_enabled()
+    assert calibrate(autoencoder, Recorder(), pictures) == calibrate(autoencoder, Recorder(), pictures)
+
+
+def test_the_score_and_the_callback_run_in_the_callers_own_gradient_mode(convolutional, pictures):
+    modes = []
+    score = Recorder(lambda image: modes.append(torch.is_grad_enabled()) or float(image.mean()))
+    calibrate(convolutional(), score, pictures, on_image=lambda step: modes.append(torch.is_grad_enabled()))
+    assert all(modes)
+
+
+@pytest.mark.parametrize("score", [make_score("spectral-ratio"), InversionLoss(steps=2)])
+def test_calibration_inside_inference_mode_gives_the_same_profile(convolutional, pictures, score):
+    expected = calibrate(convolutional(), score, pictures[:5])
+    autoencoder = convolutional()
+    with torch.inference_mode():
+        assert calibrate(autoencoder, score, [picture.clone() for picture in pictures[:5]]) == expected
+
+
+def test_the_observed_false_positive_rate_on_new_pictures_agrees_with_the_stated_one(convolutional):
+    autoencoder, score = convolutional(), make_score("spectral-ratio")
+    photographs = [synthetic_photograph(seed, 16, leaves=30) for seed in range(420)]
+    profile = calibrate(autoencoder, score, photographs[:120], fpr=0.1)
+    assert profile.stated_fpr == 0.1
+    scores = [score(autoencoder, image).value for image in photographs[120:]]
+    accepted = sum(profile.p_value(value) <= profile.stated_fpr for value in scores)
+    # Exact for exchangeable pictures: 12 of the 121 ranks are accepted, and the calibration itself is a draw too.
+    low, high = stats.betabinom.interval(0.99, len(scores), 12, 109)
+    assert low <= accepted <= high
+    assert sum(verdict_from_profile(value, profile).answer == "belonging" for value in scores) <= accepted
+
+
+@pytest.fixture(scope="module")
+def calibrated():
+    inspected, other = load_autoencoder("demo-a"), load_autoencoder("demo-b")
+    photographs = [synthetic_photograph(500 + seed, 64) for seed in range(10)]
+    profile = calibrate(inspected, make_score(), photographs, others=[other], fpr=0.1, fnr=0.1)
+    return inspected, other, profile
+
+
+def test_an_embedded_decoder_calibrated_on_ten_pictures_judges_new_ones_as_stated(calibrated):
+    inspected, other, profile = calibrated
+    assert isinstance(profile, Profile) and len(profile.non_belonging_scores) == 20
+    score, wrong, right = make_score(), 0, 0
+    for seed in range(5):
+        photograph = synthetic_photograph(900 + seed, 64)
+        with torch.no_grad():
+            own = quantise(inspected.decode(inspected.encode(photograph)), "floor")
+            foreign = quantise(other.decode(other.encode(photograph)))
+        for image in (photograph, foreign):
+            verdict = verdict_from_profile(score(inspected, image).value, profile)
+            wrong += verdict.answer == "belonging"
+        right += profile.p_value(score(inspected, own).value) <= profile.stated_fpr
+    low, high = rate_interval(wrong, 10)
+    assert low <= profile.stated_fpr <= high
+    assert right >= 4

@@ -1,0 +1,158 @@
+"""Thumbnails of the example workflows, drawn from what the nodes really answer about an embedded autoencoder."""
+
+from __future__ import annotations
+
+from functools import cache
+
+import torch
+from latent_tracer.core import (
+    Inversion,
+    ModuleAutoencoder,
+    Profile,
+    Verdict,
+    builtin_profile,
+    invert,
+    load_autoencoder,
+    make_score,
+    quantise,
+    synthetic_photograph,
+    to_picture,
+    verdict_from_profile,
+)
+from latent_tracer.core.picture import (
+    CANVAS,
+    COLOURS,
+    FAINT,
+    INK,
+    SURFACE,
+    amplified_residual,
+    fit,
+    font,
+    loss_curve,
+)
+from PIL import Image, ImageDraw
+from torch import Tensor
+
+SIDE, TILE, EDGE = 512, 200, 24
+TOP = SIDE - EDGE - 2 * TILE - 16
+
+
+@cache
+def model(name: str) -> tuple[ModuleAutoencoder, Profile]:
+    autoencoder = load_autoencoder(name)
+    profile = builtin_profile(autoencoder.fingerprint)
+    assert profile is not None
+    return autoencoder, profile
+
+
+@cache
+def made_by_a() -> Tensor:
+    """An 8-bit picture that demo-a decoded."""
+    autoencoder, _ = model("demo-a")
+    with torch.no_grad():
+        return quantise(autoencoder.decode(autoencoder.encode(synthetic_photograph(7))).cpu())
+
+
+def verdict_by(name: str, image: Tensor) -> Verdict:
+    autoencoder, profile = model(name)
+    return verdict_from_profile(make_score(profile.score)(autoencoder, image).value, profile)
+
+
+@cache
+def trace_of_a() -> Inversion:
+    return invert(model("demo-a")[0], made_by_a(), steps=30)
+
+
+def canvas(title: str, colour: str = INK) -> tuple[Image.Image, ImageDraw.ImageDraw]:
+    picture = Image.new("RGB", (SIDE, SIDE), CANVAS)
+    draw = ImageDraw.Draw(picture)
+    draw.text((SIDE / 2, TOP / 2), title, font=font(34), fill=colour, anchor="mm")
+    return picture, draw
+
+
+def four_tiles(title: str, colour: str, tiles: list[tuple[str, Image.Image]]) -> Image.Image:
+    picture, draw = canvas(title, colour)
+    for index, (label, tile) in enumerate(tiles):
+        left = SIDE // 2 - TILE - 8 + (TILE + 16) * (index % 2)
+        top = TOP + (TILE + 16) * (index // 2)
+        picture.paste(tile.resize((TILE, TILE), Image.Resampling.LANCZOS), (left, top))
+        draw.rectangle((left, top + TILE - 24, left + TILE - 1, top + TILE - 1), fill=CANVAS)
+        draw.text((left + 6, top + TILE - 12), label, font=font(16), fill=FAINT, anchor="lm")
+    return picture
+
+
+def trace_image() -> Image.Image:
+    trace, verdict = trace_of_a(), verdict_by("demo-a", made_by_a())
+    difference, factor = amplified_residual(trace, 0)
+    tiles = [
+        ("image", fit(to_picture(trace.images[0]))),
+        ("reconstruction", fit(to_picture(trace.reconstruction[0]))),
+        (f"residual x {factor:g}", fit(to_picture(difference))),
+        ("loss per step", loss_curve(trace.loss_history[0], verdict)),
+    ]
+    return four_tiles(verdict.answer.upper(), COLOURS[verdict.answer], tiles)
+
+
+def trace_step_by_step() -> Image.Image:
+    trace, verdict = trace_of_a(), verdict_by("demo-a", made_by_a())
+    tiles = [
+        ("1 image", fit(to_picture(trace.images[0]))),
+        ("2 encoder start", fit(to_picture(trace.initial_reconstruction[0]))),
+        ("3 inversion", fit(to_picture(trace.reconstruction[0]))),
+        ("4 loss per step", loss_curve(trace.loss_history[0], verdict)),
+    ]
+    return four_tiles("STEP BY STEP", INK, tiles)
+
+
+def calibrate_and_trace() -> Image.Image:
+    """Calibration scores as two heaps of dots, and where the traced image falls."""
+    _, profile = model("demo-a")
+    picture, draw = canvas("CALIBRATE, TRACE")
+    score = verdict_by("demo-a", made_by_a()).score
+    heaps = (("this VAE's pictures", "belonging"), ("other pictures", "non-belonging"))
+    scores = (profile.belonging_scores, profile.non_belonging_scores)
+    low, high = min(*scores[0], score), max(scores[1])
+    left, right = EDGE + 12, SIDE - EDGE - 12
+
+    def x(value: float) -> float:
+        return left + (value - low) / (high - low) * (right - left)
+
+    draw.rectangle((EDGE, TOP, SIDE - EDGE, SIDE - EDGE), fill=SURFACE)
+    for row, ((label, answer), values) in enumerate(zip(heaps, scores, strict=True)):
+        base = TOP + 190 + 190 * row
+        heights: dict[int, int] = {}
+        colour = COLOURS["belonging" if answer == "belonging" else "non-belonging"]
+        for value in sorted(values):
+            column = round(x(value) / 8)
+            heights[column] = heights.get(column, 0) + 1
+            top = base - 5 * heights[column]
+            draw.ellipse((column * 8 - 2, top - 2, column * 8 + 2, top + 2), fill=colour)
+        draw.text((right, base - 150), label, font=font(20), fill=colour, anchor="rm")
+    draw.line((x(score), TOP + 30, x(score), SIDE - EDGE - 8), fill=INK, width=2)
+    draw.text((x(score) + 8, TOP + 225), "this image", font=font(18), fill=INK, anchor="lm")
+    return picture
+
+
+def which_vae() -> Image.Image:
+    picture, draw = canvas("WHICH VAE?")
+    picture.paste(to_picture(made_by_a()).resize((TILE, TILE)), ((SIDE - TILE) // 2, TOP))
+    answers = [(name, verdict_by(name, made_by_a())) for name in ("demo-a", "demo-b")]
+    for row, (name, verdict) in enumerate(answers):
+        top = TOP + TILE + 16 + 64 * row
+        colour = COLOURS[verdict.answer]
+        draw.rectangle((EDGE, top, SIDE - EDGE, top + 54), fill=SURFACE)
+        draw.rectangle((EDGE, top, EDGE + 8, top + 54), fill=colour)
+        draw.text((EDGE + 24, top + 27), name, font=font(24), fill=INK, anchor="lm")
+        draw.text((SIDE - EDGE - 16, top + 27), verdict.answer, font=font(24), fill=colour, anchor="rm")
+    top = TOP + TILE + 16 + 64 * len(answers)
+    draw.rectangle((EDGE, top, SIDE - EDGE, top + 54), outline=SURFACE, width=2)
+    draw.text((SIDE / 2, top + 27), "... or none of them", font=font(22), fill=FAINT, anchor="mm")
+    return picture
+
+
+THUMBNAILS = {
+    "trace_image": trace_image,
+    "trace_step_by_step": trace_step_by_step,
+    "calibrate_and_trace": calibrate_and_trace,
+    "which_vae": which_vae,
+}
