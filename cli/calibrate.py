@@ -72,10 +72,7 @@ def calibrate_command(
         f" {rates['true_positive_rate']:.1%} of belonging samples (95 % interval {low:.1%} to {high:.1%})."
     )
     if profile.stated_fpr > fpr:
-        say(
-            f"{len(profile.non_belonging_scores)} non-belonging samples support {profile.stated_fpr:.1%} at best,"
-            f" not {fpr:.1%}: add photographs or --other decoders."
-        )
+        say(f"{len(photographs)} photographs support {profile.stated_fpr:.1%} at best, not {fpr:.1%}: add photographs.")
     return 0
 
 

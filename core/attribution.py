@@ -65,7 +65,7 @@ def attribute(
     """
     if not scores:
         raise InvalidSettingError("Attribution needs at least one candidate: give --vae or connect a VAE.")
-    levels = [max(p.stated_fpr / len(scores), 1 / (len(p.non_belonging_scores) + 1)) for _, _, p in scores]
+    levels = [max(p.stated_fpr / len(scores), p.smallest_p_value) for _, _, p in scores]
     fpr = min(1.0, sum(levels))
     judged = [
         (

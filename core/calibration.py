@@ -71,7 +71,7 @@ def calibrate(
     if len(photographs) < MIN_IMAGES:
         raise InvalidSettingError(
             f"Calibration needs at least {MIN_IMAGES} readable photographs, got {len(photographs)}: add more"
-            " (about 40 allow a false-positive rate of 1 %)."
+            " (a false-positive rate of 1 % needs 99)."
         )
     others = [other for other in others if other.fingerprint != autoencoder.fingerprint]
     total = len(photographs) * (3 + len(others)) + len(generated)

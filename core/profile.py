@@ -50,16 +50,36 @@ class Profile:
 
     @property
     def stated_fpr(self) -> float:
-        """The false-positive rate of a belonging answer: ``fpr``, or 1/(n+1) where n images cannot show that little."""
-        return max(self.fpr, 1 / (len(self.non_belonging_scores) + 1))
+        """The false-positive rate of a belonging answer: ``fpr``, or 1/(n+1) where n images cannot show that little.
+
+        n is the smallest number of images from any one source, see :meth:`p_value`.
+        """
+        return max(self.fpr, self.smallest_p_value)
+
+    @property
+    def smallest_p_value(self) -> float:
+        """The p-value of a score below all others."""
+        return 1 / (min(len(scores) for scores in self.scores_by_source.values()) + 1)
+
+    @property
+    def scores_by_source(self) -> dict[str, list[float]]:
+        """The non-belonging scores of each source: the photographs, each other decoder's versions of them."""
+        sources: dict[str, list[float]] = {}
+        for source, score in zip(self.non_belonging_sources, self.non_belonging_scores, strict=True):
+            sources.setdefault(source, []).append(score)
+        return sources
 
     @property
     def stated_fnr(self) -> float:
         return max(self.fnr, 1 / (len(self.belonging_scores) + 1))
 
     def p_value(self, score: float) -> float:
-        """Conformal p-value under "the image does not belong": how often such an image scores this low."""
-        return lower_p_value(score, self.non_belonging_scores)
+        """Conformal p-value under "the image does not belong": how often such an image scores this low.
+
+        The largest over the sources of non-belonging images: pooled, the easy sources would excuse the hard one, and
+        several versions of one photograph would count as independent images.
+        """
+        return max(lower_p_value(score, scores) for scores in self.scores_by_source.values())
 
     def belonging_p_value(self, score: float) -> float:
         """Conformal p-value under "the image belongs": how often a belonging image scores this high."""

@@ -104,9 +104,7 @@ def verdict_from_profile(
         )
     elif rare_among_others:
         answer = "belonging"
-        basis = (
-            f"score {score:.3g} is lower than that of {1 - p_value:.1%} of {len(profile.non_belonging_scores)} others"
-        )
+        basis = f"score {score:.3g} is lower than that of {1 - p_value:.1%} of the other images, whatever their source"
     elif rare_among_belonging:
         answer = "non-belonging"
         basis = f"score {score:.3g} is higher than that of {1 - belonging_p:.1%} of belonging images"

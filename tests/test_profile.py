@@ -299,7 +299,14 @@ def test_a_profile_serves_its_own_decoder_score_and_settings_only():
 )
 def test_few_images_never_support_a_small_rate(n, asked, stated):
     scores = tuple(float(number) for number in range(n))
-    profile = dataclasses.replace(PROFILE, belonging_scores=scores, non_belonging_scores=scores, fpr=asked, fnr=asked)
+    profile = dataclasses.replace(
+        PROFILE,
+        belonging_scores=scores,
+        non_belonging_scores=scores,
+        non_belonging_sources=("photograph",) * n,
+        fpr=asked,
+        fnr=asked,
+    )
     assert profile.stated_fpr == profile.stated_fnr == stated
     assert profile.p_value(-1e9) <= profile.stated_fpr
     assert profile.p_value(-1e9) == profile.belonging_p_value(1e9) == 1 / (n + 1)
@@ -315,9 +322,26 @@ def test_a_score_that_is_no_number_has_no_p_value():
 
 def test_measured_rates_count_accepted_belonging_images_with_their_interval():
     profile = dataclasses.replace(
-        PROFILE, non_belonging_scores=tuple(range(1, 20)), belonging_scores=(0.0, 0.5, 1.0, 2.0), fpr=0.05
+        PROFILE,
+        non_belonging_scores=tuple(range(1, 20)),
+        non_belonging_sources=("photograph",) * 19,
+        belonging_scores=(0.0, 0.5, 1.0, 2.0),
+        fpr=0.05,
     )
     rates = measured_error_rates(profile)
     assert (rates["true_positive_rate"], rates["n"]) == (0.5, 4)
     low, high = rates["interval_95"]
     assert 0 < low < 0.5 < high < 1
+
+
+def test_an_easy_source_does_not_excuse_a_hard_one():
+    photographs, other_decoder = tuple(range(100, 200)), tuple(range(0, 200, 2))
+    both = dataclasses.replace(
+        PROFILE,
+        non_belonging_scores=photographs + other_decoder,
+        non_belonging_sources=("photograph",) * 100 + ("decoded by another",) * 100,
+        fpr=0.01,
+    )
+    # Five of the other decoder's hundred images score this low, though only 2.5 % of all images do.
+    assert both.p_value(9) == pytest.approx(6 / 101)
+    assert both.stated_fpr == pytest.approx(0.01)

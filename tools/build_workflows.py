@@ -220,10 +220,10 @@ def calibrate_and_trace() -> tuple[list[Node], list[dict[str, Any]]]:
 def which_vae() -> tuple[list[Node], list[dict[str, Any]]]:
     names = ("taesd", "taesdxl", "taesd3")
     image = load_image((40, 120))
-    vaes = [load_vae((420, 120 + 260 * row), name) for row, name in enumerate(names)]
+    vaes = [load_vae((420, 120 + 290 * row), name) for row, name in enumerate(names)]
     profiles = [
         Node(
-            "LatentTracerLoadProfile", (420, 230 + 260 * row), (300, 80), [("profile", "LATENT_TRACE_PROFILE")],
+            "LatentTracerLoadProfile", (420, 250 + 290 * row), (300, 90), [("profile", "LATENT_TRACE_PROFILE")],
             widgets={"profile_name": f"{name}.json"},
         )
         for row, name in enumerate(names)
@@ -251,7 +251,7 @@ def which_vae() -> tuple[list[Node], list[dict[str, Any]]]:
     groups = [
         group("1 Image under test", (20, 50, 340, 420)),
         *[
-            group(f"2{letter} Candidate {number}", (400, 50 + 260 * (number - 1), 340, 250))
+            group(f"2{letter} Candidate {number}", (400, 50 + 290 * (number - 1), 340, 280))
             for number, letter in enumerate("abc", start=1)
         ],
         group("3 Answer", (780, 50, 940, 520)),
