@@ -48,7 +48,7 @@ spec.loader.exec_module(latent_tracer)
 from latent_tracer.core import invert, synthetic_photograph
 from latent_tracer.nodes import comfy_adapter
 from latent_tracer.nodes.invert import InvertLatent
-from latent_tracer.nodes.verdict import stack
+from latent_tracer.nodes.outcome import stack
 
 TAESD_NAMES = ("taesd", "taesdxl", "taesd3", "taef1", "taef2")
 KL_CONFIG = {
