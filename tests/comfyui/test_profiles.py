@@ -57,8 +57,8 @@ def test_calibration_is_saved_and_offered(calibrated: str, client: Client, folde
     report = client.succeed(calibration(calibrated, folder, name)).text("calibrate")
     assert f"saved as {name}.json" in report
     assert "8 photographs stand behind all samples" in report
-    # 8 photographs and what two other decoders make of them (one, where the VAE is one of these two).
-    assert re.search(r"false-positive rate (4\.0|5\.9)%", report)
+    # 8 photographs, however many versions of each other decoders make: 1/9.
+    assert "false-positive rate 11.1%" in report
     assert "So few photographs cannot support 1.0%: add more" in report
     assert f"{name}.json" in offered(client)
     record = json.loads((profiles / f"{name}.json").read_text(encoding="utf-8"))
