@@ -45,12 +45,14 @@ def run() -> int:
         say(f"latent-tracer: {error}")
         return BAD_INPUT
     except (KeyboardInterrupt, typer.Abort):
-        say("latent-tracer: cancelled; what was finished has been printed.")
-        return CANCELLED
+        result = CANCELLED
     except Exception as error:
         # Typer's own usage errors (its vendored click) know how to show themselves.
         if not hasattr(error, "show"):
             raise
         error.show()
         return BAD_INPUT
+    # Typer itself turns an interrupt inside a command into this exit code, without a word.
+    if result == CANCELLED:
+        say("latent-tracer: cancelled; what was finished has been printed.")
     return result if isinstance(result, int) else 0

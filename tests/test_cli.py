@@ -144,6 +144,8 @@ def test_an_interrupt_ends_with_code_130(pictures):
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
+        # A test run in the background inherits "ignore interrupts" from its shell, and would hand it on.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     time.sleep(25)
     process.send_signal(signal.SIGINT)
