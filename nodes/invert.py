@@ -40,7 +40,7 @@ class InvertLatent(io.ComfyNode):
                     tooltip="How to search. adam-paper is the published method's own loop.",
                 ),
                 io.Int.Input(
-                    "steps", default=100, min=1, max=10000, advanced=True, tooltip="Upper limit of decoder passes."
+                    "steps", default=100, min=1, max=10000, advanced=True, tooltip="Upper limit of the search's steps."
                 ),
                 io.Combo.Input(
                     "quantiser",

@@ -52,7 +52,7 @@ class TraceImage(io.ComfyNode):
                     max=10000,
                     optional=True,
                     advanced=True,
-                    tooltip="Decoder passes of the inversion that the picture shows.",
+                    tooltip="Steps of the inversion that the picture shows.",
                 ),
             ],
             outputs=verdict_outputs(),

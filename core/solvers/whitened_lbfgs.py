@@ -3,7 +3,7 @@
 Decoders stretch their latent channels very differently, so the Hessian of the loss, (2/n)·J'J, is badly conditioned
 from the first step. For white noise w the mean of J'w(J'w)' is J'J: two backward passes at the start give its average
 c×c channel block, whose inverse takes the place of L-BFGS's scaled identity (Nocedal & Wright, Numerical Optimization,
-2nd ed., algorithm 7.4, H0 = gamma·P). A step is taken only if the loss falls enough (Armijo): the loss never rises.
+2nd ed., algorithm 7.4, H0 = gamma·P). A step is taken only if the loss falls enough (Armijo); refused trials do show in the history.
 """
 
 from __future__ import annotations
@@ -26,6 +26,8 @@ RIDGE = 0.02
 
 class WhitenedLBFGS:
     """``steps`` evaluations of loss and gradient; the first ``low_precision_steps`` of them under bfloat16 autocast.
+
+    One decoder pass more for the whitening, and one more where low precision hands over.
 
     Low precision only chooses the path: its losses are never recorded, and the search returns to the start if the
     exact loss turns out higher. It pays where the processor has bfloat16 matrix units.
