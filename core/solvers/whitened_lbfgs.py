@@ -3,7 +3,8 @@
 Decoders stretch their latent channels very differently, so the Hessian of the loss, (2/n)·J'J, is badly conditioned
 from the first step. For white noise w the mean of J'w(J'w)' is J'J: two backward passes at the start give its average
 c×c channel block, whose inverse takes the place of L-BFGS's scaled identity (Nocedal & Wright, Numerical Optimization,
-2nd ed., algorithm 7.4, H0 = gamma·P). A step is taken only if the loss falls enough (Armijo); refused trials do show in the history.
+2nd ed., algorithm 7.4, H0 = gamma·P). A step is taken only if the loss falls enough (Armijo);
+refused trials still show in the history.
 """
 
 from __future__ import annotations
