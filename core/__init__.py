@@ -2,6 +2,7 @@
 
 from .attribution import Attribution, attribute
 from .autoencoder import Autoencoder, ModuleAutoencoder, weight_fingerprint
+from .calibrated_loss import CalibratedLoss, image_entropy
 from .calibration import calibrate
 from .conditions import CONDITIONS, alter
 from .entropy import two_dimensional_entropy
@@ -12,12 +13,24 @@ from .errors import (
     LatentTracerError,
     UnknownAutoencoderError,
     UnsupportedAutoencoderError,
+    UnsupportedGeneratorError,
 )
+from .generator import EncodingGenerator, Generator, ModuleGenerator, check_generator
+from .generators import AutoencoderGenerator, load_generator
 from .grubbs import grubbs_critical, grubbs_threshold
 from .images import Crop, LoadedImage, check_images, crop_to_grid, load_image, to_picture, to_tensor
+from .input_inversion import INPUT_SOLVERS, InputInversion, invert_inputs
 from .inversion import Inversion, Step, invert
 from .loading import load_autoencoder
 from .objective import Objective, Passes
+from .origin import (
+    OriginVerdict,
+    calibrate_origin,
+    check_origin_profile,
+    judge_origin,
+    origin_report,
+    score_for,
+)
 from .profile import InvalidProfileError, Profile, builtin_profile, load_profile
 from .quantiser import ROUNDING_FLOOR, quantise, residual
 from .scores import DEFAULT_SCORE, SCORES, Score, Scored, make_score
@@ -29,13 +42,19 @@ from .verdict import LIMITS, Verdict, verdict_from_losses, verdict_from_profile,
 __all__ = [
     "CONDITIONS",
     "DEFAULT_SCORE",
+    "INPUT_SOLVERS",
     "LIMITS",
     "ROUNDING_FLOOR",
     "SCORES",
     "SOLVERS",
     "Attribution",
     "Autoencoder",
+    "AutoencoderGenerator",
+    "CalibratedLoss",
     "Crop",
+    "EncodingGenerator",
+    "Generator",
+    "InputInversion",
     "InvalidImageError",
     "InvalidLatentError",
     "InvalidProfileError",
@@ -44,7 +63,9 @@ __all__ = [
     "LatentTracerError",
     "LoadedImage",
     "ModuleAutoencoder",
+    "ModuleGenerator",
     "Objective",
+    "OriginVerdict",
     "Passes",
     "Profile",
     "Score",
@@ -53,24 +74,34 @@ __all__ = [
     "Threshold",
     "UnknownAutoencoderError",
     "UnsupportedAutoencoderError",
+    "UnsupportedGeneratorError",
     "Verdict",
     "alter",
     "attribute",
     "builtin_profile",
     "calibrate",
+    "calibrate_origin",
+    "check_generator",
     "check_images",
+    "check_origin_profile",
     "crop_to_grid",
     "fit_threshold",
     "grubbs_critical",
     "grubbs_threshold",
+    "image_entropy",
     "invert",
+    "invert_inputs",
+    "judge_origin",
     "load_autoencoder",
+    "load_generator",
     "load_image",
     "load_profile",
     "make_score",
     "make_solver",
+    "origin_report",
     "quantise",
     "residual",
+    "score_for",
     "synthetic_photograph",
     "to_picture",
     "to_tensor",

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import contextlib
 import math
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import asdict, dataclass, field, replace
 
 import torch
 from torch import Tensor
@@ -38,10 +38,29 @@ class CalibrationStep:
 
 
 @dataclass(frozen=True)
-class _Sample:
+class Sample:
+    """One picture to score: where it comes from, and whether the inspected model made it."""
+
     source: str
     belongs: bool
     pixels: Tensor | None  # None where the picture behind it is unusable
+
+
+@dataclass
+class CollectedScores:
+    """Scores of belonging and other samples, and the sides (pixels) of the pictures behind them."""
+
+    total: int
+    belonging: list[float] = field(default_factory=list)
+    non_belonging: list[float] = field(default_factory=list)
+    sources: list[str] = field(default_factory=list)
+    sides: list[int] = field(default_factory=list)
+    skipped: int = 0
+
+    @property
+    def notes(self) -> list[str]:
+        left_out = f"{self.skipped} of {self.total} samples could not be scored and were left out"
+        return [left_out] if self.skipped else []
 
 
 def calibrate(
@@ -75,35 +94,15 @@ def calibrate(
         )
     others = [other for other in others if other.fingerprint != autoencoder.fingerprint]
     total = len(photographs) * (3 + len(others)) + len(generated)
-    belonging: list[float] = []
-    non_belonging: list[float] = []
-    sources: list[str] = []
-    sides: list[int] = []
-    skipped = 0
-    for done, sample in enumerate(_samples(autoencoder, photographs, generated, others, seed), start=1):
-        value = math.nan
-        if sample.pixels is not None:
-            # What cannot be scored (flat, too small once altered, NaN from a broken decoder) calibrates nothing.
-            with contextlib.suppress(InvalidImageError):
-                pixels, _ = crop_to_grid(alter(sample.pixels, condition), autoencoder.spatial_ratio)
-                value = score(autoencoder, pixels).value
-        if math.isfinite(value):
-            sides += pixels.shape[-2:]
-            (belonging if sample.belongs else non_belonging).append(value)
-            if not sample.belongs:
-                sources.append(sample.source)
-        else:
-            skipped += 1
-        if on_image is not None:
-            on_image(CalibrationStep(done, total, sample.source))
-    if len(belonging) < MIN_IMAGES or len(non_belonging) < MIN_IMAGES:
-        raise InvalidSettingError(
-            f"Only {len(belonging)} belonging and {len(non_belonging)} other samples gave finite scores:"
-            f" at least {MIN_IMAGES} of each are needed."
-        )
-    notes = [f"{skipped} of {total} samples could not be scored and were left out"] if skipped else []
+
+    def score_of(pixels: Tensor) -> tuple[float, tuple[int, int]]:
+        cropped, _ = crop_to_grid(alter(pixels, condition), autoencoder.spatial_ratio)
+        return score(autoencoder, cropped).value, (cropped.shape[-2], cropped.shape[-1])
+
+    samples = _samples(autoencoder, photographs, generated, others, seed)
+    scores = collect_scores(samples, score_of, total, on_image)
     # Versions of one photograph are not independent; the count of photographs is what backs the rates.
-    notes.append(f"{len(photographs)} photographs stand behind all samples")
+    notes = [*scores.notes, f"{len(photographs)} photographs stand behind all samples"]
     profile = Profile(
         fingerprint=autoencoder.fingerprint,
         autoencoder=autoencoder.name,
@@ -112,16 +111,56 @@ def calibrate(
         quantiser="auto",
         decode_path="pillow",
         condition=condition,
-        image_sizes=(min(sides), max(sides)),
+        image_sizes=(min(scores.sides), max(scores.sides)),
         calibrated_on=calibrated_on,
-        belonging_scores=tuple(belonging),
-        non_belonging_scores=tuple(non_belonging),
-        non_belonging_sources=tuple(sources),
+        belonging_scores=tuple(scores.belonging),
+        non_belonging_scores=tuple(scores.non_belonging),
+        non_belonging_sources=tuple(scores.sources),
         fpr=fpr,
         fnr=fnr,
         notes=tuple(notes),
     )
-    rules = {rule: asdict(fit_threshold(belonging, rule, fnr, "belonging samples")) for rule in ("kde", "grubbs")}
+    return with_rules(profile)
+
+
+def collect_scores(
+    samples: Iterable[Sample],
+    score_of: Callable[[Tensor], tuple[float, tuple[int, int]]],
+    total: int,
+    on_image: Callable[[CalibrationStep], None] | None = None,
+) -> CollectedScores:
+    """Score all ``samples``; ``score_of`` gives a score and the sides of what it judged, in pixels.
+
+    Raises :class:`InvalidSettingError` where fewer than five of either kind could be scored.
+    """
+    scores = CollectedScores(total)
+    for done, sample in enumerate(samples, start=1):
+        value, sides = math.nan, (0, 0)
+        if sample.pixels is not None:
+            # What cannot be scored (flat, too small once altered, NaN from a broken decoder) calibrates nothing.
+            with contextlib.suppress(InvalidImageError):
+                value, sides = score_of(sample.pixels)
+        if math.isfinite(value):
+            scores.sides += sides
+            (scores.belonging if sample.belongs else scores.non_belonging).append(value)
+            if not sample.belongs:
+                scores.sources.append(sample.source)
+        else:
+            scores.skipped += 1
+        if on_image is not None:
+            on_image(CalibrationStep(done, total, sample.source))
+    if len(scores.belonging) < MIN_IMAGES or len(scores.non_belonging) < MIN_IMAGES:
+        raise InvalidSettingError(
+            f"Only {len(scores.belonging)} belonging and {len(scores.non_belonging)} other samples gave finite scores:"
+            f" at least {MIN_IMAGES} of each are needed."
+        )
+    return scores
+
+
+def with_rules(profile: Profile) -> Profile:
+    """``profile`` with the thresholds of the papers and its measured error rates filled in."""
+    scores = profile.belonging_scores
+    rules = {r: asdict(fit_threshold(scores, r, profile.fnr, "belonging samples")) for r in ("kde", "grubbs")}
     return replace(profile, thresholds=rules, error_rates=measured_error_rates(profile))
 
 
@@ -131,10 +170,10 @@ def _samples(
     generated: Sequence[Tensor],
     others: Sequence[Autoencoder],
     seed: int,
-) -> Iterator[_Sample]:
+) -> Iterator[Sample]:
     """Belonging and non-belonging versions of every photograph, deterministic in ``seed``."""
     for picture in generated:
-        yield _Sample("really generated", True, _central(picture, autoencoder.spatial_ratio))
+        yield Sample("really generated", True, _central(picture, autoencoder.spatial_ratio))
     ratio = math.lcm(*(o.spatial_ratio for o in (autoencoder, *others)))
     for number, photograph in enumerate(photographs):
         yield from _versions(autoencoder, _central(photograph, ratio), others, number, seed)
@@ -144,13 +183,13 @@ def _samples(
 @torch.no_grad()
 def _versions(
     autoencoder: Autoencoder, photograph: Tensor | None, others: Sequence[Autoencoder], number: int, seed: int
-) -> list[_Sample]:
+) -> list[Sample]:
     """One photograph, and what the inspected and the other decoders make of it."""
     belonging = ("decoded", "decoded, perturbed")
     foreign = [f"decoded by {other.name}" for other in others]
     if photograph is None:
         names = [(name, True) for name in belonging] + [(name, False) for name in ("photograph", *foreign)]
-        return [_Sample(name, belongs, None) for name, belongs in names]
+        return [Sample(name, belongs, None) for name, belongs in names]
     pixels = quantise(photograph)
     first: Quantiser = "round" if number % 2 == 0 else "floor"
     second: Quantiser = "floor" if number % 2 == 0 else "round"
@@ -158,11 +197,11 @@ def _versions(
     noise = torch.randn(latents.shape, generator=torch.Generator().manual_seed(seed + number)).to(latents)
     perturbed = latents + 0.1 * latents.std() * noise
     return [
-        _Sample(belonging[0], True, quantise(autoencoder.decode(latents).cpu().float(), first)),
-        _Sample(belonging[1], True, quantise(autoencoder.decode(perturbed).cpu().float(), second)),
-        _Sample("photograph", False, pixels),
+        Sample(belonging[0], True, quantise(autoencoder.decode(latents).cpu().float(), first)),
+        Sample(belonging[1], True, quantise(autoencoder.decode(perturbed).cpu().float(), second)),
+        Sample("photograph", False, pixels),
         *(
-            _Sample(name, False, quantise(other.decode(other.encode(pixels)).cpu().float(), first))
+            Sample(name, False, quantise(other.decode(other.encode(pixels)).cpu().float(), first))
             for name, other in zip(foreign, others, strict=True)
         ),
     ]

@@ -25,3 +25,7 @@ class UnknownAutoencoderError(LatentTracerError):
 
 class UnsupportedAutoencoderError(LatentTracerError):
     """A model that was recognised but cannot be inspected (audio, pixel space, encoder missing …)."""
+
+
+class UnsupportedGeneratorError(LatentTracerError):
+    """A generator that cannot be inspected: stochastic, constant, not differentiable, of wrong shape or range …"""

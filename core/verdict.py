@@ -37,6 +37,7 @@ class Verdict:
     condition: str = "clean 8-bit"
     stage: str = "inversion"
     limits: str = LIMITS
+    subject: str = "decoder"
 
     @property
     def sentence(self) -> str:
@@ -46,7 +47,7 @@ class Verdict:
         does = "belongs" if self.answer == "belonging" else "does not belong"
         rate = "false-positive rate not measured" if self.fpr is None else f"false-positive rate {self.fpr:.2%}"
         p = "" if self.p_value is None else f", p = {self.p_value:.3g}"
-        return f"The image {does} to this decoder ({self.basis}; {rate}{p})."
+        return f"The image {does} to this {self.subject} ({self.basis}; {rate}{p})."
 
 
 def verdict_from_threshold(loss: float, threshold: float | None) -> Verdict:

@@ -1,0 +1,57 @@
+"""The DCGAN-like architecture at 32×32 of which freely licensed face weights exist, built from a state dict.
+
+Radford, Metz & Chintala (ICLR 2016), with one stride-1 convolution after the first block:
+z [100] → 256×4×4 → 128×4×4 → 64×8×8 → 32×16×16 → 3×32×32, tanh.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from torch import Tensor, nn
+
+from ..errors import UnsupportedGeneratorError
+
+INPUTS = 100
+PREFIX = "generator_deconv."
+
+
+class DCGAN32(nn.Module):
+    """Images ``[n,3,32,32]`` in [−1,1] from inputs ``[n,100]``, drawn from U(−1,1) in training."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.generator_deconv = nn.Sequential(
+            # No activation follows the first block: so were the published weights trained.
+            nn.Sequential(nn.ConvTranspose2d(INPUTS, 256, 4, bias=False), nn.BatchNorm2d(256)),
+            _block(nn.Conv2d(256, 128, 3, padding=1, bias=False)),
+            _block(nn.ConvTranspose2d(128, 64, 4, 2, 1, bias=False)),
+            _block(nn.ConvTranspose2d(64, 32, 4, 2, 1, bias=False)),
+            nn.Sequential(nn.ConvTranspose2d(32, 3, 4, 2, 1), nn.Tanh()),
+        )
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        images: Tensor = self.generator_deconv(inputs[:, :, None, None])
+        return images
+
+
+def _block(convolution: nn.Conv2d | nn.ConvTranspose2d) -> nn.Sequential:
+    return nn.Sequential(convolution, nn.BatchNorm2d(convolution.out_channels), nn.LeakyReLU(0.2))
+
+
+def is_dcgan32(state: Mapping[str, Tensor]) -> bool:
+    """Does this state dict hold the weights of :class:`DCGAN32`?"""
+    return f"{PREFIX}0.0.weight" in state
+
+
+def dcgan32_from(state: Mapping[str, Tensor], where: str) -> DCGAN32:
+    """The network with these weights; raises :class:`UnsupportedGeneratorError` where they do not fit."""
+    module = DCGAN32()
+    try:
+        module.load_state_dict({key: value.float() for key, value in state.items()})
+    except RuntimeError as error:
+        reason = " ".join(str(error).split())[:300]
+        raise UnsupportedGeneratorError(
+            f"{where} looks like a DCGAN of 32×32 pixels but its weights do not fit that architecture: {reason}"
+        ) from None
+    return module

@@ -1,0 +1,80 @@
+"""Diffusers pipelines that make an image in one step, unconditionally: consistency models, one-step DDIM.
+
+x = f(noise): the scheduler's own one-step rule around the UNet, without pipeline code, so that gradients flow. One step
+adds no noise, so the noise is the only input; it has as many values as the image.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from ..errors import UnsupportedGeneratorError
+from ..generator import ModuleGenerator
+
+SCHEDULERS = ("CMStochasticIterativeScheduler", "DDIMScheduler")
+
+
+class OneStep(nn.Module):
+    """Images ``[n,C,H,W]`` in [−1,1] from noise of the same shape, N(0,1)."""
+
+    def __init__(self, unet: nn.Module, scheduler: Any) -> None:
+        super().__init__()
+        self.unet = unet
+        self.scheduler = scheduler
+
+    def forward(self, noise: Tensor) -> Tensor:
+        # A scheduler counts its calls: set anew, each call is the first.
+        self.scheduler.set_timesteps(1)
+        step = self.scheduler.timesteps[0]
+        sample = noise * self.scheduler.init_noise_sigma
+        output = self.unet(self.scheduler.scale_model_input(sample, step), step).sample
+        images: Tensor = self.scheduler.step(output, step, sample).prev_sample
+        return images
+
+
+def load_one_step(folder: Path, name: str) -> ModuleGenerator:
+    """The unconditional one-step generator in a diffusers pipeline folder; needs ``diffusers``.
+
+    Raises :class:`UnsupportedGeneratorError` for conditional models, other schedulers and unreadable folders.
+    """
+    try:
+        index = json.loads((folder / "model_index.json").read_text(encoding="utf-8"))
+        scheduler_class, unet_class = index["scheduler"][1], index["unet"][1]
+    except (OSError, ValueError, KeyError, IndexError, TypeError):
+        raise UnsupportedGeneratorError(
+            f"{folder} is no diffusers pipeline with a unet and a scheduler: give the folder with model_index.json."
+        ) from None
+    if unet_class != "UNet2DModel" or scheduler_class not in SCHEDULERS:
+        raise UnsupportedGeneratorError(
+            f"{folder} holds {unet_class} with {scheduler_class}: only an unconditional UNet2DModel with"
+            f" {' or '.join(SCHEDULERS)} is a one-step function of its noise."
+        )
+    try:
+        import diffusers  # an extra: the core works without it
+    except ImportError:
+        raise UnsupportedGeneratorError(
+            "Loading a diffusers pipeline needs diffusers: pip install 'latent-tracer[cli]'."
+        ) from None
+    try:
+        unet, info = diffusers.UNet2DModel.from_pretrained(
+            folder / "unet", local_files_only=True, use_safetensors=True, torch_dtype=torch.float32,
+            output_loading_info=True,
+        )  # fmt: skip
+        if info["missing_keys"]:
+            raise ValueError(f"its weights lack {', '.join(sorted(info['missing_keys'])[:3])}")
+        scheduler = getattr(diffusers, scheduler_class).from_pretrained(folder / "scheduler", local_files_only=True)
+    except (OSError, ValueError, RuntimeError) as error:
+        reason = " ".join(str(error).split())[:300]
+        raise UnsupportedGeneratorError(f"The diffusers folder {folder} cannot be loaded: {reason}") from None
+    if unet.config.num_class_embeds is not None:
+        raise UnsupportedGeneratorError(f"{folder} is conditioned on a class: only unconditional models are supported.")
+    size = unet.config.sample_size
+    height, width = (size, size) if isinstance(size, int) else size
+    return ModuleGenerator(
+        name, OneStep(unet, scheduler), (unet.config.in_channels, height, width), output_range=(-1.0, 1.0)
+    )
