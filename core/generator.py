@@ -91,7 +91,9 @@ class ModuleGenerator:
         if output_range is not None and not output_range[0] < output_range[1]:
             raise InvalidSettingError(f"The output range {output_range} must rise.")
         self.name = name
-        self.module = module.eval().requires_grad_(False)
+        self.module = module.eval()
+        for parameter in module.parameters():  # one by one: TorchScript modules have no requires_grad_
+            parameter.requires_grad_(False)
         self.input_shape = input_shape
         self._prior = prior
         self._function = function or module
