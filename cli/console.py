@@ -27,7 +27,9 @@ def show(renderable: Any) -> None:
 
 def emit_json(record: dict[str, Any]) -> None:
     """One result as one line of JSON on standard output, flushed so that a cancel loses nothing."""
-    sys.stdout.write(json.dumps(record, ensure_ascii=False, allow_nan=False) + "\n")
+    text = json.dumps(record, ensure_ascii=False, allow_nan=False)
+    # File names need not be text; their odd bytes become what JSON itself would write for them.
+    sys.stdout.write(text.encode("utf-8", "backslashreplace").decode() + "\n")
     sys.stdout.flush()
 
 

@@ -34,10 +34,11 @@ from ..core.quantiser import check_quantiser
 from ..core.report import trace_report
 from ..core.solvers import DEFAULT_SOLVER
 from .console import emit_json, progress_bar, say, show
+from .trace_report import FolderTracer, list_inputs, picture_name, save_picture, trace_with_report
 
 
 def trace(
-    images: Annotated[list[Path], typer.Argument(help="Pictures to trace, as they were saved.")],
+    images: Annotated[list[Path], typer.Argument(help="Pictures to trace, as they were saved, or folders of them.")],
     vae: Annotated[str, typer.Option(help="Inspected model: a TAESD prefix, a .safetensors file, a diffusers folder.")],
     threshold: Annotated[float | None, typer.Option(help="Loss below which an image belongs to this model.")] = None,
     profile: Annotated[Path | None, typer.Option(help="Calibration of this model, from `calibrate`.")] = None,
@@ -46,6 +47,10 @@ def trace(
     quantiser: Annotated[str, typer.Option(help="How the pictures were stored: auto, round, floor or none.")] = "auto",
     device: Annotated[str, typer.Option(help="cpu, cuda, …")] = "cpu",
     picture: Annotated[Path | None, typer.Option(help="Folder for one explaining picture per image.")] = None,
+    report: Annotated[
+        Path | None,
+        typer.Option(help="Folder for a report (CSV, JSON, HTML). The same command again goes on where it stopped."),
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object per image, one per line.")] = False,
 ) -> int:
     """Trace pictures: invert the decoder for each and say whether it belongs. Unreadable ones are listed, not fatal."""
@@ -59,8 +64,16 @@ def trace(
         known = builtin_profile(autoencoder.fingerprint)
     if known is not None:
         known.check(autoencoder.fingerprint, make_score(known.score).name, dict(make_score(known.score).settings))
+    if report is not None:
+        tracer = FolderTracer(autoencoder, vae, known, threshold, solver, steps, mode, picture)
+        return trace_with_report(images, report, tracer, as_json)
     failures = 0
-    for path in images:
+    listing = list_inputs(images, [] if picture is None else [picture])
+    for refused in listing.refused:
+        failures += 1
+        say(f"latent-tracer: {refused.name} {refused.error}")
+    for file in listing.files:
+        path = file.path
         try:
             loaded = load_image(path)
             with progress_bar(100, path.name) as (progress, task):
@@ -84,7 +97,8 @@ def trace(
         else:
             show(f"{path}\n{trace_report(inversion, 0, verdict)}\n")
         if picture is not None:
-            save_picture(inversion, verdict, picture / f"{path.stem}_trace.png")
+            name = f"{path.stem}_trace.png" if path in images else picture_name(file.name)
+            save_picture(trace_picture(inversion, 0, verdict), picture / name)
     return 2 if failures else 0
 
 
@@ -125,11 +139,3 @@ def trace_record(path: Path, vae: str, inversion: Inversion, verdict: Verdict) -
         "condition": verdict.condition,
         "stage": verdict.stage,
     }
-
-
-def save_picture(inversion: Inversion, verdict: Verdict, path: Path) -> None:
-    """Draw the trace picture to ``path``, atomically."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_suffix(".part")
-    trace_picture(inversion, 0, verdict).save(temporary, format="PNG")
-    temporary.replace(path)

@@ -5,6 +5,8 @@ Everywhere in core an image is ``[B,3,H,W]`` float in [0,1]. Nothing here resamp
 
 from __future__ import annotations
 
+import io
+import struct
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,11 +16,18 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 from torch import Tensor
 
 from .errors import InvalidImageError
+from .picture_metadata import without_texts
 
 # Far above any generated picture, far below what would exhaust the memory of a desktop.
 MAX_PIXELS = 100_000_000
+MAX_FILE_BYTES = 512 * 1024 * 1024
 # Any other format may have altered the pixels (a WebP file does not say whether it did).
 LOSSLESS_FORMATS = frozenset({"PNG", "BMP", "TIFF", "PPM", "GIF", "TGA"})
+# What Pillow's readers raise on damaged files, whichever format they belong to.
+_DECODING_ERRORS = (
+    *(OSError, SyntaxError, TypeError, ValueError, EOFError, LookupError, ArithmeticError, struct.error),
+    Image.DecompressionBombError,
+)
 ALPHA_NOTE = "transparency was dropped, the colours under it were traced"
 
 
@@ -53,18 +62,21 @@ class LoadedImage:
     pixels: Tensor
     notes: tuple[str, ...] = ()
     lossy: bool = False
+    format: str = ""
 
 
-def load_image(path: str | Path) -> LoadedImage:
+def load_image(path: str | Path, content: bytes | None = None) -> LoadedImage:
     """Read a picture with Pillow, upright by its EXIF orientation, as 8-bit RGB.
 
-    Alpha is dropped (not blended: blending would alter the pixels under test) and noted. Raises
+    Alpha is dropped (not blended: blending would alter the pixels under test) and noted; metadata, however broken, do
+    not keep the pixels from being read. ``content``: the bytes of the file, where they were already read. Raises
     :class:`InvalidImageError` for a missing, foreign, truncated or oversized file.
     """
     path = Path(path)
     notes: list[str] = []
     try:
-        with Image.open(path) as picture:
+        stored = io.BytesIO(without_texts(read_content(path) if content is None else content))
+        with Image.open(stored) as picture:
             if picture.width * picture.height > MAX_PIXELS:
                 raise InvalidImageError(
                     f"{path} has {picture.width}×{picture.height} pixels, more than the {MAX_PIXELS} allowed:"
@@ -76,21 +88,41 @@ def load_image(path: str | Path) -> LoadedImage:
                 raise InvalidImageError(
                     f"{path} has more than 8 bits per channel: save it as 8-bit RGB with the software that made it."
                 )
-            lossy = picture.format not in LOSSLESS_FORMATS
+            file_format = picture.format or ""
+            lossy = file_format not in LOSSLESS_FORMATS
             picture.load()
-            upright = ImageOps.exif_transpose(picture)
+            upright = _upright(picture, notes)
     except FileNotFoundError:
         raise InvalidImageError(f"{path} does not exist: give the path of a picture.") from None
     except (UnidentifiedImageError, IsADirectoryError, PermissionError):
         raise InvalidImageError(f"{path} is not a readable picture: give a PNG, JPEG or WebP file.") from None
-    except (OSError, SyntaxError, TypeError, ValueError, Image.DecompressionBombError) as error:
+    except _DECODING_ERRORS as error:
         if isinstance(error, InvalidImageError):
             raise
         raise InvalidImageError(f"{path} cannot be decoded ({error}): it may be truncated, get a whole copy.") from None
     if "A" in upright.getbands() or "transparency" in upright.info:
         notes.append(ALPHA_NOTE)
         upright = upright.convert("RGBA")
-    return LoadedImage(path, to_tensor(upright.convert("RGB")), tuple(notes), lossy)
+    return LoadedImage(path, to_tensor(upright.convert("RGB")), tuple(notes), lossy, file_format)
+
+
+def read_content(path: Path) -> bytes:
+    """The bytes of a file; raises :class:`InvalidImageError` above :data:`MAX_FILE_BYTES`, OSError as open does."""
+    with path.open("rb") as file:
+        content = file.read(MAX_FILE_BYTES + 1)
+    if len(content) > MAX_FILE_BYTES:
+        raise InvalidImageError(
+            f"{path} is larger than {MAX_FILE_BYTES // 2**20} MiB: it is no picture that can be traced."
+        )
+    return content
+
+
+def _upright(picture: Image.Image, notes: list[str]) -> Image.Image:
+    try:
+        return ImageOps.exif_transpose(picture)
+    except _DECODING_ERRORS:
+        notes.append("its EXIF data is damaged: the picture was traced as it is stored, not turned upright")
+        return picture
 
 
 def _stored_in_16_bit(picture: Image.Image) -> bool:

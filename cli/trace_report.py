@@ -1,0 +1,172 @@
+"""``latent-tracer trace … --report``: whole folders, resumable, with a report for people and programs."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+
+from .. import __version__
+from ..core import (
+    ModuleAutoencoder,
+    Profile,
+    crop_to_grid,
+    invert,
+    make_score,
+    verdict_from_profile,
+    verdict_from_threshold,
+)
+from ..core.folder import FileFacts, FolderListing, PictureFile, list_folder
+from ..core.folder_report import PAGE_NAME, write_report
+from ..core.folder_trace import trace_files
+from ..core.journal import Journal, settings_digest
+from ..core.picture import trace_picture
+from ..core.quantiser import Quantiser
+from ..core.trace_row import TraceRow, shown_name, traced_row
+from .console import emit_json, progress_bar, say, show
+
+JOURNAL_NAME = "journal.jsonl"
+
+
+def list_inputs(inputs: list[Path], leave_out: list[Path]) -> FolderListing:
+    """Files as given, and the pictures in folders; with several inputs each name tells which one it came from."""
+    listing = FolderListing(())
+    for path in inputs:
+        if not path.is_dir():
+            listing += FolderListing((PictureFile(path, str(path) if len(inputs) > 1 else path.name),))
+            continue
+        found = list_folder(path, leave_out=leave_out)
+        if len(inputs) > 1:
+            files = tuple(PictureFile(file.path, str(path / file.name)) for file in found.files)
+            found = FolderListing(files, found.refused, found.other_files)
+        listing += found
+    return listing
+
+
+def picture_name(name: str) -> str:
+    """One flat, distinct file name for the explaining picture of ``name`` in a folder."""
+    flat = "".join(c if c.isalnum() or c in "-_.@ " else "_" for c in name.replace(os.sep, "__"))[-120:]
+    return f"{flat}-{hashlib.sha256(os.fsencode(name)).hexdigest()[:8]}_trace.png"
+
+
+class FolderTracer:
+    """Makes the row of one picture: by the profile's score where there is one, else by the inverted loss."""
+
+    def __init__(
+        self,
+        autoencoder: ModuleAutoencoder,
+        vae: str,
+        profile: Profile | None,
+        threshold: float | None,
+        solver: str,
+        steps: int | None,
+        quantiser: Quantiser,
+        pictures: Path | None,
+    ) -> None:
+        self.autoencoder = autoencoder
+        self.vae = vae
+        self.profile = profile
+        self.threshold = threshold
+        self.solver = solver
+        self.steps = steps
+        self.quantiser = quantiser
+        self.pictures = pictures
+
+    def settings(self) -> dict[str, Any]:
+        """Everything that a row depends on beside its file."""
+        return {
+            "release": __version__,
+            "model": self.autoencoder.fingerprint,
+            "name": self.vae,
+            "profile": None if self.profile is None else hashlib.sha256(self.profile.to_json().encode()).hexdigest(),
+            "threshold": self.threshold,
+            "solver": self.solver,
+            "steps": self.steps,
+            "quantiser": self.quantiser,
+            "pictures": self.pictures is not None,
+        }
+
+    def shown_settings(self) -> dict[str, str]:
+        shown = {"inspected model": self.vae, "fingerprint": self.autoencoder.fingerprint[:16]}
+        if self.profile is not None:
+            shown |= {
+                "score": self.profile.score,
+                "condition": self.profile.condition,
+                "stated false-positive rate": f"{self.profile.stated_fpr:.2%}",
+                "calibrated on": self.profile.calibrated_on,
+            }
+        elif self.threshold is not None:
+            shown["threshold of the loss"] = f"{self.threshold:g} (false-positive rate not measured)"
+        else:
+            shown["calibration"] = "none: every answer is inconclusive"
+        return shown
+
+    def __call__(self, pixels: Tensor, facts: FileFacts) -> TraceRow:
+        cropped, crop = crop_to_grid(pixels, self.autoencoder.spatial_ratio)
+        inversion = None
+        if self.profile is None or self.pictures is not None:
+            inversion = invert(self.autoencoder, pixels, solver=self.solver, steps=self.steps, quantiser=self.quantiser)
+        if self.profile is not None:
+            scored = make_score(self.profile.score)(self.autoencoder, cropped)
+            side = min(cropped.shape[-2:])
+            verdict = verdict_from_profile(
+                scored.value, self.profile, scored.stage, shortest_side=side, lossy=facts.lossy
+            )
+        else:
+            assert inversion is not None
+            verdict = verdict_from_threshold(float(inversion.loss[0]), self.threshold)
+        if inversion is not None and self.pictures is not None:
+            save_picture(trace_picture(inversion, 0, verdict), self.pictures / picture_name(facts.name))
+        return traced_row(
+            facts,
+            pixels,
+            verdict,
+            model=self.autoencoder.name,
+            fingerprint=self.autoencoder.fingerprint,
+            inspected=(self.vae,),
+            loss=None if inversion is None else float(inversion.loss[0]),
+            notes=() if crop.is_whole else (f"cropped to the latent grid: {crop}",),
+        )
+
+
+def save_picture(picture: Any, path: Path) -> None:
+    """Write a Pillow ``picture`` as PNG, whole or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_suffix(".part")
+    picture.save(temporary, format="PNG")
+    temporary.replace(path)
+
+
+def trace_with_report(inputs: list[Path], report: Path, tracer: FolderTracer, as_json: bool) -> int:
+    """Trace everything under ``inputs`` and write the report, also when cancelled; the next run goes on from there."""
+    listing = list_inputs(inputs, [report, *([tracer.pictures] if tracer.pictures else [])])
+    total = len(listing.files) + len(listing.refused)
+    rows: list[TraceRow] = []
+    resumed = 0
+    with Journal(report / JOURNAL_NAME, settings_digest(tracer.settings())) as journal:
+        earlier = set(journal.finished)
+        try:
+            with progress_bar(total, "tracing") as (progress, task):
+                for row, _ in trace_files(listing, journal, tracer):
+                    rows.append(row)
+                    resumed += row.digest in earlier
+                    progress.advance(task)
+                    if as_json:
+                        record = row.to_record()
+                        del record["thumbnail"]
+                        emit_json(record)
+        finally:
+            line = write_report(report, rows, tracer.shown_settings(), pending=total - len(rows))
+            if resumed:
+                say(f"{resumed} of {total} had been finished before.")
+            if listing.other_files:
+                say(f"{listing.other_files} files without a picture's extension were passed over.")
+            for row in rows:
+                if row.verdict is None:
+                    say(f"not traced: {shown_name(row)} {row.error}")
+            if not as_json:
+                show(f"{line}\n{report / PAGE_NAME}")
+    return 2 if any(row.verdict is None for row in rows) else 0

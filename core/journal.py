@@ -1,0 +1,100 @@
+"""The journal of a long run: one line of JSON per finished picture, appended, so that a kill loses nothing.
+
+A line is found again by the file's digest and the digest of the settings: a changed picture, model or setting is
+traced anew, a renamed or copied picture is not.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from .errors import InvalidSettingError
+from .trace_row import TraceRow, parse_row
+
+FORMAT = "latent-tracer-journal"
+VERSION = 1
+
+
+def settings_digest(settings: dict[str, Any]) -> str:
+    """SHA-256 of everything that the rows depend on beside the files."""
+    return hashlib.sha256(json.dumps(settings, sort_keys=True, allow_nan=False).encode()).hexdigest()
+
+
+class Journal:
+    """Rows finished under ``settings`` (a digest), read from ``path`` if it exists; use as a context to append."""
+
+    def __init__(self, path: Path, settings: str) -> None:
+        self.path = path
+        self.settings = settings
+        self.finished: dict[str, TraceRow] = {}
+        self._is_torn = False
+        self._descriptor: int | None = None
+        if path.exists():
+            self._read()
+
+    def _read(self) -> None:
+        try:
+            content = self.path.read_bytes()
+        except OSError as error:
+            raise InvalidSettingError(
+                f"{self.path} cannot be read ({error.strerror}): choose another folder."
+            ) from None
+        # A kill in the middle of a line leaves no line end; that picture is traced again.
+        self._is_torn = bool(content) and not content.endswith(b"\n")
+        for line in content.split(b"\n"):
+            try:
+                entry = json.loads(line)
+            except (ValueError, RecursionError):
+                continue
+            if not isinstance(entry, dict) or entry.get("format") != FORMAT:
+                continue
+            if type(entry.get("version")) is not int or entry["version"] > VERSION:
+                raise InvalidSettingError(
+                    f"{self.path} was written by a newer release: update this one, or choose another folder."
+                )
+            if entry.get("settings") != self.settings or not isinstance(entry.get("file"), str):
+                continue
+            try:
+                self.finished[entry["file"]] = parse_row(entry.get("row"))
+            except ValueError:
+                continue
+
+    def __enter__(self) -> Journal:
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            self._descriptor = os.open(self.path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
+        except OSError as error:
+            raise InvalidSettingError(
+                f"{self.path} cannot be written ({error.strerror}): choose another folder."
+            ) from None
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._descriptor is not None:
+            os.close(self._descriptor)
+            self._descriptor = None
+
+    def add(self, row: TraceRow) -> None:
+        """Append a finished ``row`` and see it onto the disk; the row must have a file digest."""
+        assert self._descriptor is not None and row.digest
+        entry = {"format": FORMAT, "version": VERSION, "settings": self.settings, "file": row.digest}
+        line = json.dumps({**entry, "row": row.to_record()}, allow_nan=False).encode() + b"\n"
+        if self._is_torn:
+            line = b"\n" + line
+        try:
+            while line:  # a full disk or a signal may end a write early
+                line = line[os.write(self._descriptor, line) :]
+            os.fsync(self._descriptor)
+        except OSError as error:
+            raise InvalidSettingError(
+                f"{self.path} cannot be written ({error.strerror}): make room; what is finished is kept."
+            ) from None
+        self._is_torn = False
+        self.finished[row.digest] = row

@@ -1,0 +1,370 @@
+"""Folders of pictures: nothing leaves the folder, nothing is lost, a kill costs one picture, the report is whole."""
+
+import base64
+import csv
+import dataclasses
+import hashlib
+import html.parser
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from functools import cache
+
+import pytest
+import torch
+from latent_tracer.cli.trace_report import FolderTracer, trace_with_report
+from latent_tracer.core import (
+    InvalidSettingError,
+    builtin_profile,
+    load_autoencoder,
+    synthetic_photograph,
+    to_picture,
+)
+from latent_tracer.core.folder import UnreadableFile, list_folder, read_bytes, read_picture
+from latent_tracer.core.folder_report import csv_text, json_text, write_report
+from latent_tracer.core.folder_trace import trace_files
+from latent_tracer.core.journal import Journal, settings_digest
+from latent_tracer.core.report_page import report_page
+from latent_tracer.core.solvers import DEFAULT_SOLVER
+from latent_tracer.core.trace_row import TraceRow, parse_row, unreadable_row
+from PIL import PngImagePlugin
+
+COMMAND = [sys.executable, "-c", "from latent_tracer.cli import main; main()"]
+PICTURES, BROKEN = 190, 10
+PROMPT = {
+    "1": {"class_type": "VAELoader", "inputs": {"vae_name": "demo-a.safetensors"}},
+    "2": {"class_type": "VAEDecode", "inputs": {"samples": ["9", 0], "vae": ["1", 0]}},
+    "3": {"class_type": "SaveImage", "inputs": {"images": ["2", 0]}},
+}
+
+
+@pytest.fixture(scope="module")
+def two_hundred(tmp_path_factory):
+    """190 pictures of mixed sizes, formats and modes in three folders, ten broken files, two that are no pictures."""
+    folder = tmp_path_factory.mktemp("mixed")
+    (folder / "below" / "deeper").mkdir(parents=True)
+    places = (folder, folder / "below", folder / "below" / "deeper")
+    base = to_picture(synthetic_photograph(5, 96))
+    for number in range(PICTURES):
+        width, height = 16 + number % 3, 16 + number % 2 * 4
+        picture = base.crop((number % 40, number % 33, number % 40 + width, number % 33 + height))
+        picture.putpixel((0, 0), (number, 7, 9))
+        place = places[number % 3]
+        if number % 10 == 1:
+            picture.save(place / f"{number:03}.jpg")
+        elif number % 10 == 2:
+            picture.save(place / f"{number:03}.webp", lossless=True)
+        elif number % 10 == 3:
+            picture.convert("RGBA").save(place / f"{number:03}.png")
+        elif number % 10 == 4:
+            picture.convert("L").save(place / f"{number:03}.bmp")
+        else:
+            picture.save(place / f"{number:03}.PNG" if number % 10 == 5 else place / f"{number:03}.png")
+    whole = (folder / "000.png").read_bytes()
+    for number in range(BROKEN):
+        broken = (b"", b"not a picture", whole[: 40 + number], b"\x89PNG\r\n\x1a\n" + bytes(50))[number % 4]
+        (places[number % 3] / f"broken {number}.png").write_bytes(broken)
+    (folder / "notes.txt").write_text("no picture")
+    (folder / "movie.mp4").write_bytes(bytes(10))
+    return folder
+
+
+@cache
+def demo_model():
+    autoencoder = load_autoencoder("demo-a")
+    return autoencoder, builtin_profile(autoencoder.fingerprint)
+
+
+def tracer():
+    autoencoder, profile = demo_model()
+    return FolderTracer(autoencoder, "demo-a", profile, None, DEFAULT_SOLVER, None, "auto", None)
+
+
+def quick_tracer():
+    """By the cheapest score there is, for two hundred pictures in seconds."""
+    own = tracer()
+    scores = {"belonging_scores": (0.001, 0.002), "non_belonging_scores": (0.01, 0.02)}
+    own.profile = dataclasses.replace(
+        own.profile, score="reconstruction", score_settings={}, non_belonging_sources=("photograph",) * 2, **scores
+    )
+    return own
+
+
+def read_report(folder):
+    return json.loads((folder / "report.json").read_text())
+
+
+@pytest.mark.skipif(os.name == "nt", reason="a kill is sent as a POSIX signal")
+def test_two_hundred_mixed_files_survive_a_kill_and_lose_nothing(two_hundred, tmp_path, capsys):
+    report = tmp_path / "report"
+    journal = report / "journal.jsonl"
+    profile = tmp_path / "quick.json"
+    quick_tracer().profile.save(profile)
+    command = [*COMMAND, "trace", str(two_hundred), "--vae", "demo-a", "--profile", str(profile)]
+    command += ["--report", str(report)]
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    deadline = time.monotonic() + 240
+    while not (journal.exists() and journal.read_bytes().count(b"\n") >= 40):
+        assert process.poll() is None and time.monotonic() < deadline
+        time.sleep(0.005)
+    process.send_signal(signal.SIGKILL)
+    assert process.wait(30) == -signal.SIGKILL
+    before = journal.read_bytes().count(b"\n")
+    assert 40 <= before < PICTURES, "the kill must come in the middle"
+    assert not (report / "report.json").exists()
+    # What a power cut leaves: the last line half written.
+    with journal.open("ab") as file:
+        file.write(b'{"format": "latent-tracer-journal", "vers')
+
+    assert trace_with_report([two_hundred], report, quick_tracer(), as_json=False) == 2
+    said = capsys.readouterr().err
+    result = read_report(report)
+    assert result["complete"]
+    assert f"{before} of 200 had been finished before" in said
+    assert "2 files without a picture's extension" in said
+    names = {path.relative_to(two_hundred).as_posix() for path in two_hundred.rglob("*") if path.is_file()}
+    assert {row["name"] for row in result["rows"]} == names - {"notes.txt", "movie.mp4"}
+    assert len(result["rows"]) == PICTURES + BROKEN
+    broken = [row for row in result["rows"] if row["verdict"] is None]
+    assert len(broken) == BROKEN
+    assert all(row["error"] and "broken" in row["name"] for row in broken)
+    assert all(row["lossy"] for row in result["rows"] if row["format"] in ("JPEG", "WEBP"))
+    assert sum("transparency" in " ".join(row["notes"]) for row in result["rows"]) == 19
+
+    # A run without the kill says the same about each, and a further one traces nothing at all.
+    for file in list_folder(two_hundred).files[::20]:
+        if "broken" not in file.name:
+            row = quick_tracer()(*read_picture(file)).to_record()
+            del row["thumbnail"]
+            assert row in result["rows"]
+    first = {name: (report / name).read_bytes() for name in ("report.json", "report.csv", "report.html")}
+    lines = journal.read_bytes()
+    never = quick_tracer()
+    never.__class__ = NeverTraces
+    trace_with_report([two_hundred], report, never, as_json=False)
+    assert journal.read_bytes() == lines
+    assert first == {name: (report / name).read_bytes() for name in first}
+    with (report / "report.csv").open(newline="", encoding="utf-8") as file:
+        assert len(list(csv.DictReader(file))) == 200
+
+
+class NeverTraces(FolderTracer):
+    def __call__(self, pixels, facts):
+        raise AssertionError(f"{facts.name} was traced again")
+
+
+def test_other_settings_and_changed_files_are_traced_anew(tmp_path):
+    folder, report = tmp_path / "pictures", tmp_path / "report"
+    folder.mkdir()
+    for name in ("one", "two"):
+        to_picture(synthetic_photograph(len(name), 32)).save(folder / f"{name}.png")
+    to_picture(synthetic_photograph(9, 32)).save(folder / "one.png")
+    own = tracer()
+    trace_with_report([folder], report, own, as_json=False)
+    other = tracer()
+    other.quantiser = "floor"
+    assert settings_digest(own.settings()) != settings_digest(other.settings())
+    assert not Journal(report / "journal.jsonl", settings_digest(other.settings())).finished
+    (folder / "two.png").rename(folder / "renamed.png")
+    to_picture(synthetic_photograph(11, 32)).save(folder / "one.png")
+    calls = []
+    with Journal(report / "journal.jsonl", settings_digest(own.settings())) as journal:
+        rows = list(trace_files(list_folder(folder), journal, lambda p, f: calls.append(f.name) or own(p, f)))
+    assert calls == ["one.png"]
+    assert [(row.name, finished) for row, finished in rows] == [("one.png", False), ("renamed.png", True)]
+
+
+def test_a_cancelled_run_leaves_a_report_that_says_it_is_not_complete(two_hundred, tmp_path):
+    own = tracer()
+    calls = []
+
+    class Cancelled(FolderTracer):
+        def __call__(self, pixels, facts):
+            calls.append(facts.name)
+            if len(calls) == 6:
+                raise KeyboardInterrupt
+            return super().__call__(pixels, facts)
+
+    own.__class__ = Cancelled
+    with pytest.raises(KeyboardInterrupt):
+        trace_with_report([two_hundred], tmp_path, own, as_json=False)
+    report = read_report(tmp_path)
+    assert not report["complete"]
+    assert report["pending"] + len(report["rows"]) == 200
+    assert "still to be traced" in (tmp_path / "report.html").read_text()
+
+
+def test_a_listing_never_leaves_its_folder(tmp_path):
+    inside, outside = tmp_path / "inside", tmp_path / "outside"
+    inside.mkdir(), outside.mkdir()
+    picture = to_picture(synthetic_photograph(1, 32))
+    for path in (inside / "own.png", outside / "secret.png"):
+        picture.save(path)
+    (inside / "link.png").symlink_to(outside / "secret.png")
+    (inside / "relative.png").symlink_to("../outside/secret.png")
+    (inside / "within.png").symlink_to("own.png")
+    (inside / "folder").symlink_to(outside, target_is_directory=True)
+    (inside / "dangling.png").symlink_to("nowhere.png")
+    os.mkfifo(inside / "pipe.png")
+    listing = list_folder(inside)
+    assert [file.name for file in listing.files] == ["dangling.png", "own.png", "within.png"]
+    assert [refused.name for refused in listing.refused] == ["link.png", "pipe.png", "relative.png"]
+    with pytest.raises(InvalidSettingError, match="not a folder"):
+        list_folder(inside / "own.png")
+
+
+def test_the_report_folder_is_not_traced_itself(tmp_path):
+    picture = to_picture(synthetic_photograph(1, 32))
+    (tmp_path / "report").mkdir()
+    for path in (tmp_path / "own.png", tmp_path / "report" / "drawn.png"):
+        picture.save(path)
+    assert [file.name for file in list_folder(tmp_path, leave_out=[tmp_path / "report"]).files] == ["own.png"]
+    assert [file.name for file in list_folder(tmp_path, below=False).files] == ["own.png"]
+
+
+def test_facts_that_the_pixels_do_not_tell(tmp_path):
+    information = PngImagePlugin.PngInfo()
+    information.add_text("prompt", json.dumps(PROMPT))
+    picture = to_picture(synthetic_photograph(1, 32))
+    picture.convert("RGBA").save(tmp_path / "a.png", pnginfo=information)
+    picture.save(tmp_path / "b.jpg")
+    first, second = (read_picture(file)[1] for file in list_folder(tmp_path).files)
+    assert (first.lossy, second.lossy) == (False, True)
+    assert "transparency" in first.notes[0]
+    assert first.claims.vaes == ("demo-a.safetensors",)
+    assert not second.claims
+    assert len(first.digest) == 64 and first.size == len(read_bytes(list_folder(tmp_path).files[0]))
+
+
+HOSTILE = [
+    "<script>alert(1)</script>.png",
+    '"><img src=x onerror=alert(1)>.png',
+    "=cmd|' /C calc'!A0.png",
+    "../../../etc/passwd",
+    "a\x00b\x1b[31m\r\nc",
+    "photo\u202egnp.exe",
+    "\udc80\udcff.png",
+    "x" * 5000,
+    "</td></tr></table><h1>",
+    "&lt;script&gt;",
+]
+
+
+def hostile_rows():
+    return [
+        TraceRow(name, "0" * 64, 5, "PNG<b>", 4, 4, True, (name,), name, name, "belonging", 1.0, 0.5, 0.01, name, name,
+                 None, (name,), (name,), (name,), name, "agree", name, "", name)
+        for name in HOSTILE
+    ]  # fmt: skip
+
+
+class Page(html.parser.HTMLParser):
+    def __init__(self):
+        super().__init__()
+        self.tags, self.attributes, self.words = [], [], []
+
+    def handle_starttag(self, tag, attributes):
+        self.tags.append(tag)
+        self.attributes += [(tag, *attribute) for attribute in attributes]
+
+    def handle_data(self, data):
+        self.words.append(data)
+
+
+def test_hostile_names_neither_run_nor_break_the_report(tmp_path):
+    rows = hostile_rows()
+    write_report(tmp_path, rows, {"<script>": "</ul><script>alert(2)</script>"})
+    source = (tmp_path / "report.html").read_text(encoding="utf-8")
+    page = Page()
+    page.feed(source)
+    assert page.tags.count("script") == 1 and page.tags.count("table") == 1 and "h1" in page.tags
+    assert page.tags.count("tr") == 1 + len(rows) and page.tags.count("td") == 10 * len(rows)
+    assert not [a for a in page.attributes if a[1].startswith("on")]
+    assert {a[2] for a in page.attributes if a[1] in ("src", "href")} == set()
+    assert not any(character in source for character in "\x00\x1b\u202e\r")
+    # What a reader sees is what the name holds, made visible.
+    assert "<script>alert(1)</script>.png" in page.words
+    assert "photo\\u202egnp.exe" in page.words
+    with (tmp_path / "report.csv").open(newline="", encoding="utf-8") as file:
+        table = list(csv.DictReader(file))
+    assert len(table) == len(rows)
+    assert not [cell for row in table for cell in row.values() if cell.startswith(("=", "+", "-", "@", "\t"))]
+    # JSON keeps the names as they are.
+    assert [row["name"] for row in json.loads((tmp_path / "report.json").read_text())["rows"]] == HOSTILE
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["report.csv", "report.html", "report.json"]
+
+
+def test_the_page_allows_one_script_and_one_style_and_no_connection():
+    page = report_page(hostile_rows(), {}, "line")
+    policy = page.split('http-equiv="Content-Security-Policy" content="')[1].split('"')[0]
+    assert "default-src 'none'" in policy and "unsafe" not in policy and "http" not in policy
+    for tag in ("script", "style"):
+        content = page.split(f"<{tag}>")[1].split(f"</{tag}>")[0]
+        assert base64.b64encode(hashlib.sha256(content.encode()).digest()).decode() in policy
+
+
+def test_rows_survive_json_and_altered_ones_are_refused(tmp_path):
+    row = TraceRow("a", "1" * 64, score=float("inf"), notes=("b",), width=3)
+    record = json.loads(json.dumps(row.to_record()))
+    assert record["score"] is None
+    assert parse_row(record).notes == ("b",)
+    for change in (
+        {"width": "3"}, {"notes": "b"}, {"new": 1}, {"lossy": 1}, {"score": True}, {"name": None},
+        {"thumbnail": "https://example.org/x.jpg"}, {"thumbnail": "data:image/jpeg;base64," + "A" * 50_000},
+    ):  # fmt: skip
+        with pytest.raises(ValueError):
+            parse_row({**record, **change})
+    with pytest.raises(ValueError):
+        parse_row([])
+
+
+def test_a_journal_of_a_newer_release_is_refused_and_foreign_lines_are_passed_over(tmp_path):
+    path = tmp_path / "journal.jsonl"
+    row = unreadable_row(UnreadableFile("a", "b", "2" * 64))
+    with Journal(path, "s") as journal:
+        journal.add(row)
+    with path.open("ab") as file:
+        file.write(b'[]\n{"format": "else"}\n\xff\xfe\n' + b"[" * 100_000 + b"\n")
+    assert list(Journal(path, "s").finished) == ["2" * 64]
+    assert not Journal(path, "t").finished
+    with path.open("ab") as file:
+        file.write(b'{"format": "latent-tracer-journal", "version": 2, "settings": "s", "file": "x", "row": {}}\n')
+    with pytest.raises(InvalidSettingError, match="newer"):
+        Journal(path, "s")
+
+
+def test_a_report_that_cannot_be_written_says_where(tmp_path):
+    blocked = tmp_path / "file"
+    blocked.write_text("")
+    with pytest.raises(InvalidSettingError, match="file"):
+        write_report(blocked, [], {})
+    with pytest.raises(InvalidSettingError, match="journal"):
+        Journal(blocked / "journal.jsonl", "s").__enter__()
+
+
+def test_an_empty_report_is_a_report():
+    assert json.loads(json_text([], {}))["rows"] == []
+    assert csv_text([]).startswith("name,digest")
+    assert "<table>" in report_page([], {}, "0 files")
+
+
+def test_metadata_and_pixels_stand_side_by_side(tmp_path):
+    maker, _ = demo_model()
+    information = PngImagePlugin.PngInfo()
+    information.add_text("prompt", json.dumps(PROMPT))
+    photograph = synthetic_photograph(seed=3, size=160)
+    with torch.no_grad():
+        made = to_picture(maker.decode(maker.encode(photograph))[0])
+    made.save(tmp_path / "made.png", pnginfo=information)
+    to_picture(photograph).save(tmp_path / "lied.png", pnginfo=information)
+    # Too small to be judged, and without metadata.
+    to_picture(photograph).crop((0, 0, 16, 16)).save(tmp_path / "silent.png")
+    trace_with_report([tmp_path], tmp_path / "report", tracer(), as_json=False)
+    rows = {row["name"]: row for row in read_report(tmp_path / "report")["rows"]}
+    assert {name: row["agreement"] for name, row in rows.items()} == {
+        "made.png": "agree", "lied.png": "disagree", "silent.png": "no claim",
+    }  # fmt: skip
+    assert "demo-a" in rows["lied.png"]["claims"]
