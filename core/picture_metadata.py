@@ -14,8 +14,9 @@ from dataclasses import dataclass, field
 PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 # A workflow of a thousand nodes has about one megabyte.
 MAX_TEXT_BYTES = 8 * 1024 * 1024
-MAX_TEXTS = 64
 MAX_EXIF_ENTRIES = 256
+# What ComfyUI writes; whatever else a file says is not even unpacked.
+KEYWORDS = frozenset({"prompt", "workflow"})
 # Text and colour profiles; neither has a say in the RGB values that are traced.
 _NOT_PIXELS = frozenset({b"tEXt", b"zTXt", b"iTXt", b"iCCP"})
 _TEXT_CHUNKS = frozenset({b"tEXt", b"zTXt", b"iTXt"})
@@ -23,16 +24,14 @@ _TEXT_CHUNKS = frozenset({b"tEXt", b"zTXt", b"iTXt"})
 
 @dataclass
 class PictureTexts:
-    """``texts`` by keyword, first of its name only, and a sentence about each that was left out."""
+    """``texts`` by keyword (:data:`KEYWORDS`), first of its name only; a sentence about each that was left out."""
 
     texts: dict[str, str] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
 
     def add(self, keyword: str, text: str) -> None:
         if keyword in self.texts:
-            self.notes.append("a keyword occurs more than once, the first one was read")
-        elif len(self.texts) >= MAX_TEXTS:
-            self.notes.append(f"more than {MAX_TEXTS} texts, the others were not read")
+            self.notes.append(f"its {keyword} occurs more than once, the first one was read")
         else:
             self.texts[keyword] = text
 
@@ -90,9 +89,9 @@ def png_chunks(content: bytes) -> Iterator[tuple[bytes, memoryview]]:
 
 
 def _read_text_chunk(kind: bytes, data: bytes, found: PictureTexts) -> None:
-    keyword, separator, rest = data.partition(b"\0")
-    if not separator or not 1 <= len(keyword) <= 79:
-        found.notes.append("a text chunk without a keyword was left out")
+    start, _, rest = data.partition(b"\0")
+    keyword = start.decode("latin-1")
+    if keyword not in KEYWORDS:
         return
     encoding, packed = "latin-1", None
     if kind == b"zTXt":
@@ -107,12 +106,12 @@ def _read_text_chunk(kind: bytes, data: bytes, found: PictureTexts) -> None:
         try:
             rest = zlib.decompressobj().decompress(packed, MAX_TEXT_BYTES + 1)
         except zlib.error:
-            found.notes.append("a compressed text is damaged and was left out")
+            found.notes.append(f"its {keyword} is damaged and was left out")
             return
     if len(rest) > MAX_TEXT_BYTES:
-        found.notes.append(f"a text of more than {MAX_TEXT_BYTES // 2**20} MiB was left out")
+        found.notes.append(f"its {keyword} has more than {MAX_TEXT_BYTES // 2**20} MiB and was left out")
         return
-    found.add(keyword.decode("latin-1"), rest.decode(encoding, errors="replace"))
+    found.add(keyword, rest.decode(encoding, errors="replace"))
 
 
 def _jpeg_exif(content: bytes) -> Iterator[bytes]:
@@ -161,5 +160,5 @@ def _read_exif(blob: bytes, found: PictureTexts) -> None:
             continue
         text = blob[offset : offset + length].rstrip(b"\0").decode("utf-8", errors="replace")
         keyword, separator, rest = text.partition(":")
-        if separator and keyword.isidentifier() and len(keyword) <= 40:
+        if separator and keyword.lower() in KEYWORDS:
             found.add(keyword.lower(), rest)
