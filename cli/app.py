@@ -10,6 +10,7 @@ from .attribute import attribute_command
 from .calibrate import calibrate_command
 from .console import say
 from .demo import demo
+from .origin import origin
 from .trace import trace
 
 BAD_INPUT, CANCELLED = 2, 130
@@ -23,6 +24,7 @@ app = typer.Typer(
 app.command()(trace)
 app.command("calibrate")(calibrate_command)
 app.command("attribute")(attribute_command)
+app.command()(origin)
 app.command()(demo)
 
 

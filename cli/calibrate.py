@@ -19,16 +19,18 @@ from ..core import (
     make_score,
 )
 from ..core.calibration import CalibrationStep
+from ..core.input_inversion import STARTS
 from ..core.loading import EMBEDDED
+from .calibrate_generator import calibrate_generator
 from .console import progress_bar, say, show
 
 PICTURES = {".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff"}
 
 
 def calibrate_command(
-    vae: Annotated[str, typer.Option(help="Inspected model, as for trace.")],
-    images: Annotated[Path, typer.Option(help="Folder of photographs that did not come out of this model.")],
     output: Annotated[Path, typer.Option("-o", "--output", help="Where to write the profile (JSON).")],
+    vae: Annotated[str | None, typer.Option(help="Inspected model, as for trace.")] = None,
+    images: Annotated[Path | None, typer.Option(help="Folder of photographs that are not this model's.")] = None,
     fpr: Annotated[float, typer.Option(help="False-positive rate of a belonging answer.")] = 0.01,
     fnr: Annotated[float, typer.Option(help="False-negative rate of a non-belonging answer.")] = 0.01,
     generated: Annotated[Path | None, typer.Option(help="Folder of pictures this model really made.")] = None,
@@ -37,10 +39,41 @@ def calibrate_command(
     condition: Annotated[str, typer.Option(help=f"One of {', '.join(CONDITIONS)}.")] = "clean",
     seed: Annotated[int, typer.Option(help="Of the perturbed belonging samples.")] = 0,
     device: Annotated[str, typer.Option(help="cpu, cuda, …")] = "cpu",
+    generator: Annotated[str | None, typer.Option(help="Instead of --vae: a generator, as for origin.")] = None,
+    belonging: Annotated[int, typer.Option(help="With --generator: how many images it makes.")] = 100,
+    complexity: Annotated[str, typer.Option(help="With --generator: entropy, regenerated or none.")] = "entropy",
+    starts: Annotated[int, typer.Option(help="With --generator: random starts per image.")] = STARTS,
+    solver: Annotated[str | None, typer.Option(help="With --generator: as for origin.")] = None,
+    steps: Annotated[int | None, typer.Option(help="With --generator: steps of the solver.")] = None,
 ) -> int:
-    """Calibrate on photographs: what the model makes of them belongs, they themselves do not."""
+    """Calibrate on photographs: what the model makes of them belongs, they themselves do not.
+
+    With --generator, images that it makes from random inputs belong; --images and --other name what does not.
+    """
     if condition not in CONDITIONS:
         raise InvalidSettingError(f"Unknown condition {condition!r}: choose one of {', '.join(CONDITIONS)}.")
+    if (vae is None) == (generator is None):
+        raise InvalidSettingError("Give either --vae or --generator: exactly one model is calibrated.")
+    if generator is not None:
+        return calibrate_generator(
+            generator,
+            read_folder(images) if images is not None else [],
+            read_folder(generated) if generated is not None else [],
+            other or [],
+            output,
+            belonging=belonging,
+            complexity=complexity,
+            starts=starts,
+            solver=solver,
+            steps=steps,
+            condition=condition,
+            fpr=fpr,
+            fnr=fnr,
+            seed=seed,
+            device=device,
+        )
+    if vae is None or images is None:
+        raise InvalidSettingError("Calibrating a VAE needs --images: a folder of photographs.")
     method = make_score(score)
     autoencoder = load_autoencoder(vae, device)
     others = [load_autoencoder(name, device) for name in (other or EMBEDDED)]
