@@ -35,7 +35,7 @@ from latent_tracer.core import (
     load_image,
     quantise,
 )
-from latent_tracer.core.origin import made_image
+from latent_tracer.core.origin_calibration import made_image
 from latent_tracer.core.quantiser import ROUNDING_FLOOR, mean_squared_residual
 from torch import Tensor
 

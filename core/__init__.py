@@ -2,7 +2,7 @@
 
 from .attribution import Attribution, attribute
 from .autoencoder import Autoencoder, ModuleAutoencoder, weight_fingerprint
-from .calibrated_loss import CalibratedLoss, image_entropy
+from .calibrated_loss import CalibratedLoss, calibrated_loss, image_entropy
 from .calibration import calibrate
 from .conditions import CONDITIONS, alter
 from .entropy import two_dimensional_entropy
@@ -25,12 +25,13 @@ from .loading import load_autoencoder
 from .objective import Objective, Passes
 from .origin import (
     OriginVerdict,
-    calibrate_origin,
+    check_inversion_profile,
     check_origin_profile,
     judge_origin,
     origin_report,
     score_for,
 )
+from .origin_calibration import calibrate_origin, profile_from_inversions
 from .profile import InvalidProfileError, Profile, builtin_profile, load_profile
 from .quantiser import ROUNDING_FLOOR, quantise, residual
 from .scores import DEFAULT_SCORE, SCORES, Score, Scored, make_score
@@ -81,8 +82,10 @@ __all__ = [
     "builtin_profile",
     "calibrate",
     "calibrate_origin",
+    "calibrated_loss",
     "check_generator",
     "check_images",
+    "check_inversion_profile",
     "check_origin_profile",
     "crop_to_grid",
     "fit_threshold",
@@ -99,6 +102,7 @@ __all__ = [
     "make_score",
     "make_solver",
     "origin_report",
+    "profile_from_inversions",
     "quantise",
     "residual",
     "score_for",

@@ -40,6 +40,33 @@ def image_entropy(image: Tensor) -> float:
     return entropy
 
 
+def score_settings(
+    complexity: Complexity, solver: str, steps: int, starts: int, seed: int, prior: str
+) -> dict[str, Setting]:
+    """What a score depends on besides the weights, as profiles keep it."""
+    return {
+        "complexity": complexity,
+        "solver": solver,
+        "steps": steps,
+        "starts": starts,
+        "seed": seed,
+        "prior": prior,
+    }
+
+
+def calibrated_loss(inversion: InputInversion, index: int = 0, complexity: Complexity = "entropy") -> float:
+    """A = L/C of image ``index``, where C needs no generator: the entropy, or 1 for ``none``.
+
+    Raises :class:`InvalidImageError` for a flat image, :class:`InvalidSettingError` for the regenerated control.
+    """
+    loss = float(inversion.loss[index])
+    if complexity == "none":
+        return loss
+    if complexity != "entropy":
+        raise InvalidSettingError(f"The complexity {complexity!r} needs the generator itself: choose entropy or none.")
+    return loss / image_entropy(inversion.images[index : index + 1])
+
+
 class CalibratedLoss:
     """A score of images under a generator, lower for belonging ones; its settings make profiles comparable.
 
@@ -69,14 +96,7 @@ class CalibratedLoss:
         self.generator = generator
         self.complexity: Complexity = complexity
         self.starts, self.seed, self.solver, self.steps = starts, seed, method.name, method.steps
-        self.settings: dict[str, Setting] = {
-            "complexity": complexity,
-            "solver": method.name,
-            "steps": method.steps,
-            "starts": starts,
-            "seed": seed,
-            "prior": generator.prior,
-        }
+        self.settings = score_settings(complexity, method.name, method.steps, starts, seed, generator.prior)
 
     def invert(
         self, image: Tensor, quantiser: Quantiser = "auto", on_step: Callable[[Step], None] | None = None
@@ -95,16 +115,11 @@ class CalibratedLoss:
 
     def of(self, inversion: InputInversion, index: int = 0, on_step: Callable[[Step], None] | None = None) -> Scored:
         """The score of image ``index`` of an inversion that was made with these settings."""
-        part = slice(index, index + 1)
         loss, passes = float(inversion.loss[index]), inversion.passes[index]
-        if self.complexity == "none":
-            return Scored(loss, passes, "input inversion", inversion)
-        # Also where the control replaces it: it refuses what holds nothing to judge by.
-        divisor = image_entropy(inversion.images[part])
         if self.complexity == "regenerated":
             divisor, control = self._control(inversion, index, on_step)
-            passes = passes + control
-        return Scored(loss / divisor, passes, "input inversion", inversion)
+            return Scored(loss / divisor, passes + control, "input inversion", inversion)
+        return Scored(calibrated_loss(inversion, index, self.complexity), passes, "input inversion", inversion)
 
     def _control(
         self, inversion: InputInversion, index: int, on_step: Callable[[Step], None] | None

@@ -149,12 +149,17 @@ def collect_scores(
             scores.skipped += 1
         if on_image is not None:
             on_image(CalibrationStep(done, total, sample.source))
+    check_enough(scores)
+    return scores
+
+
+def check_enough(scores: CollectedScores) -> None:
+    """Raise :class:`InvalidSettingError` where fewer than five of either kind could be scored."""
     if len(scores.belonging) < MIN_IMAGES or len(scores.non_belonging) < MIN_IMAGES:
         raise InvalidSettingError(
             f"Only {len(scores.belonging)} belonging and {len(scores.non_belonging)} other samples gave finite scores:"
             f" at least {MIN_IMAGES} of each are needed."
         )
-    return scores
 
 
 def with_rules(profile: Profile) -> Profile:

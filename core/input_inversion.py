@@ -44,6 +44,7 @@ class InputInversion(Inversion):
     start_losses: tuple[tuple[float, ...], ...] = ()
     prior: str = ""
     seed: int = 0
+    steps: int = 0
 
 
 class AsDecoder:
@@ -173,6 +174,7 @@ def invert_inputs(
         start_losses=tuple(r.start_losses for r in results),
         prior=generator.prior,
         seed=seed,
+        steps=method.steps,
     )
 
 

@@ -1,4 +1,4 @@
-"""Origin attribution for any generator (RONAN, NeurIPS 2023): calibrate once, then judge images.
+"""Origin attribution for any generator (RONAN, NeurIPS 2023): from a calibrated loss to an answer.
 
 The calibrated loss takes the place of the decoder's score; profiles, conformal p-values and the inconclusive answer are
 those of the main job. The paper's own rule, Grubbs' test on belonging scores alone, is reported beside: it bounds how
@@ -8,21 +8,16 @@ often belonging images are refused, and says nothing about how often others pass
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
-import torch
 from torch import Tensor
 
-from .calibrated_loss import RONAN, CalibratedLoss
-from .calibration import MIN_IMAGES, CalibrationStep, Sample, collect_scores, with_rules
-from .conditions import CLEAN, alter
-from .errors import InvalidImageError, InvalidSettingError
-from .generator import Generator, check_generator
-from .images import check_images
-from .input_inversion import InputInversion, check_size
+from .calibrated_loss import RONAN, CalibratedLoss, Complexity
+from .errors import InvalidSettingError
+from .generator import Generator
+from .input_inversion import InputInversion
+from .origin_calibration import inversion_settings
 from .profile import InvalidProfileError, Profile
-from .quantiser import quantise
 from .verdict import Verdict, verdict_from_losses, verdict_from_profile, verdict_from_threshold
 
 GRUBBS_ALPHA = 0.05
@@ -31,8 +26,6 @@ LIMITS = (
     " an input as its image, or a VAE decoder) cannot be told from others this way, an image it could have made counts"
     " as made by it, and resizing, cropping or JPEG hide the origin unless calibrated for."
 )
-#: Added to the calibration seed, so that belonging samples are never the starts of their own inversion.
-SAMPLES = 1_000_003
 
 
 @dataclass(frozen=True)
@@ -46,102 +39,45 @@ class OriginVerdict:
     grubbs: Verdict | None = None
 
 
-def calibrate_origin(
-    score: CalibratedLoss,
-    photographs: Sequence[Tensor],
-    *,
-    others: Sequence[Generator] = (),
-    belonging: int = 100,
-    generated: Sequence[Tensor] = (),
-    condition: str = CLEAN,
-    fpr: float = 0.01,
-    fnr: float = 0.01,
-    seed: int = 0,
-    calibrated_on: str = "photographs",
-    on_image: Callable[[CalibrationStep], None] | None = None,
-) -> Profile:
-    """Score ``belonging`` images that the generator makes from ``seed``, and images that it did not make.
+def check_inversion_profile(profile: Profile, inversion: InputInversion) -> Complexity:
+    """The complexity that ``profile`` was calibrated with, if it fits the generator and settings of ``inversion``.
 
-    ``photographs`` ``[1,3,H,W]`` in [0,1] of at least the generator's size count as non-belonging by their central
-    part; so do as many images of each of the ``others`` as there are photographs (or ``belonging``, without any).
-    ``generated`` are further pictures it really made. Images are stored as 8 bit by rounding and truncation in turn
-    and altered by ``condition``. What cannot be scored is left out and noted. ``on_image`` cancels by raising. Raises
-    :class:`InvalidSettingError` for too few images, rates outside (0, 1) or a condition that changes the image size.
+    Raises :class:`InvalidProfileError` otherwise.
     """
-    generator = score.generator
-    check_generator(generator)
-    if not (0 < fpr < 1 and 0 < fnr < 1):
-        raise InvalidSettingError(f"fpr and fnr must lie between 0 and 1, got {fpr} and {fnr}.")
-    if belonging < MIN_IMAGES:
-        raise InvalidSettingError(f"Calibration needs at least {MIN_IMAGES} belonging images, got {belonging}.")
-    if 0 < len(photographs) < MIN_IMAGES:
-        # They would be a source of their own, and its few images would set the rate.
-        raise InvalidSettingError(
-            f"Calibration needs at least {MIN_IMAGES} readable photographs, got {len(photographs)}: add more"
-            " (a false-positive rate of 1 % needs 99)."
-        )
-    others = [other for other in others if other.fingerprint != generator.fingerprint]
-    if not photographs and not others:
-        raise InvalidSettingError(
-            "Nothing that the generator did not make was given: add photographs or other generators, or no"
-            " false-positive rate can be stated."
-        )
-    for other in others:
-        check_generator(other)
-        if tuple(other.image_size) != tuple(generator.image_size):
-            raise InvalidSettingError(
-                f"{other.name} makes images of another size than {generator.name}: it is no source to compare with."
-            )
-    per_other = len(photographs) or belonging
-    total = belonging + len(generated) + len(photographs) + per_other * len(others)
-
-    def score_of(pixels: Tensor) -> tuple[float, tuple[int, int]]:
-        altered = alter(pixels, condition)
-        if altered.shape != pixels.shape:
-            raise InvalidSettingError(
-                f"The condition {condition} changes the image size, which a generator of one size cannot be inverted"
-                " for: choose one that keeps it."
-            )
-        return score(altered).value, (altered.shape[-2], altered.shape[-1])
-
-    samples = _samples(generator, photographs, generated, others, belonging, per_other, seed)
-    scores = collect_scores(samples, score_of, total, on_image)
-    kinds = [f"{len(photographs)} photographs"] if photographs else []
-    kinds += [f"{per_other} images of {other.name}" for other in others]
-    profile = Profile(
-        fingerprint=generator.fingerprint,
-        autoencoder=generator.name,
-        score=score.name,
-        score_settings=dict(score.settings),
-        quantiser="auto",
-        decode_path="pillow",
-        condition=condition,
-        image_sizes=(min(scores.sides), max(scores.sides)),
-        calibrated_on=calibrated_on,
-        belonging_scores=tuple(scores.belonging),
-        non_belonging_scores=tuple(scores.non_belonging),
-        non_belonging_sources=tuple(scores.sources),
-        fpr=fpr,
-        fnr=fnr,
-        notes=(*scores.notes, f"{' and '.join(kinds)} stand for what does not belong"),
+    _check_kind(profile)
+    _check_generator(profile, inversion.fingerprint, inversion.autoencoder)
+    for complexity in ("entropy", "none"):
+        if profile.score_settings.get("complexity") == complexity:
+            known: Complexity = complexity
+            profile.check(inversion.fingerprint, RONAN, dict(inversion_settings(inversion, known)))
+            return known
+    raise InvalidProfileError(
+        f"The profile divides by the {profile.score_settings.get('complexity')} complexity, which a trace alone does"
+        " not have: calibrate with entropy or none."
     )
-    return with_rules(profile)
 
 
 def check_origin_profile(profile: Profile, score: CalibratedLoss) -> None:
     """Raise :class:`InvalidProfileError` unless ``profile`` was made for this generator with these settings."""
+    _check_kind(profile)
+    _check_generator(profile, score.generator.fingerprint, score.generator.name)
+    profile.check(score.generator.fingerprint, score.name, dict(score.settings))
+
+
+def _check_kind(profile: Profile) -> None:
     if profile.score != RONAN:
         raise InvalidProfileError(
             f"The profile holds {profile.score} scores of an autoencoder, not those of a generator inverted from random"
             " starts: make one with `calibrate --generator`, or use this one with trace."
         )
-    if profile.fingerprint != score.generator.fingerprint:
+
+
+def _check_generator(profile: Profile, fingerprint: str, name: str) -> None:
+    if profile.fingerprint != fingerprint:
         raise InvalidProfileError(
             f"The profile was calibrated for the generator {profile.autoencoder} ({profile.fingerprint[:8]}), not for"
-            f" {score.generator.name} ({score.generator.fingerprint[:8]}): calibrate this one, or load the profile's"
-            " own generator."
+            f" {name} ({fingerprint[:8]}): calibrate this one, or load the profile's own generator."
         )
-    profile.check(score.generator.fingerprint, score.name, dict(score.settings))
 
 
 def score_for(generator: Generator, profile: Profile) -> CalibratedLoss:
@@ -188,45 +124,3 @@ def origin_report(inversion: InputInversion, index: int, judged: OriginVerdict) 
 
 def _of_generator(verdict: Verdict) -> Verdict:
     return dataclasses.replace(verdict, limits=LIMITS, subject="generator", stage="input inversion")
-
-
-def _samples(
-    generator: Generator,
-    photographs: Sequence[Tensor],
-    generated: Sequence[Tensor],
-    others: Sequence[Generator],
-    belonging: int,
-    per_other: int,
-    seed: int,
-) -> Iterator[Sample]:
-    for picture in generated:
-        yield Sample("really generated", True, _of_size(picture, generator))
-    for number in range(belonging):
-        yield Sample("generated", True, made_image(generator, number, seed))
-    for photograph in photographs:
-        yield Sample("photograph", False, _of_size(photograph, generator))
-    for other in others:
-        for number in range(per_other):
-            yield Sample(f"generated by {other.name}", False, made_image(other, number, seed))
-
-
-@torch.no_grad()
-def made_image(generator: Generator, number: int, seed: int = 0) -> Tensor:
-    """Image ``number`` that ``generator`` makes from ``seed``, ``[1,3,H,W]``, as stored by rounding (even) or floor."""
-    with torch.inference_mode(False):
-        # Numbers become seeds of single inputs: nothing before this one has to be drawn.
-        inputs = generator.sample_inputs(1, (SAMPLES + seed) * 1_000_000 + number)
-        return quantise(generator.generate(inputs).cpu().float(), "round" if number % 2 == 0 else "floor")
-
-
-def _of_size(picture: Tensor, generator: Generator) -> Tensor | None:
-    """The central part of ``picture`` in the generator's size, never resampled; ``None`` where it is too small."""
-    height, width = generator.image_size
-    try:
-        pixels = check_images(picture)
-    except InvalidImageError:
-        return None
-    top, left = (pixels.shape[-2] - height) // 2, (pixels.shape[-1] - width) // 2
-    if top < 0 or left < 0:
-        return None
-    return quantise(check_size(pixels[..., top : top + height, left : left + width], generator))

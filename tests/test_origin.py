@@ -17,6 +17,7 @@ from latent_tracer.core import (
     UnsupportedGeneratorError,
     calibrate,
     calibrate_origin,
+    check_inversion_profile,
     check_origin_profile,
     grubbs_critical,
     image_entropy,
@@ -26,12 +27,13 @@ from latent_tracer.core import (
     load_profile,
     make_score,
     origin_report,
+    profile_from_inversions,
     quantise,
     score_for,
     synthetic_photograph,
 )
 from latent_tracer.core.input_inversion import LOSS_TARGET
-from latent_tracer.core.origin import made_image
+from latent_tracer.core.origin_calibration import made_image
 from torch import Tensor, nn
 
 SIDE = 16
@@ -310,6 +312,26 @@ def test_profiles_of_autoencoders_and_of_generators_are_not_mixed_up(generator, 
         score_for(decoder, traced)
     with pytest.raises(InvalidSettingError, match="'ronan' scores are those of a generator"):
         make_score(profile.score)
+
+
+def test_inversions_already_made_become_a_profile_that_fits_them_only(generator, other):
+    belonging = invert_inputs(generator, torch.cat([made_image(generator, k) for k in range(6)]), starts=2)
+    others = invert_inputs(generator, torch.cat([*photographs(5), torch.zeros(1, 3, SIDE, SIDE)]), starts=2)
+    made = profile_from_inversions(belonging, others, fpr=0.2, fnr=0.2)
+    assert (len(made.belonging_scores), len(made.non_belonging_scores)) == (6, 5)
+    assert "1 of 12" in made.notes[0]
+    # The same scores as a calibration with these settings computes, so its profile serves both.
+    score = score_for(generator, made)
+    assert score(made_image(generator, 2)).value == pytest.approx(made.belonging_scores[2])
+    assert check_inversion_profile(made, belonging) == "entropy"
+    with pytest.raises(InvalidProfileError, match="not ronan with"):
+        check_inversion_profile(made, invert_inputs(generator, made_image(generator, 0), starts=1))
+    with pytest.raises(InvalidProfileError, match="not for curved-2"):
+        check_inversion_profile(made, invert_inputs(other, made_image(generator, 0), starts=2))
+    with pytest.raises(InvalidSettingError, match="different generators or settings"):
+        profile_from_inversions(belonging, invert_inputs(generator, photographs(5)[0], starts=1))
+    with pytest.raises(InvalidSettingError, match="Only 6 belonging and 1 other"):
+        profile_from_inversions(belonging, invert_inputs(generator, photographs(5)[0], starts=2))
 
 
 def test_the_stated_rate_is_what_the_smallest_source_supports(generator, other):
