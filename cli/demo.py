@@ -62,7 +62,7 @@ def demo(
                     inversion = invert(autoencoder, image.pixels, steps=20)
                     output.mkdir(parents=True, exist_ok=True)
                     temporary = output / f"demo_{autoencoder.name}.part"
-                    trace_picture(inversion, 0, verdict).save(temporary, format="PNG")
+                    trace_picture(inversion, 0, verdict, profiles[autoencoder.name]).save(temporary, format="PNG")
                     temporary.replace(output / f"demo_{autoencoder.name}.png")
                 progress.advance(task)
     if not as_json:

@@ -98,7 +98,7 @@ def trace(
             show(f"{path}\n{trace_report(inversion, 0, verdict)}\n")
         if picture is not None:
             name = f"{path.stem}_trace.png" if path in images else picture_name(file.name)
-            save_picture(trace_picture(inversion, 0, verdict), picture / name)
+            save_picture(trace_picture(inversion, 0, verdict, known), picture / name)
     return 2 if failures else 0
 
 

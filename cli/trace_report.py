@@ -119,7 +119,7 @@ class FolderTracer:
             assert inversion is not None
             verdict = verdict_from_threshold(float(inversion.loss[0]), self.threshold)
         if inversion is not None and self.pictures is not None:
-            save_picture(trace_picture(inversion, 0, verdict), self.pictures / picture_name(facts.name))
+            save_picture(trace_picture(inversion, 0, verdict, self.profile), self.pictures / picture_name(facts.name))
         return traced_row(
             facts,
             pixels,

@@ -22,11 +22,14 @@ TIE_MARGIN = 1.0
 
 @dataclass(frozen=True)
 class Candidate:
-    """One decoder's answer: ``standing`` is its score in robust deviations above its own belonging median."""
+    """One decoder's answer: ``standing`` is its score in robust deviations above its own belonging median, ``level``
+    the p-value that it must reach for the image to be attributed to it.
+    """
 
     name: str
     verdict: Verdict
     standing: float
+    level: float = 1.0
 
 
 @dataclass(frozen=True)
@@ -73,6 +76,7 @@ def attribute(
                 name,
                 verdict_from_profile(score, profile, shortest_side=shortest_side, lossy=lossy),
                 standing(score, profile),
+                level,
             ),
             profile.p_value(score),
             level,

@@ -19,17 +19,8 @@ from latent_tracer.core import (
     to_picture,
     verdict_from_profile,
 )
-from latent_tracer.core.picture import (
-    CANVAS,
-    COLOURS,
-    FAINT,
-    INK,
-    SURFACE,
-    amplified_residual,
-    fit,
-    font,
-    loss_curve,
-)
+from latent_tracer.core.pictures import amplified_residual, loss_curve
+from latent_tracer.core.pictures.style import CANVAS, COLOURS, FAINT, INK, SURFACE, fit, font
 from PIL import Image, ImageDraw
 from torch import Tensor
 
@@ -85,10 +76,10 @@ def trace_image() -> Image.Image:
     trace, verdict = trace_of_a(), verdict_by("demo-a", made_by_a())
     difference, factor = amplified_residual(trace, 0)
     tiles = [
-        ("image", fit(to_picture(trace.images[0]))),
-        ("reconstruction", fit(to_picture(trace.reconstruction[0]))),
-        (f"residual x {factor:g}", fit(to_picture(difference))),
-        ("loss per step", loss_curve(trace.loss_history[0], verdict)),
+        ("image", fit(to_picture(trace.images[0]), TILE)),
+        ("reconstruction", fit(to_picture(trace.reconstruction[0]), TILE)),
+        (f"residual x {factor:g}", fit(to_picture(difference), TILE)),
+        ("loss per step", loss_curve(trace.loss_history[0], verdict, TILE)),
     ]
     return four_tiles(verdict.answer.upper(), COLOURS[verdict.answer], tiles)
 
@@ -96,10 +87,10 @@ def trace_image() -> Image.Image:
 def trace_step_by_step() -> Image.Image:
     trace, verdict = trace_of_a(), verdict_by("demo-a", made_by_a())
     tiles = [
-        ("1 image", fit(to_picture(trace.images[0]))),
-        ("2 encoder start", fit(to_picture(trace.initial_reconstruction[0]))),
-        ("3 inversion", fit(to_picture(trace.reconstruction[0]))),
-        ("4 loss per step", loss_curve(trace.loss_history[0], verdict)),
+        ("1 image", fit(to_picture(trace.images[0]), TILE)),
+        ("2 encoder start", fit(to_picture(trace.initial_reconstruction[0]), TILE)),
+        ("3 inversion", fit(to_picture(trace.reconstruction[0]), TILE)),
+        ("4 loss per step", loss_curve(trace.loss_history[0], verdict, TILE)),
     ]
     return four_tiles("STEP BY STEP", INK, tiles)
 

@@ -1,0 +1,115 @@
+"""The pictures: legible, apart for colour-blind readers, and true to the verdict whatever the numbers are."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import settings as hypothesis_settings
+from hypothesis import strategies as st
+from latent_tracer.core import attribute, load_autoencoder, verdict_from_profile, verdict_from_threshold
+from latent_tracer.core.pictures import attribution_chart, loss_curve, score_distribution, verdict_card
+from latent_tracer.core.pictures.score_distribution import decision_bounds, ticks
+from latent_tracer.core.pictures.style import CANVAS, COLOURS, WIDTH, ZONES, font, shortened, wrapped
+from latent_tracer.core.profile import builtin_profile
+from PIL import ImageColor
+
+BASE = builtin_profile(load_autoencoder("demo-a").fingerprint)
+
+
+def profile(belonging, others, **changes):
+    return dataclasses.replace(
+        BASE,
+        belonging_scores=tuple(belonging),
+        non_belonging_scores=tuple(others),
+        non_belonging_sources=("photograph",) * len(others),
+        **changes,
+    )
+
+
+def luminance(colour):
+    channels = np.array(ImageColor.getrgb(colour)) / 255
+    linear = np.where(channels <= 0.04045, channels / 12.92, ((channels + 0.055) / 1.055) ** 2.4)
+    return float(linear @ [0.2126, 0.7152, 0.0722])
+
+
+def contrast(one, other):
+    low, high = sorted((luminance(one), luminance(other)))
+    return (high + 0.05) / (low + 0.05)
+
+
+def test_text_stands_out_and_answers_differ_for_colour_blind_readers():
+    for colour in COLOURS.values():
+        assert contrast(colour, CANVAS) >= 7  # WCAG AAA
+    # Deuteranopia and protanopia confuse along red-green; these three differ in blue and yellow.
+    blue_yellow = [ImageColor.getrgb(c)[2] - sum(ImageColor.getrgb(c)[:2]) / 2 for c in COLOURS.values()]
+    assert min(abs(a - b) for i, a in enumerate(blue_yellow) for b in blue_yellow[:i]) > 60
+
+
+@pytest.mark.parametrize("score", [-1e9, 0.118, 0.8, 1.6, 1e9])
+def test_the_background_under_the_mark_is_the_answer(score):
+    verdict = verdict_from_profile(score, BASE)
+    picture = score_distribution(BASE, score)
+    columns = np.asarray(picture)[:, :, :].astype(int)
+    marks = np.flatnonzero((columns[60] == ImageColor.getrgb("#f2f4f7")).all(-1))
+    middle = int(marks.mean())
+    beside = [tuple(columns[58, middle + step]) for step in (-4, 4)]
+    assert ImageColor.getrgb(ZONES[verdict.answer]) in beside
+
+
+numbers = st.floats(-1e12, 1e12, allow_nan=False) | st.sampled_from([0.0, 1e-300, -1e-9])
+
+
+@hypothesis_settings(max_examples=40)
+@given(st.lists(numbers, min_size=1, max_size=9), st.lists(numbers, min_size=1, max_size=9), numbers)
+def test_any_calibration_can_be_drawn(belonging, others, score):
+    known = profile(belonging, others)
+    assert score_distribution(known, score, 400, 200).size == (400, 200)
+    accepted, refused = decision_bounds(known)
+    answer = verdict_from_profile(score, known).answer
+    if answer == "belonging":
+        assert score < accepted
+    if answer == "non-belonging":
+        assert score > refused
+
+
+@given(st.floats(-1e9, 1e9), st.floats(1e-9, 1e9))
+def test_ticks_are_few_and_inside(low, span):
+    marks = ticks(low, low + span) if low + span > low else []
+    assert len(marks) <= 8
+    assert all(low - 1e-6 * abs(low) - span * 1e-6 <= mark <= low + span * 1.000001 + 1e-6 * abs(low) for mark in marks)
+
+
+@hypothesis_settings(max_examples=60)
+@given(st.text(max_size=200), st.integers(60, 900))
+def test_no_line_is_wider_than_its_room(text, width):
+    assert all(font(20).getlength(line) <= width for line in wrapped(text, 20, width))
+    assert font(20).getlength(shortened(text, 20, width)) <= width
+
+
+def test_the_card_says_all_with_hostile_and_long_words():
+    verdict = verdict_from_profile(0.1, dataclasses.replace(BASE, condition="x" * 300, calibrated_on="\u202e\x00" * 90))
+    card = verdict_card(verdict, "model " * 80, BASE, {"more": "y" * 500})
+    assert card.width == WIDTH
+    # Nothing runs over the right edge or the divider into the facts.
+    pixels = np.asarray(card).astype(int)
+    background = np.array(ImageColor.getrgb(CANVAS))
+    assert (pixels[:, -8:] == background).all()
+    assert verdict_card(verdict_from_threshold(0.5, None), "m").height < 400
+
+
+def test_attribution_says_one_none_or_a_tie():
+    scores = {"one": (0.1, 5.0), "none": (5.0, 5.0), "tie": (0.1, 0.1)}
+    pictures = []
+    for own, other in scores.values():
+        result = attribute([("a", own, BASE), ("b.safetensors " * 20, other, BASE)])
+        assert all(candidate.level >= BASE.smallest_p_value for candidate in result.candidates)
+        pictures.append(attribution_chart(result))
+    assert all(picture.width == WIDTH for picture in pictures)
+    assert len({picture.tobytes() for picture in pictures}) == 3
+    assert attribution_chart(attribute([("a", 0.1, BASE)] * 4)).height < 700
+
+
+@pytest.mark.parametrize("history", [(1e-3,), (1e-3, float("nan"), 1e-5), (0.0, 0.0), (1e30, 1e-30), (float("inf"),)])
+def test_any_history_can_be_drawn(history):
+    assert loss_curve(history, verdict_from_threshold(0.5, None)).size == (270, 270)
