@@ -53,7 +53,8 @@ GENERATORS = {
 }
 #: Images per source: numbers below CALIBRATION set thresholds, the others up to ALL are judged.
 CALIBRATION, ALL = 20, 40
-ADAM_STEPS, ADAM_BATCH = 1500, 20
+#: One batch holds so many numbers of every source.
+ADAM_STEPS, ADAM_NUMBERS = 1500, 5
 VAE, VAE_OTHER, VAE_SIDE, VAE_PICTURES = "taesd", "taesdxl", 64, 8
 
 
@@ -168,12 +169,12 @@ def run_adam(images: Images, deadline: float) -> None:
                 {"stage": "adam-alone", "key": f"{name}/{name}/{CALIBRATION}", "loss": float(found.loss[0]),
                  "seconds": found.seconds[0]}
             )  # fmt: skip
-    for inspected in GENERATORS:
-        waiting = [case for case in cases() if case.inspected == inspected and case.key not in done]
-        for start in range(0, len(waiting), ADAM_BATCH):
-            if time.monotonic() > deadline:
-                return
-            part = waiting[start : start + ADAM_BATCH]
+    for first in range(0, ALL, ADAM_NUMBERS):
+        for inspected in GENERATORS:
+            numbers = range(first, first + ADAM_NUMBERS)
+            part = [c for c in cases() if c.inspected == inspected and c.number in numbers and c.key not in done]
+            if not part or time.monotonic() > deadline:
+                continue
             batch = torch.cat([images[case] for case in part])
             losses, seconds = adam_batch(images.generators[inspected], batch, ADAM_STEPS)
             for case, loss in zip(part, losses, strict=True):

@@ -66,7 +66,7 @@ class AsDecoder:
         return self.generator.generate(latents.reshape(-1, *self.generator.input_shape))
 
     def encode(self, images: Tensor) -> Tensor:
-        raise UnsupportedGeneratorError(f"{self.name} has no encoder: start its inversion at random.")
+        raise UnsupportedGeneratorError(f"The generator {self.name} has no encoder: start its inversion at random.")
 
 
 def default_solver(generator: Generator) -> str:
@@ -129,7 +129,9 @@ def invert_inputs(
     quantiser = check_quantiser(quantiser)
     checked = check_size(check_images(images), generator)
     if from_encoder and not isinstance(generator, EncodingGenerator):
-        raise UnsupportedGeneratorError(f"{generator.name} has no encoder: start its inversion at random.")
+        raise UnsupportedGeneratorError(
+            f"The generator {generator.name} has no encoder: start its inversion at random."
+        )
     if initial_inputs is not None:
         check_inputs(initial_inputs, generator)
     results = []
@@ -272,7 +274,7 @@ def _invert_one(
     best = search.best
     if not math.isfinite(best.loss):
         raise UnsupportedGeneratorError(
-            f"{decoder.name} returns NaN or infinite values for this image's inputs: its weights may be damaged, load"
+            f"The generator {decoder.name} returns NaN or infinite values for this image's inputs: its weights may be damaged, load"
             " it again."
         )
     number = min(range(len(losses)), key=lambda k: losses[k]) if isinstance(solver, AdamRonan) else chosen

@@ -95,7 +95,7 @@ def test_profiles_of_other_models_end_with_code_2_and_the_reason(folder, profile
     other = run("origin", folder / "made-1.png", "--generator", folder / "gan-2.safetensors", "--profile", profile)
     assert other.returncode == 2 and "calibrated for the generator gan-1" in other.stderr
     traced = run("trace", folder / "made-1.png", "--vae", "demo-a", "--profile", profile)
-    assert traced.returncode == 2 and "'ronan' scores are those of a generator" in traced.stderr
+    assert traced.returncode == 2 and "Scores called 'ronan' are those of a generator" in traced.stderr
 
 
 @pytest.mark.parametrize(

@@ -310,7 +310,7 @@ def test_profiles_of_autoencoders_and_of_generators_are_not_mixed_up(generator, 
     assert traced.fingerprint == decoder.fingerprint  # the same weights: only the score tells them apart
     with pytest.raises(InvalidProfileError, match="reconstruction scores of an autoencoder"):
         score_for(decoder, traced)
-    with pytest.raises(InvalidSettingError, match="'ronan' scores are those of a generator"):
+    with pytest.raises(InvalidSettingError, match="Scores called 'ronan' are those of a generator"):
         make_score(profile.score)
 
 

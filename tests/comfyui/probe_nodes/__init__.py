@@ -6,7 +6,13 @@ Linked into the test server's ``custom_nodes`` only. Imported by ComfyUI, never 
 import hashlib
 import json
 
+import comfy.latent_formats
+import comfy.model_base
+import comfy.model_management
+import comfy.model_patcher
+import comfy.sample
 import comfy.sd
+import comfy.supported_models
 import torch
 
 
@@ -73,6 +79,112 @@ class ProbeLatent:
         return ({"samples": samples / 0 if kind == "NaN" else samples[:, :, None].repeat(1, 1, 3, 1, 1)},)
 
 
+class Latents(comfy.latent_formats.LatentFormat):
+    """Latents as wide as those of the decoders that come with the pack; a model's own unit is twice theirs."""
+
+    scale_factor = 2.0
+
+    def __init__(self, channels):
+        self.latent_channels = channels
+
+
+class ProbeOneStep:
+    """A very small diffusion model with random weights, as Load Checkpoint gives one: what it makes in one step."""
+
+    @classmethod
+    def INPUT_TYPES(cls):  # noqa: N802
+        return {"required": {"seed": ("INT", {"default": 1}), "channels": ("INT", {"default": 8})}}
+
+    RETURN_TYPES = ("MODEL", "CONDITIONING")
+    FUNCTION = "make"
+    CATEGORY = "_probe"
+
+    def make(self, seed, channels):
+        source = torch.Generator().manual_seed(seed)
+        config = comfy.supported_models.SD15(
+            {
+                "image_size": 32, "in_channels": channels, "out_channels": channels, "model_channels": 32,
+                "num_res_blocks": [1, 1], "channel_mult": [1, 2], "transformer_depth": [1, 0],
+                "transformer_depth_output": [1, 1, 0, 0], "transformer_depth_middle": 1, "context_dim": 16,
+                "use_spatial_transformer": True, "use_linear_in_transformer": False, "adm_in_channels": None,
+                "use_temporal_attention": False, "legacy": False, "dtype": torch.float32,
+            }
+        )  # fmt: skip
+        config.latent_format = Latents(channels)
+        config.inpaint_model = lambda: False
+        # The only kind whose prediction is no sum with the noise: with random weights it stays in the latents' range.
+        config.model_type = lambda *_: comfy.model_base.ModelType.V_PREDICTION
+        model = config.get_model({})
+        for name, value in model.diffusion_model.named_parameters():
+            if value.ndim > 1:
+                value.copy_(torch.randn(value.shape, generator=source) * value[0].numel() ** -0.5)
+            else:
+                value.fill_(1.0 if name.endswith("weight") else 0.0)
+        patcher = comfy.model_patcher.CoreModelPatcher(
+            model,
+            load_device=comfy.model_management.get_torch_device(),
+            offload_device=comfy.model_management.unet_offload_device(),
+        )
+        return patcher, [[torch.randn(1, 4, 16, generator=source), {}]]
+
+
+class ProbePatch:
+    """Changes one weight of a model as a LoRA does: by a patch that is applied when the model is loaded."""
+
+    @classmethod
+    def INPUT_TYPES(cls):  # noqa: N802
+        return {"required": {"model": ("MODEL",)}}
+
+    RETURN_TYPES = ("MODEL",)
+    FUNCTION = "make"
+    CATEGORY = "_probe"
+
+    def make(self, model):
+        patched = model.clone()
+        key = "diffusion_model.out.2.weight"
+        change = torch.randn(model.model_state_dict()[key].shape, generator=torch.Generator().manual_seed(9)) * 0.02
+        assert patched.add_patches({key: (change,)}, 1.0)
+        return (patched,)
+
+
+class ProbeNoise:
+    """The noise that KSampler draws from ``seed``, as a LATENT."""
+
+    @classmethod
+    def INPUT_TYPES(cls):  # noqa: N802
+        return {"required": {"seed": ("INT", {"default": 1}), "side": ("INT", {"default": 4})}}
+
+    RETURN_TYPES = ("LATENT",)
+    FUNCTION = "make"
+    CATEGORY = "_probe"
+
+    def make(self, seed, side):
+        return ({"samples": comfy.sample.prepare_noise(torch.zeros(1, 8, side, side), seed)},)
+
+
+class ProbeModelDigest:
+    """Exact digest of a model's weights, and any gradient left on it. Never cached."""
+
+    @classmethod
+    def INPUT_TYPES(cls):  # noqa: N802
+        return {"required": {"model": ("MODEL",)}}
+
+    RETURN_TYPES = ()
+    FUNCTION = "show"
+    OUTPUT_NODE = True
+    CATEGORY = "_probe"
+
+    @classmethod
+    def IS_CHANGED(cls, **_):  # noqa: N802
+        return float("nan")
+
+    def show(self, model):
+        weights = model.model.diffusion_model.state_dict()
+        gradients = sum(value.grad is not None for value in model.model.diffusion_model.parameters())
+        facts = {"weights": digest(*(value for _, value in sorted(weights.items()))), "gradients": gradients}
+        return {"ui": {"text": [json.dumps(facts)]}}
+
+
 class ProbeDigest:
     """Exact digests of a VAE's weights and of an image, and any gradient left on the VAE. Never cached."""
 
@@ -116,4 +228,8 @@ NODE_CLASS_MAPPINGS = {
     "ProbeImage": ProbeImage,
     "ProbeLatent": ProbeLatent,
     "ProbeDigest": ProbeDigest,
+    "ProbeOneStep": ProbeOneStep,
+    "ProbePatch": ProbePatch,
+    "ProbeNoise": ProbeNoise,
+    "ProbeModelDigest": ProbeModelDigest,
 }
