@@ -124,13 +124,15 @@ class ModuleGenerator:
         except (RuntimeError, TypeError, ValueError) as error:
             reason = " ".join(str(error).split())[:200]
             raise UnsupportedGeneratorError(
-                f"The generator {self.name} does not accept inputs of shape {tuple(inputs.shape)}: give the input shape it was"
+                f"The generator {self.name} does not accept inputs of shape {tuple(inputs.shape)}: give the input"
+                " shape it was"
                 f" trained with ({reason})."
             ) from error
         if not isinstance(images, Tensor) or images.ndim != 4 or images.shape[1] not in (1, 3):
             shape = tuple(images.shape) if isinstance(images, Tensor) else type(images).__name__
             raise UnsupportedGeneratorError(
-                f"The generator {self.name} returns {shape} for {len(inputs)} inputs: a generator must return RGB [n,3,H,W] or grey"
+                f"The generator {self.name} returns {shape} for {len(inputs)} inputs: a generator must return RGB"
+                " [n,3,H,W] or grey"
                 " [n,1,H,W] images."
             )
         return images.expand(-1, 3, -1, -1)
@@ -167,12 +169,14 @@ def check_generator(generator: Generator) -> None:
         _check_images(generator, images)
         if not torch.allclose(images, _generate_at(generator, inputs, 2), atol=SAME, rtol=0):
             raise UnsupportedGeneratorError(
-                f"The generator {generator.name} is stochastic: two calls with one input give different images. Fix its noise, or"
+                f"The generator {generator.name} is stochastic: two calls with one input give different images. Fix"
+                " its noise, or"
                 " make it part of the input."
             )
         if max(float((images[0] - other).abs().max()) for other in images[1:]) < SAME:
             raise UnsupportedGeneratorError(
-                f"The generator {generator.name} ignores its input: different inputs give the same image, so there is nothing to"
+                f"The generator {generator.name} ignores its input: different inputs give the same image, so there"
+                " is nothing to"
                 " invert. Give the generator's real input."
             )
         _check_gradient(generator, inputs[:1])
@@ -191,7 +195,8 @@ def _check_images(generator: Generator, images: Tensor) -> None:
     expected = (3, 3, *generator.image_size)
     if tuple(images.shape) != expected:
         raise UnsupportedGeneratorError(
-            f"The generator {generator.name} returns shape {tuple(images.shape)} for 3 inputs, expected {expected}: a generator must"
+            f"The generator {generator.name} returns shape {tuple(images.shape)} for 3 inputs, expected {expected}:"
+            " a generator must"
             " return RGB images [n,3,H,W] of one size."
         )
     if not torch.isfinite(images).all():
@@ -201,7 +206,8 @@ def _check_images(generator: Generator, images: Tensor) -> None:
     low, high = float(images.min()), float(images.max())
     if low < -2 or high > 3:
         raise UnsupportedGeneratorError(
-            f"The generator {generator.name} returns values that span [{low:.3g}, {high:.3g}] once scaled to [0,1]: declare its true"
+            f"The generator {generator.name} returns values that span [{low:.3g}, {high:.3g}] once scaled to [0,1]:"
+            " declare its true"
             " output range."
         )
 
@@ -213,6 +219,7 @@ def _check_gradient(generator: Generator, inputs: Tensor) -> None:
         gradient = torch.autograd.grad(loss, variable, allow_unused=True)[0] if loss.requires_grad else None
     if gradient is None or not math.isfinite(float(gradient.abs().sum())) or not gradient.abs().sum() > 0:
         raise UnsupportedGeneratorError(
-            f"The generator {generator.name} has no usable gradient with respect to its input: inversion needs a differentiable"
+            f"The generator {generator.name} has no usable gradient with respect to its input: inversion needs a"
+            " differentiable"
             " generator (no detach, no rounding, no no_grad inside)."
         )

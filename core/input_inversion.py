@@ -274,7 +274,8 @@ def _invert_one(
     best = search.best
     if not math.isfinite(best.loss):
         raise UnsupportedGeneratorError(
-            f"The generator {decoder.name} returns NaN or infinite values for this image's inputs: its weights may be damaged, load"
+            f"The generator {decoder.name} returns NaN or infinite values for this image's inputs: its weights may"
+            " be damaged, load"
             " it again."
         )
     number = min(range(len(losses)), key=lambda k: losses[k]) if isinstance(solver, AdamRonan) else chosen

@@ -74,7 +74,8 @@ def calibrate_origin(
         check_generator(other)
         if tuple(other.image_size) != tuple(generator.image_size):
             raise InvalidSettingError(
-                f"The generator {other.name} makes images of another size than {generator.name}: it is no source to compare with."
+                f"The generator {other.name} makes images of another size than {generator.name}: it is no source to"
+                " compare with."
             )
     per_other = len(photographs) or belonging
     total = belonging + len(generated) + len(photographs) + per_other * len(others)

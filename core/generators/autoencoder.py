@@ -21,7 +21,8 @@ class AutoencoderGenerator:
         ratio = autoencoder.spatial_ratio
         if min(height, width) < ratio or height % ratio or width % ratio:
             raise InvalidSettingError(
-                f"The decoder of {autoencoder.name} makes sides that are multiples of {ratio}, not {width}×{height}: crop the"
+                f"The decoder of {autoencoder.name} makes sides that are multiples of {ratio}, not {width}×{height}:"
+                " crop the"
                 " pictures to its grid."
             )
         self.autoencoder = autoencoder

@@ -29,7 +29,8 @@ def make_score(name: str = DEFAULT_SCORE) -> Score:
     """The score called ``name`` with its standard settings; raises :class:`InvalidSettingError` if there is none."""
     if name == "ronan":
         raise InvalidSettingError(
-            "Scores called 'ronan' are those of a generator inverted from random starts: judge them with `latent-tracer origin"
+            "Scores called 'ronan' are those of a generator inverted from random starts: judge them with"
+            " `latent-tracer origin"
             " --generator` or the Origin Verdict node, not with a trace of a VAE."
         )
     if name not in SCORES:
