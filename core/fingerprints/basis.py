@@ -1,0 +1,164 @@
+"""A fingerprint basis: principal directions of latent patches, and what becomes of each on the way through an image.
+
+Latent fingerprints (Nie et al., ICML 2023, section 3.2) write a key along the principal directions of the latent that
+vary least. Variance alone does not tell whether a direction survives decoding, 8-bit storage and encoding, nor how much
+it changes the picture; a basis therefore carries both, measured (see :mod:`.survival`).
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import dataclass, fields
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
+from torch import Tensor
+
+from ..autoencoder import Autoencoder
+from ..errors import LatentTracerError
+
+FORMAT = "latent-tracer-fingerprint-basis"
+VERSION = 1
+# Cells per side of a patch: 4×4 cells of 16 channels are 256 dimensions, still estimated from a few dozen pictures.
+PATCH_SIDE = 4
+# A fraction of the directions carries a key. More of them cost more change in the picture, fewer are more visible.
+CHOSEN_SHARE, CHOSEN_LEAST = 8, 16
+# The squared read-out margin, in noise variances, at which directions are compared.
+TYPICAL_MARGIN = 3.0
+
+
+class InvalidBasisError(LatentTracerError):
+    """A basis that cannot be used: unreadable, newer, damaged, or of another VAE."""
+
+
+@dataclass(frozen=True, eq=False)
+class FingerprintBasis:
+    """Directions of patches ``[D]``, D = channels·side², in ascending order of variance; all float32 on the CPU.
+
+    mean, readout_mean: ``[D]``, mean patch of latents and of their read-out E(stored D(z)). directions: ``[D,D]``,
+    orthonormal columns. Per direction ``[D]``: variance of latents; gain, regression of the read-out on the latent;
+    response of the read-out to a small change of the latent; noise, variance of the read-out around that regression
+    (mean of plain 8-bit storage and JPEG q75); image_cost, change of the picture (sum of squares) per unit².
+    """
+
+    fingerprint: str
+    autoencoder: str
+    channels: int
+    side: int
+    images: int
+    mean: Tensor
+    readout_mean: Tensor
+    directions: Tensor
+    variance: Tensor
+    gain: Tensor
+    response: Tensor
+    noise: Tensor
+    image_cost: Tensor
+
+    @cached_property
+    def chosen(self) -> Tensor:
+        """Indices of the directions that carry keys, best first: low variance *and* surviving, per visible change.
+
+        To place a bit beyond its decision by a margin t, the expected change of the picture is about
+        cost·(t²·noise + variance/2·gain²)/response²: the host's own value is in the way half of the time.
+        """
+        price = self.image_cost * (TYPICAL_MARGIN * self.noise + 0.5 * self.gain**2 * self.variance)
+        count = max(CHOSEN_LEAST, len(self.variance) // CHOSEN_SHARE)
+        return torch.argsort(price / self.response**2, stable=True)[: min(count, len(self.variance))]
+
+    @cached_property
+    def readers(self) -> Tensor:
+        """``[D,m]``: a patch of the read-out projects on these in units of the noise's standard deviation."""
+        return self.directions[:, self.chosen] / self.noise[self.chosen].sqrt()
+
+    @cached_property
+    def predictors(self) -> Tensor:
+        """``[D,m]``: a patch of the *latent* projects on these to what :attr:`readers` will read of it."""
+        return self.readers * self.gain[self.chosen]
+
+    @cached_property
+    def writers(self) -> Tensor:
+        """``[m,D]``: the change of a latent patch that moves one read-out by one standard deviation of the noise."""
+        scale = self.noise[self.chosen].sqrt() / self.response[self.chosen]
+        return (self.directions[:, self.chosen] * scale).T.contiguous()
+
+    @cached_property
+    def costs(self) -> Tensor:
+        """``[m]``: change of the picture (sum of squares) by each of :attr:`writers`."""
+        chosen = self.chosen
+        return self.image_cost[chosen] * self.noise[chosen] / self.response[chosen] ** 2
+
+    def check(self, autoencoder: Autoencoder) -> None:
+        """Raise :class:`InvalidBasisError` unless the basis was measured on this very autoencoder."""
+        if self.fingerprint != autoencoder.fingerprint:
+            raise InvalidBasisError(
+                f"The basis was measured on {self.autoencoder} ({self.fingerprint[:8]}), not on {autoencoder.name}"
+                f" ({autoencoder.fingerprint[:8]}): load its own VAE, or build a basis for this one."
+            )
+
+    def save(self, path: str | Path) -> None:
+        """Write a safetensors file, whole or not at all."""
+        path = Path(path)
+        tensors = {name: getattr(self, name).contiguous() for name in _TENSORS}
+        about = {name: getattr(self, name) for name in ("fingerprint", "autoencoder", "channels", "side", "images")}
+        content = save(tensors, {"format": FORMAT, "version": str(VERSION), "about": json.dumps(about)})
+        temporary = path.with_name(path.name + ".part")
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            try:
+                temporary.write_bytes(content)
+                os.replace(temporary, path)
+            finally:
+                temporary.unlink(missing_ok=True)
+        except OSError as error:
+            raise InvalidBasisError(f"{path} cannot be written ({error.strerror}): choose another place.") from error
+
+
+_TENSORS = tuple(entry.name for entry in fields(FingerprintBasis) if entry.type == "Tensor")
+
+
+def load_basis(path: str | Path) -> FingerprintBasis:
+    """Read a basis; raises :class:`InvalidBasisError` with the reason when it cannot be trusted."""
+    path = Path(path)
+    if not path.is_file():
+        raise InvalidBasisError(f"There is no fingerprint basis at {path}: build one first.")
+    try:
+        with torch.inference_mode(False), safe_open(path, "pt") as stored:
+            metadata = stored.metadata() or {}
+            if metadata.get("format") != FORMAT:
+                raise InvalidBasisError(f"{path} is not a fingerprint basis: choose a file that Build Basis wrote.")
+            version = metadata.get("version", "")
+            if not version.isdecimal() or not 1 <= int(version) <= VERSION:
+                raise InvalidBasisError(
+                    f"{path} has basis version {version}, this release reads 1 to {VERSION}: update it."
+                )
+            about = json.loads(metadata.get("about", "{}"))
+            tensors = {name: stored.get_tensor(name) for name in stored.keys()}  # noqa: SIM118  not a dict
+    except (SafetensorError, OSError, ValueError) as error:
+        if isinstance(error, InvalidBasisError):
+            raise
+        raise InvalidBasisError(f"{path} is no readable basis ({error}): build it again.") from None
+    return _checked(about, tensors, path)
+
+
+def _checked(about: Any, tensors: dict[str, Tensor], path: Path) -> FingerprintBasis:
+    kinds = {"fingerprint": str, "autoencoder": str, "channels": int, "side": int, "images": int}
+    sound = isinstance(about, dict) and all(type(about.get(name)) is kind for name, kind in kinds.items())
+    sound = sound and set(about) == set(kinds) and set(tensors) == set(_TENSORS)
+    if sound:
+        size = about["channels"] * about["side"] ** 2
+        sound = size > 0 and all(
+            value.dtype == torch.float32
+            and tuple(value.shape) == ((size, size) if name == "directions" else (size,))
+            and bool(torch.isfinite(value).all())
+            for name, value in tensors.items()
+        )
+    sound = sound and all(bool((tensors[name] > 0).all()) for name in ("noise", "response", "image_cost"))
+    if not sound:
+        raise InvalidBasisError(f"{path} holds missing or impossible values: build it again.")
+    return FingerprintBasis(**about, **tensors)

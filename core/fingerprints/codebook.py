@@ -1,0 +1,56 @@
+"""From keys to coded bits: the key, eight free bits, and a convolutional code around both.
+
+The free bits carry nothing. The embedder takes whichever of the 256 codewords of a key is nearest to what the latent
+already says, and changes the picture less for it (informed coding after Costa, IEEE Trans. Inf. Theory 29(3), 1983).
+"""
+
+from __future__ import annotations
+
+import math
+from functools import cache
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from .convolutional_code import Bits, encode
+from .keys import Key, check_key_bits
+
+FREE_BITS = 8
+# Short keys get more coded bits each: below about this many, no read-out would be rare enough by chance.
+FEWEST_CODED_BITS = 144
+
+
+def inverse_rate(key_bits: int) -> int:
+    """Coded bits per message bit: 2 from 64 key bits on, 3 or 4 for shorter keys."""
+    check_key_bits(key_bits)
+    return max(2, math.ceil(FEWEST_CODED_BITS / message_bits(key_bits)))
+
+
+def message_bits(key_bits: int) -> int:
+    return key_bits + FREE_BITS
+
+
+def coded_bits(key_bits: int) -> int:
+    return message_bits(key_bits) * inverse_rate(key_bits)
+
+
+@cache
+def free_codewords(key_bits: int) -> Tensor:
+    """``[256,n]`` signs: what each setting of the free bits multiplies a key's codeword with."""
+    settings = np.unpackbits(np.arange(1 << FREE_BITS, dtype=np.uint8)[:, None], axis=1)
+    messages = np.zeros((len(settings), message_bits(key_bits)), np.uint8)
+    messages[:, key_bits:] = settings
+    return torch.from_numpy(encode(messages, inverse_rate(key_bits)))
+
+
+def key_codewords(keys: list[Key]) -> Tensor:
+    """``[N,n]`` signs of keys of one length, all free bits 0."""
+    bits = np.stack([key.bits for key in keys])
+    messages = np.concatenate([bits, np.zeros((len(bits), FREE_BITS), np.uint8)], 1)
+    return torch.from_numpy(encode(messages, inverse_rate(len(keys[0]))))
+
+
+def message_codewords(messages: Bits, key_bits: int) -> Tensor:
+    """``[B,n]`` signs of whole messages ``[B,k+8]``."""
+    return torch.from_numpy(encode(messages, inverse_rate(key_bits)))

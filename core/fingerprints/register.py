@@ -1,0 +1,193 @@
+"""The register of users, and which of them a picture belongs to, if any.
+
+The file lists names and how to recognise the right secret, never a key: keys are derived from the secret when needed.
+"""
+
+from __future__ import annotations
+
+import hmac
+import json
+import math
+import os
+import secrets
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from ..errors import InvalidSettingError, LatentTracerError
+from .codebook import FREE_BITS, free_codewords, key_codewords
+from .evidence import log_tail, union
+from .keys import DEFAULT_BITS, InvalidSecretError, Key, Secret, check_key_bits
+from .read import Reading
+
+FORMAT = "latent-tracer-fingerprint-register"
+VERSION = 1
+LONGEST_NAME = 200
+# Probability that a picture without any fingerprint is attributed to any registered user.
+FALSE_ATTRIBUTION_RATE = 1e-6
+
+
+class InvalidRegisterError(LatentTracerError):
+    """A register that cannot be used: unreadable, newer, damaged, or a name it cannot hold."""
+
+
+@dataclass(frozen=True)
+class Register:
+    """Registered user names; ``salt`` and ``check`` (hexadecimal) recognise the secret the register was made with."""
+
+    users: tuple[str, ...]
+    key_bits: int
+    salt: str
+    check: str
+
+    @classmethod
+    def create(cls, secret: Secret, key_bits: int = DEFAULT_BITS) -> Register:
+        check_key_bits(key_bits)
+        salt = secrets.token_bytes(16)
+        return cls((), key_bits, salt.hex(), _check_value(secret, salt))
+
+    def require(self, secret: Secret) -> None:
+        """Raise :class:`InvalidSecretError` unless ``secret`` is the one this register was made with."""
+        if not hmac.compare_digest(self.check, _check_value(secret, bytes.fromhex(self.salt))):
+            raise InvalidSecretError("The secret is not the one this register was made with: use that one.")
+
+    def add(self, names: list[str]) -> Register:
+        """With further users, in order; those already there stay as they are."""
+        for name in names:
+            if not name.strip() or len(name) > LONGEST_NAME or not name.isprintable():
+                raise InvalidRegisterError(
+                    f"A user name of {len(name)} characters cannot be registered: use 1 to {LONGEST_NAME} printable"
+                    " characters."
+                )
+        return Register(tuple(dict.fromkeys((*self.users, *names))), self.key_bits, self.salt, self.check)
+
+    def keys(self, secret: Secret) -> list[Key]:
+        """The users' keys, in order of :attr:`users`."""
+        self.require(secret)
+        return [secret.user_key(user, self.key_bits) for user in self.users]
+
+    @cached_property
+    def record(self) -> dict[str, Any]:
+        return {
+            "format": FORMAT,
+            "version": VERSION,
+            "key_bits": self.key_bits,
+            "salt": self.salt,
+            "check": self.check,
+            "users": list(self.users),
+        }
+
+    def save(self, path: str | Path) -> None:
+        """Write JSON, whole or not at all."""
+        path = Path(path)
+        temporary = path.with_name(path.name + ".part")
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            try:
+                temporary.write_text(json.dumps(self.record, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+                os.replace(temporary, path)
+            finally:
+                temporary.unlink(missing_ok=True)
+        except OSError as error:
+            raise InvalidRegisterError(f"{path} cannot be written ({error.strerror}): choose another place.") from error
+
+
+def load_register(path: str | Path) -> Register:
+    """Read a register; raises :class:`InvalidRegisterError` with the reason when it cannot be trusted."""
+    path = Path(path)
+    try:
+        record = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise InvalidRegisterError(f"There is no register at {path}: make one with fingerprint register.") from None
+    except (OSError, ValueError, RecursionError):
+        raise InvalidRegisterError(f"{path} is no readable JSON register: restore a copy of it.") from None
+    if not isinstance(record, dict) or record.get("format") != FORMAT:
+        raise InvalidRegisterError(f"{path} is not a fingerprint register: choose a file that register wrote.")
+    version = record.get("version")
+    if type(version) is not int or not 1 <= version <= VERSION:
+        raise InvalidRegisterError(
+            f"{path} has register version {version}, this release reads 1 to {VERSION}: update it."
+        )
+    users, bits = record.get("users"), record.get("key_bits")
+    texts = [record.get("salt"), record.get("check")]
+    sound = (
+        isinstance(users, list)
+        and all(isinstance(user, str) for user in users)
+        and len(set(users)) == len(users)
+        and type(bits) is int
+        and all(isinstance(text, str) and len(text) == 32 and not set(text) - set("0123456789abcdef") for text in texts)
+    )
+    if not sound:
+        raise InvalidRegisterError(f"{path} holds missing or impossible values: restore a copy of it.")
+    assert isinstance(users, list) and type(bits) is int
+    try:
+        check_key_bits(bits)
+    except InvalidSettingError as error:
+        raise InvalidRegisterError(f"{path}: {error}") from None
+    return Register(tuple(users), bits, record["salt"], record["check"])
+
+
+@dataclass(frozen=True)
+class UserAttribution:
+    """Which registered user a picture belongs to; ``user`` is ``None`` for nobody.
+
+    ``p_value`` bounds the probability that a picture without a fingerprint is attributed to *any* of the ``users``
+    registered ones by evidence as strong as the best found here.
+    """
+
+    user: str | None
+    p_value: float
+    users: int
+    reason: str
+
+
+def attribute_user(
+    reading: Reading, register: Register, secret: Secret, rate: float = FALSE_ATTRIBUTION_RATE
+) -> UserAttribution:
+    """Compare a reading with the key of every registered user.
+
+    Attributed only if the bound over all users is at most ``rate``, and not if a *different* key was read with
+    certainty: that picture belongs to somebody who is not registered. Raises :class:`InvalidSecretError` for another
+    secret, :class:`InvalidSettingError` for another key length or nobody registered.
+    """
+    keys = register.keys(secret)
+    if not keys:
+        raise InvalidSettingError("The register is empty: add users first.")
+    if reading.key_bits != register.key_bits:
+        raise InvalidSettingError(
+            f"The picture was read for keys of {reading.key_bits} bits, the register has {register.key_bits}: read it"
+            " again for those."
+        )
+    scores = best_scores(reading, keys)
+    best = int(scores.argmax())
+    trials = math.log(len(keys)) + FREE_BITS * math.log(2) + math.log(reading.trials)
+    log_p = union(float(log_tail(reading.readouts, scores[best : best + 1])[0]), trials)
+    probability = math.exp(log_p)
+    if log_p > math.log(rate):
+        return UserAttribution(
+            None,
+            probability,
+            len(keys),
+            f"no registered key: an unmarked picture does as well with p ≤ {rate:.0e} or more",
+        )
+    if reading.key is not None and reading.key != keys[best]:
+        return UserAttribution(None, probability, len(keys), "another key was read, whose user is not registered")
+    return UserAttribution(
+        register.users[best],
+        probability,
+        len(keys),
+        f"false attribution among {len(keys)} users at most {probability:.1e}",
+    )
+
+
+def best_scores(reading: Reading, keys: list[Key]) -> torch.Tensor:
+    """``[N]``: the score of each key's best codeword over the 256 settings of the free bits."""
+    variants = reading.readouts[None] * free_codewords(reading.key_bits)
+    return (key_codewords(keys) @ variants.T).max(1).values
+
+
+def _check_value(secret: Secret, salt: bytes) -> str:
+    return secret.derive("register check", salt, 16).hex()
