@@ -10,6 +10,7 @@ from .attribute import attribute_command
 from .calibrate import calibrate_command
 from .console import say
 from .demo import demo
+from .fingerprint import fingerprint
 from .origin import origin
 from .trace import trace
 
@@ -26,6 +27,7 @@ app.command("calibrate")(calibrate_command)
 app.command("attribute")(attribute_command)
 app.command()(origin)
 app.command()(demo)
+app.add_typer(fingerprint, name="fingerprint")
 
 
 def show_version(wanted: bool) -> None:

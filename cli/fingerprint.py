@@ -1,0 +1,265 @@
+"""``latent-tracer fingerprint``: mark pictures with a user's key inside the latent, and read it back."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Annotated, Any
+
+import torch
+import typer
+
+from ..core import InvalidSettingError, LatentTracerError, crop_to_grid, load_autoencoder, load_image, quantise
+from ..core.fingerprints import (
+    DEFAULT_BITS,
+    DEFAULT_STRENGTH,
+    FALSE_KEY_RATE,
+    Key,
+    Reading,
+    Register,
+    Secret,
+    UserAttribution,
+    attribute_user,
+    build_basis,
+    embed,
+    load_basis,
+    load_register,
+    load_secret,
+    measure_change,
+    parse_key,
+    read,
+    secret_from_environment,
+    write_new_secret,
+)
+from ..core.fingerprints.keys import SECRET_VARIABLE
+from ..core.fingerprints.read import REFINING_STEPS
+from ..core.images import to_picture
+from .calibrate import read_folder
+from .console import emit_json, progress_bar, say, show
+
+fingerprint = typer.Typer(
+    no_args_is_help=True,
+    help="Mark each user's pictures inside the latent, and read the key back. Secrets come from files or from the"
+    f" environment variable {SECRET_VARIABLE}, never from the command line.",
+)
+
+Vae = Annotated[str, typer.Option(help="The VAE that decodes the pictures, as for trace.")]
+Basis = Annotated[Path, typer.Option(help="From fingerprint basis, measured on this VAE.")]
+Device = Annotated[str, typer.Option(help="cpu, cuda, …")]
+SecretFile = Annotated[
+    Path | None, typer.Option(help=f"File with the owner's secret; without it {SECRET_VARIABLE}, if set.")
+]
+RegisterFile = Annotated[Path | None, typer.Option(help="Register of users, from fingerprint register.")]
+
+
+@fingerprint.command("basis")
+def basis_command(
+    vae: Vae,
+    images: Annotated[Path, typer.Option(help="Folder of any pictures, two dozen or more of 256² at least.")],
+    output: Annotated[Path, typer.Option("-o", "--output", help="Where to write the basis (safetensors).")],
+    seed: Annotated[int, typer.Option(help="Of the small changes whose response is measured.")] = 0,
+    device: Device = "cpu",
+) -> int:
+    """Measure which directions of the latent vary little and survive decoding, storage and encoding."""
+    autoencoder = load_autoencoder(vae, device)
+    pictures = read_folder(images)
+    with progress_bar(len(pictures), "measuring") as (progress, task):
+        made = build_basis(
+            autoencoder, pictures, seed=seed, on_image=lambda done: progress.update(task, completed=done)
+        )
+    made.save(output)
+    show(f"{output}: {made.images} pictures, {len(made.chosen)} of {len(made.variance)} directions chosen.")
+    return 0
+
+
+@fingerprint.command("embed")
+def embed_command(
+    image: Annotated[Path, typer.Argument(help="Picture to mark; it goes through the VAE.")],
+    vae: Vae,
+    basis: Basis,
+    output: Annotated[Path, typer.Option("-o", "--output", help="Where to write the marked picture (PNG).")],
+    key: Annotated[str | None, typer.Option(help="The key, hexadecimal: 16 digits for 64 bits.")] = None,
+    key_file: Annotated[Path | None, typer.Option(help="File with the key, which keeps it out of the history.")] = None,
+    user: Annotated[str | None, typer.Option(help="Name from which, with the secret, the key is derived.")] = None,
+    key_bits: Annotated[int, typer.Option(help="Length of a user's key.")] = DEFAULT_BITS,
+    strength: Annotated[float, typer.Option(help="Margin of every bit; larger survives more and shows more.")] = (
+        DEFAULT_STRENGTH
+    ),
+    secret_file: SecretFile = None,
+    device: Device = "cpu",
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object.")] = False,
+) -> int:
+    """Encode a picture, move its latent, decode and store it. Reports how much the key changed the picture."""
+    secret = given_secret(secret_file)
+    chosen = given_key(key, key_file, user, key_bits, secret)
+    if output.suffix.lower() != ".png":
+        raise InvalidSettingError(f"{output} is no PNG file: the marked picture is stored without loss, name it .png.")
+    known = load_basis(basis)
+    autoencoder = load_autoencoder(vae, device)
+    known.check(autoencoder)
+    loaded = load_image(image)
+    cropped, crop = crop_to_grid(loaded.pixels, autoencoder.spatial_ratio)
+    with torch.no_grad():
+        latents = autoencoder.encode(cropped)
+        marked = quantise(autoencoder.decode(embed(latents, known, chosen, strength=strength, secret=secret)).cpu())
+        unmarked = quantise(autoencoder.decode(latents).cpu())
+    change = measure_change(marked, unmarked)
+    save_png(marked, output)
+    if as_json:
+        emit_json({
+            "image": str(image), "output": str(output), "psnr": change.psnr, "ssim": change.ssim,
+            "strength": strength, "key_bits": len(chosen), "crop": str(crop),
+        })  # fmt: skip
+    else:
+        show(f"{output}: {len(chosen)} bits, marked against unmarked {change}; crop: {crop}.")
+    return 0
+
+
+@fingerprint.command("read")
+def read_command(
+    images: Annotated[list[Path], typer.Argument(help="Pictures to read, as they were saved.")],
+    vae: Vae,
+    basis: Basis,
+    key_bits: Annotated[int | None, typer.Option(help="Length of the key; 64, or that of the register.")] = None,
+    register: RegisterFile = None,
+    secret_file: SecretFile = None,
+    fpr: Annotated[float, typer.Option(help="Probability of an unmarked picture giving a key.")] = FALSE_KEY_RATE,
+    steps: Annotated[
+        int, typer.Option(help="Inversion steps where one encoder pass is not decisive; 0: never.")
+    ] = REFINING_STEPS,
+    device: Device = "cpu",
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object per image, one per line.")] = False,
+) -> int:
+    """Read keys; with a register, name the user. No key is an answer."""
+    secret = given_secret(secret_file)
+    users = load_register(register) if register is not None else None
+    if users is not None:
+        if secret is None:
+            raise InvalidSettingError(
+                f"A register needs the secret it was made with: give --secret-file or set {SECRET_VARIABLE}."
+            )
+        users.require(secret)
+    bits = key_bits or (users.key_bits if users is not None else DEFAULT_BITS)
+    known = load_basis(basis)
+    autoencoder = load_autoencoder(vae, device)
+    known.check(autoencoder)
+    failures = 0
+    with progress_bar(len(images), "reading") as (progress, task):
+        for path in images:
+            try:
+                pixels = load_image(path).pixels
+                reading = read(autoencoder, pixels, known, key_bits=bits, secret=secret, rate=fpr, refining_steps=steps)
+                owner = attribute_user(reading, users, secret) if users is not None and secret is not None else None
+            except LatentTracerError as error:
+                failures += 1
+                say(f"latent-tracer: {error}")
+                if as_json:
+                    emit_json({"image": str(path), "key": None, "error": str(error)})
+                continue
+            finally:
+                progress.advance(task)
+            if as_json:
+                emit_json(reading_record(path, reading, owner))
+            else:
+                show(f"{path}: {sentence(reading, owner)}")
+    return 2 if failures else 0
+
+
+@fingerprint.command("register")
+def register_command(
+    register: Annotated[Path, typer.Argument(help="The register (JSON); made if it does not exist.")],
+    add: Annotated[list[str] | None, typer.Option(help="Name of a user to add; repeat for each.")] = None,
+    key_bits: Annotated[int, typer.Option(help="Length of the keys of a new register.")] = DEFAULT_BITS,
+    secret_file: SecretFile = None,
+    new_secret: Annotated[Path | None, typer.Option(help="Write a new random secret to this file and use it.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object.")] = False,
+) -> int:
+    """Add users to a register. It holds their names, never a key: keys are derived from the secret."""
+    if new_secret is not None:
+        if secret_file is not None or register.exists():
+            raise InvalidSettingError("--new-secret starts a new register: leave out --secret-file, name a new file.")
+        write_new_secret(new_secret)
+        secret_file = new_secret
+    secret = given_secret(secret_file)
+    if secret is None:
+        raise InvalidSettingError(
+            f"A register needs a secret: give --secret-file, set {SECRET_VARIABLE}, or start with --new-secret FILE."
+        )
+    known = load_register(register) if register.exists() else Register.create(secret, key_bits)
+    known.require(secret)
+    known = known.add(add or [])
+    known.save(register)
+    if as_json:
+        emit_json({"register": str(register), "users": list(known.users), "key_bits": known.key_bits})
+    else:
+        show(f"{register}: {len(known.users)} users, keys of {known.key_bits} bits.")
+    return 0
+
+
+def given_secret(path: Path | None) -> Secret | None:
+    """The secret in the file, else in the environment, else none."""
+    if path is not None:
+        return load_secret(path)
+    return secret_from_environment() if os.environ.get(SECRET_VARIABLE) else None
+
+
+def given_key(key: str | None, key_file: Path | None, user: str | None, key_bits: int, secret: Secret | None) -> Key:
+    if sum(part is not None for part in (key, key_file, user)) != 1:
+        raise InvalidSettingError("Give exactly one of --key, --key-file and --user.")
+    if user is not None:
+        if secret is None:
+            raise InvalidSettingError(f"--user needs the secret: give --secret-file or set {SECRET_VARIABLE}.")
+        return secret.user_key(user, key_bits)
+    if key_file is not None:
+        try:
+            key = key_file.read_text(encoding="ascii")
+        except (OSError, UnicodeDecodeError):
+            raise InvalidSettingError(f"The key file {key_file} cannot be read: it holds hexadecimal digits.") from None
+    assert key is not None
+    return parse_key(key)
+
+
+def save_png(image: torch.Tensor, path: Path) -> None:
+    temporary = path.with_name(path.name + ".part")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            to_picture(image).save(temporary, format="PNG")
+            temporary.replace(path)
+        finally:
+            temporary.unlink(missing_ok=True)
+    except OSError as error:
+        raise InvalidSettingError(f"{path} cannot be written ({error.strerror}): choose another place.") from None
+
+
+def reading_record(path: Path, reading: Reading, owner: UserAttribution | None) -> dict[str, Any]:
+    """The JSON object of one picture read. Fields are a promise: added, never renamed."""
+    record: dict[str, Any] = {
+        "image": str(path),
+        "key": None if reading.key is None else reading.key.hexadecimal,
+        "bit_confidence": [round(value, 6) for value in reading.bit_confidence],
+        "p_value": reading.p_value,
+        "passes": {
+            "encoder": reading.passes.encoder,
+            "decoder": reading.passes.decoder,
+            "backward": reading.passes.backward,
+        },
+        "key_bits": reading.key_bits,
+        "fpr": reading.rate,
+        "margin": reading.margin,
+        "refined": reading.refined,
+    }
+    if owner is not None:
+        record |= {"user": owner.user, "user_p_value": owner.p_value, "users": owner.users, "reason": owner.reason}
+    return record
+
+
+def sentence(reading: Reading, owner: UserAttribution | None) -> str:
+    """One picture in words, without its key: terminals are logged, ``--json`` is asked for."""
+    found = "no key" if reading.key is None else f"a key of {reading.key_bits} bits (--json shows it)"
+    text = f"{found}, p ≤ {reading.p_value:.2g} for an unmarked picture"
+    if reading.refined:
+        text += ", after inversion"
+    if owner is not None:
+        text += f"; user: {owner.user or 'none'} ({owner.reason})"
+    return text
