@@ -55,7 +55,7 @@ GENERATORS = {
 CALIBRATION, ALL = 20, 40
 #: One batch holds so many numbers of every source.
 ADAM_STEPS, ADAM_NUMBERS = 1500, 5
-VAE, VAE_OTHER, VAE_SIDE, VAE_PICTURES = "taesd", "taesdxl", 64, 8
+VAE, VAE_OTHER, VAE_SIDE, VAE_PICTURES = "taesd", "taesdxl", 64, 6
 
 
 @dataclass(frozen=True)
@@ -221,7 +221,7 @@ def run_vae(deadline: float) -> None:
         done = {row["key"] for row in rows() if row["stage"] == "vae"}
         for index, (kind, picture, image) in enumerate(list(vae_images())):
             key = f"{way}/{kind}/{picture}"
-            if key in done or time.monotonic() > deadline or ("Adam" in way and index >= 9):
+            if key in done or time.monotonic() > deadline or ("Adam" in way and index >= 6):
                 continue
             found = invert_inputs(generator, image, **settings)
             append({"stage": "vae", "key": key, "loss": float(found.loss[0]), "first": float(found.initial_loss[0]),

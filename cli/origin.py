@@ -83,7 +83,7 @@ def origin(
         else:
             show(f"{path}\n{origin_report(inversion, 0, judged)}\n")
         if picture is not None:
-            save_picture(trace_picture(inversion, 0, judged.verdict), picture / f"{path.stem}_origin.png")
+            save_picture(trace_picture(inversion, 0, judged.verdict, known), picture / f"{path.stem}_origin.png")
     return 2 if failures else 0
 
 
