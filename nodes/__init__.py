@@ -7,6 +7,8 @@ from comfy_api.latest import ComfyExtension, io
 from .attribute import AttributeImage
 from .encode import EncodeForTrace
 from .invert import InvertLatent
+from .invert_input import InvertGeneratorInput
+from .origin_verdict import OriginVerdictNode
 from .profiles import Calibrate, LoadProfile
 from .trace_image import TraceImage
 from .verdict import TraceVerdict
@@ -14,4 +16,14 @@ from .verdict import TraceVerdict
 
 class LatentTracerExtension(ComfyExtension):
     async def get_node_list(self) -> list[type[io.ComfyNode]]:
-        return [EncodeForTrace, InvertLatent, TraceVerdict, Calibrate, LoadProfile, TraceImage, AttributeImage]
+        return [
+            EncodeForTrace,
+            InvertLatent,
+            TraceVerdict,
+            Calibrate,
+            LoadProfile,
+            TraceImage,
+            AttributeImage,
+            InvertGeneratorInput,
+            OriginVerdictNode,
+        ]
