@@ -9,7 +9,9 @@ from .encode import EncodeForTrace
 from .invert import InvertLatent
 from .invert_input import InvertGeneratorInput
 from .origin_verdict import OriginVerdictNode
+from .load_images import LoadImagesToTrace
 from .profiles import Calibrate, LoadProfile
+from .save_report import SaveTraceReport
 from .trace_image import TraceImage
 from .verdict import TraceVerdict
 
@@ -24,6 +26,8 @@ class LatentTracerExtension(ComfyExtension):
             LoadProfile,
             TraceImage,
             AttributeImage,
+            LoadImagesToTrace,
+            SaveTraceReport,
             InvertGeneratorInput,
             OriginVerdictNode,
         ]

@@ -18,7 +18,9 @@ from ..core import (
     attribute,
     check_images,
 )
+from ..core.picture import attribution_chart, picture_tensor
 from . import comfy_adapter
+from .outcome import stack
 from .scoring import check_profile_socket, fitting_profile, score_images
 from .sockets import CATEGORY, ProfileSocket
 
@@ -51,6 +53,9 @@ class AttributeImage(io.ComfyNode):
                     "candidate", is_output_list=True, tooltip="Number of the candidate, 0 for none; per image."
                 ),
                 io.String.Output("report", tooltip="Every candidate's p-value, in words."),
+                io.Image.Output(
+                    "picture", tooltip="A bar of evidence per candidate, and the mark it has to reach; one per image."
+                ),
             ],
         )
 
@@ -82,7 +87,9 @@ class AttributeImage(io.ComfyNode):
         answers = [describe(index, result) for index, result in enumerate(results, start=1)]
         report = "\n\n".join([*answers, f"limits: {LIMITS}"])
         made_by = [int(result.vae.removeprefix("candidate ")) if result.vae else 0 for result in results]
-        return io.NodeOutput(made_by, report, ui=ui.PreviewText(report))
+        pictures = stack([picture_tensor(attribution_chart(result)) for result in results])
+        preview = ui.PreviewImage(pictures, cls=cls).as_dict()
+        return io.NodeOutput(made_by, report, pictures, ui={**preview, "text": (report,)})
 
 
 def has_candidate(candidates: dict[str, Any], number: int) -> bool:

@@ -185,10 +185,16 @@ def count_reporter() -> Callable[[int, int], None]:
     return report
 
 
-def progress_reporter(live_preview: bool = True) -> Callable[[Step], None]:
+def free_host_memory() -> int:
+    """Bytes of main memory that are free now."""
+    return int(comfy.model_management.get_free_memory(torch.device("cpu")))
+
+
+def progress_reporter(live_preview: bool = True, part: tuple[int, int] = (1, 1)) -> Callable[[Step], None]:
     """An ``on_step`` callback: moves ComfyUI's progress bar, shows the reconstruction, and raises when interrupted.
 
     A node that ends by showing a picture wants no ``live_preview``: the browser keeps it in front of that picture.
+    ``part``: this run is number so and so of so many, the bar covers them all.
     """
     bar = comfy.utils.ProgressBar(1)
     last_preview = 0.0
@@ -200,6 +206,8 @@ def progress_reporter(live_preview: bool = True) -> Callable[[Step], None]:
         if live_preview and time.monotonic() - last_preview > PREVIEW_SECONDS:
             last_preview = time.monotonic()
             preview = ("JPEG", to_picture(step.decoded), PREVIEW_PIXELS)
-        bar.update_absolute((step.image - 1) * step.steps + step.step, step.images * step.steps, preview)
+        done, total = (step.image - 1) * step.steps + step.step, step.images * step.steps
+        position, parts = part
+        bar.update_absolute((position - 1) * total + done, parts * total, preview)
 
     return report

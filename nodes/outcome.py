@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from comfy_api.latest import io, ui
+from PIL import Image
 from torch import Tensor
 
-from ..core import Inversion, Verdict
+from ..core import Inversion, Profile, Verdict
 from ..core.picture import picture_tensor, trace_picture
 from ..core.report import trace_report
+from ..core.trace_row import TraceRow
+from .folder_sockets import RowSocket
 
 
 def verdict_outputs() -> list[io.Output]:
@@ -20,22 +25,69 @@ def verdict_outputs() -> list[io.Output]:
         ),
         io.Float.Output("score", is_output_list=True, tooltip="Lower for belonging images; one per image."),
         io.String.Output("report", tooltip="All about the trace, in words."),
-        io.Image.Output("picture", tooltip="Original, reconstruction, amplified residual and loss curve."),
+        io.Image.Output(
+            "picture", tooltip="The verdict, the image, its reconstruction, their residual, loss and score."
+        ),
     ]
 
 
-def verdict_result(node: type[io.ComfyNode], trace: Inversion, verdicts: list[Verdict]) -> io.NodeOutput:
-    """Outputs and display of ``node`` for one verdict per traced image."""
-    pictures = stack([picture_tensor(trace_picture(trace, i, verdict)) for i, verdict in enumerate(verdicts)])
-    report = "\n\n".join(trace_report(trace, i, verdict) for i, verdict in enumerate(verdicts))
-    preview = ui.PreviewImage(pictures, cls=node).as_dict()
+def row_output() -> io.Output:
+    return RowSocket.Output("row", is_output_list=True, tooltip="One line per image, for Save Trace Report.")
+
+
+def verdict_result(
+    node: type[io.ComfyNode],
+    trace: Inversion,
+    verdicts: list[Verdict],
+    profile: Profile | None = None,
+    rows: Sequence[TraceRow] | None = None,
+) -> io.NodeOutput:
+    """Outputs and display of ``node`` for one verdict per traced image; with ``rows``, those are the last output."""
+    facts = [row_facts(row) for row in rows] if rows is not None else [{}] * len(verdicts)
+    pictures = [trace_picture(trace, i, verdict, profile, facts[i]) for i, verdict in enumerate(verdicts)]
+    reports = [trace_report(trace, i, verdict) for i, verdict in enumerate(verdicts)]
+    if rows is not None:
+        reports = [report + row_lines(row) for report, row in zip(reports, rows, strict=True)]
+    return outputs(node, verdicts, reports, pictures, rows)
+
+
+def outputs(
+    node: type[io.ComfyNode],
+    verdicts: list[Verdict],
+    reports: list[str],
+    pictures: list[Image.Image],
+    rows: Sequence[TraceRow] | None,
+) -> io.NodeOutput:
+    images = stack([picture_tensor(picture) for picture in pictures])
+    report = "\n\n".join(reports)
+    preview = ui.PreviewImage(images, cls=node).as_dict()
     return io.NodeOutput(
         [verdict.answer == "belonging" for verdict in verdicts],
         [verdict.answer for verdict in verdicts],
         [verdict.score for verdict in verdicts],
         report,
-        pictures,
+        images,
+        *([] if rows is None else [list(rows)]),
         ui={**preview, "text": (report,)},
+    )
+
+
+def row_facts(row: TraceRow) -> dict[str, str]:
+    """What the card says about the file."""
+    if not row.format:
+        return {}
+    claimed = ", ".join(row.claimed_vaes) or "no VAE"
+    return {"file": f"{row.name} ({row.format})", "metadata claim": claimed, "claim and pixels": row.agreement}
+
+
+def row_lines(row: TraceRow) -> str:
+    """What the report says about the file, after a line break."""
+    if not row.format:
+        return ""
+    return (
+        f"\nfile: {row.name} ({row.format}{', lossy' if row.lossy else ''}, {row.width}×{row.height})"
+        f"\nmetadata, which anyone can write: {row.claims}"
+        f"\nmetadata and pixels: {row.agreement}; {row.agreement_reason}"
     )
 
 

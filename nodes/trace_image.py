@@ -9,16 +9,26 @@ from comfy_api.latest import io
 from torch import Tensor
 
 from ..core import (
+    InvalidImageError,
+    InvalidSettingError,
+    Inversion,
     Profile,
+    Verdict,
     check_images,
     invert,
     verdict_from_profile,
     verdict_from_threshold,
 )
+from ..core.folder import FileFacts
+from ..core.picture import verdict_card
+from ..core.provenance import loaded_vae_names
+from ..core.trace_row import TraceRow, failed_row, traced_row
 from . import comfy_adapter
-from .outcome import verdict_outputs, verdict_result
+from .folder_sockets import FileSocket
+from .outcome import outputs, row_facts, row_output, verdict_outputs, verdict_result
 from .scoring import check_profile_socket, fitting_profile, score_images
 from .sockets import CATEGORY, ProfileSocket
+from .source_file import source_file
 
 BUILTIN_NOTE = (
     "no profile is connected: the one that ships for this VAE was used; Calibrate Trace makes one from pictures like"
@@ -54,26 +64,83 @@ class TraceImage(io.ComfyNode):
                     advanced=True,
                     tooltip="Steps of the inversion that the picture shows.",
                 ),
+                FileSocket.Input(
+                    "file",
+                    optional=True,
+                    tooltip="From Load Images to Trace: what the file tells beside its pixels. Not needed for core's"
+                    " Load Image when it is connected directly.",
+                ),
             ],
-            outputs=verdict_outputs(),
+            outputs=[*verdict_outputs(), row_output()],
+            # Tells which file the VAE and the image were loaded from.
+            hidden=[io.Hidden.prompt, io.Hidden.unique_id],
         )
 
     @classmethod
-    def execute(cls, vae: Any, image: Tensor, profile: Profile | None = None, steps: int = 30) -> io.NodeOutput:
+    def execute(
+        cls, vae: Any, image: Tensor, profile: Profile | None = None, steps: int = 30, file: FileFacts | None = None
+    ) -> io.NodeOutput:
         check_profile_socket(profile)
+        if file is not None and not isinstance(file, FileFacts):
+            raise InvalidSettingError("The file input holds no file: connect Load Images to Trace.")
         images = comfy_adapter.to_core_images(image)
         checked = check_images(images)
-        with comfy_adapter.inspected_model(vae, image) as autoencoder:
-            known = fitting_profile(autoencoder, profile)
-            scored = score_images(autoencoder, checked, known) if known is not None else []
-            trace = invert(
-                autoencoder, images, steps=steps, on_step=comfy_adapter.progress_reporter(live_preview=False)
-            )
+        known_file = file or source_file(cls.hidden.prompt, cls.hidden.unique_id, "image")
+        facts = facts_of(checked, known_file)
+        part = (1, 1) if file is None else (file.position, file.total)
+        try:
+            with comfy_adapter.inspected_model(vae, image) as autoencoder:
+                known = fitting_profile(autoencoder, profile)
+                scored = score_images(autoencoder, checked, known) if known is not None else []
+                trace = invert(autoencoder, images, steps=steps, on_step=comfy_adapter.progress_reporter(False, part))
+        except InvalidImageError as error:
+            if file is None:
+                raise
+            # One picture of a folder must not cost the others their verdicts.
+            return not_traced(cls, facts[0], checked[:1], str(error))
         if known is None:
             verdicts = [verdict_from_threshold(float(loss), None) for loss in trace.loss]
         else:
             side = min(trace.images.shape[-2:])
-            verdicts = [verdict_from_profile(one.value, known, one.stage, shortest_side=side) for one in scored]
+            verdicts = [
+                verdict_from_profile(one.value, known, one.stage, shortest_side=side, lossy=facts[0].lossy)
+                for one in scored
+            ]
             if profile is None:
                 trace = dataclasses.replace(trace, notes=(*trace.notes, BUILTIN_NOTE))
-        return verdict_result(cls, trace, verdicts)
+        names = loaded_vae_names(cls.hidden.prompt, str(cls.hidden.unique_id))
+        return verdict_result(cls, trace, verdicts, known, rows_of(trace, verdicts, facts, names))
+
+
+def facts_of(images: Tensor, file: FileFacts | None) -> list[FileFacts]:
+    """Per image of the batch: the file's facts, or just its size and number where no file is known."""
+    height, width = images.shape[-2:]
+    if file is not None and len(images) == 1:
+        return [file]
+    return [FileFacts(f"image {number}", "", 0, "", width, height, False) for number in range(1, len(images) + 1)]
+
+
+def rows_of(
+    trace: Inversion, verdicts: list[Verdict], facts: list[FileFacts], names: tuple[str, ...]
+) -> list[TraceRow]:
+    return [
+        traced_row(
+            fact,
+            trace.images[index : index + 1],
+            verdict,
+            model=names[0] if names else trace.autoencoder,
+            fingerprint=trace.fingerprint,
+            inspected=names,
+            loss=float(trace.loss[index]),
+            notes=trace.notes,
+        )
+        for index, (fact, verdict) in enumerate(zip(facts, verdicts, strict=True))
+    ]
+
+
+def not_traced(node: type[io.ComfyNode], facts: FileFacts, image: Tensor, reason: str) -> io.NodeOutput:
+    """What the node gives for a picture of a folder that cannot be judged."""
+    verdict = Verdict("inconclusive", float("nan"), reason)
+    row = failed_row(facts, image, reason)
+    card = verdict_card(verdict, "not asked", None, row_facts(row))
+    return outputs(node, [verdict], [f"NOT TRACED: {facts.name}: {reason}"], [card], [row])

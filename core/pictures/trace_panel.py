@@ -33,9 +33,15 @@ def amplified_residual(inversion: Inversion, index: int) -> tuple[Tensor, float]
     return (0.5 + difference * factor).clamp(0, 1), factor
 
 
-def trace_picture(inversion: Inversion, index: int, verdict: Verdict, profile: Profile | None = None) -> Image.Image:
+def trace_picture(
+    inversion: Inversion,
+    index: int,
+    verdict: Verdict,
+    profile: Profile | None = None,
+    facts: dict[str, str] | None = None,
+) -> Image.Image:
     """One RGB picture, 1200 pixels wide, about image ``index`` of an inversion; with a ``profile`` the scores of its
-    calibration images too.
+    calibration images too. ``facts`` are further lines of the card.
     """
     difference, factor = amplified_residual(inversion, index)
     panels = (
@@ -44,8 +50,8 @@ def trace_picture(inversion: Inversion, index: int, verdict: Verdict, profile: P
         (f"residual x {factor:g}", fit(to_picture(difference), PANEL)),
         ("loss per step", loss_curve(inversion.loss_history[index], verdict, PANEL)),
     )
-    facts = {"inversion": f"loss {inversion.loss[index]:.3g}, {inversion.passes[index].decoder} passes"}
-    card = verdict_card(verdict, inversion.autoencoder, profile, facts)
+    cost = {"inversion": f"loss {inversion.loss[index]:.3g}, {inversion.passes[index].decoder} passes"}
+    card = verdict_card(verdict, inversion.autoencoder, profile, cost | (facts or {}))
     chart = None if profile is None else score_distribution(profile, verdict.score)
     below = card.height + 8 + PANEL + 44
     picture, draw = blank(WIDTH, below + (0 if chart is None else chart.height + 40) + MARGIN - 12)

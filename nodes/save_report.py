@@ -1,0 +1,100 @@
+"""Save Trace Report: all traced pictures as CSV, JSON and one HTML page."""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+from typing import Any
+
+import folder_paths
+from comfy_api.latest import io, ui
+
+from ..core import InvalidSettingError
+from ..core.folder_report import PAGE_NAME, write_report
+from ..core.safe_text import clean_text
+from ..core.trace_row import TraceRow
+from .folder_sockets import RowSocket, UnreadableSocket
+from .sockets import CATEGORY
+
+FOLDER = "latent-tracer"
+MAX_NAME_BYTES = 100
+
+
+def new_report_folder(name: str) -> Path:
+    """A new, numbered folder for the report called ``name`` under ComfyUI's output; nothing is ever overwritten."""
+    if not re.fullmatch(r"\w[\w .()+-]*", name) or ".." in name or len(name.encode()) > MAX_NAME_BYTES:
+        raise InvalidSettingError(
+            f"The name {clean_text(name, 50)!r} cannot name a report: use letters, digits, spaces, dots, dashes and"
+            " underscores."
+        )
+    output = os.path.realpath(folder_paths.get_output_directory())
+    parent = os.path.realpath(os.path.join(output, FOLDER))
+    if os.path.commonpath((output, parent)) != output:
+        raise InvalidSettingError(f"output/{FOLDER} is a link that leads elsewhere: remove it.")
+    for number in range(1, 100_000):
+        path = Path(parent, f"{name}_{number:05}")
+        try:
+            path.mkdir(parents=True)
+        except FileExistsError:
+            continue
+        except OSError as error:
+            raise InvalidSettingError(f"output/{FOLDER} cannot be written ({error.strerror}): allow it.") from None
+        return path
+    raise InvalidSettingError(f"There are too many reports called {name!r}: choose another name.")
+
+
+class SaveTraceReport(io.ComfyNode):
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="LatentTracerSaveReport",
+            display_name="Save Trace Report",
+            category=CATEGORY,
+            description="All traced pictures in one table: CSV, JSON, and a page that sorts without a server.",
+            search_aliases=["trace report", "csv", "html report", "provenance report", "batch verdicts"],
+            is_input_list=True,
+            is_output_node=True,
+            inputs=[
+                RowSocket.Input("row", tooltip="From Trace Image; every picture of the folder becomes a line."),
+                UnreadableSocket.Input(
+                    "unreadable",
+                    optional=True,
+                    tooltip="From Load Images to Trace: files that could not be read are lines too.",
+                ),
+                io.String.Input(
+                    "name",
+                    default="report",
+                    tooltip="The report is saved under output/latent-tracer in a new folder of this name and a number.",
+                ),
+            ],
+            outputs=[
+                io.String.Output("summary", tooltip="How many of each answer."),
+                io.String.Output("path", tooltip="The page's place under ComfyUI's output."),
+            ],
+        )
+
+    @classmethod
+    def execute(
+        cls, row: list[Any], name: list[str], unreadable: list[tuple[TraceRow, ...]] | None = None
+    ) -> io.NodeOutput:
+        rows = [one for entry in row for one in (entry if isinstance(entry, tuple) else (entry,))]
+        failed = [one for rows_of_folder in unreadable or [] for one in rows_of_folder]
+        if not rows or not all(isinstance(one, TraceRow) for one in (*rows, *failed)):
+            raise InvalidSettingError("The row input holds no traced picture: connect the row output of Trace Image.")
+        everything = sorted([*rows, *failed], key=lambda one: one.name)
+        folder = new_report_folder(name[0])
+        line = write_report(folder, everything, settings_of(rows))
+        place = f"{FOLDER}/{folder.name}/{PAGE_NAME}"
+        return io.NodeOutput(line, place, ui=ui.PreviewText(f"{line}\nsaved as output/{place}"))
+
+
+def settings_of(rows: list[TraceRow]) -> dict[str, str]:
+    """What the rows have in common, each value once."""
+    shown = {
+        "inspected model": (row.model for row in rows),
+        "fingerprint": (row.fingerprint[:16] for row in rows),
+        "condition": (row.condition for row in rows),
+        "stated false-positive rate": ("not measured" if row.fpr is None else f"{row.fpr:.2%}" for row in rows),
+    }
+    return {name: ", ".join(dict.fromkeys(filter(None, values))) for name, values in shown.items()}
