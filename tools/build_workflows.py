@@ -262,11 +262,103 @@ def which_vae() -> tuple[list[Node], list[dict[str, Any]]]:
     return [*nodes, attribute, report, text], groups
 
 
+def invert_input(
+    title: str, position: tuple[int, int], image: Node, checkpoint: Node, prompt: Node, sigmas: Node
+) -> Node:
+    inputs = {
+        "vae": (checkpoint, 2, "VAE"),
+        "image": (image, 0, "IMAGE"),
+        "model": (checkpoint, 0, "MODEL"),
+        "positive": (prompt, 0, "CONDITIONING"),
+        "sigmas": (sigmas, 0, "SIGMAS"),
+    }
+    outputs = [("trace", "LATENT_TRACE_ORIGIN"), ("inputs", "LATENT"), ("reconstruction", "IMAGE")]
+    widgets = {"starts": 2, "start_seed": 0, "solver": "automatic", "steps": 0, "quantiser": "auto"}
+    return Node("LatentTracerInvertInput", position, (320, 290), outputs, inputs, widgets, title)
+
+
+def images_of(folder: str, position: tuple[int, int]) -> tuple[Node, Node]:
+    """A folder's pictures of one size, as one batch."""
+    loader = Node("LoadImageDataSetFromFolder", position, (300, 90), [("images", "IMAGE")], widgets={"folder": folder})
+    below = (position[0], position[1] + 130)
+    batch = Node(
+        "RebatchImages", below, (300, 60), [("IMAGE", "IMAGE")], {"images": (loader, 0, "IMAGE")}, {"batch_size": 4096}
+    )
+    return loader, batch
+
+
+def origin_of_image() -> tuple[list[Node], list[dict[str, Any]]]:
+    checkpoint = Node(
+        "CheckpointLoaderSimple",
+        (40, 120),
+        (300, 110),
+        [("MODEL", "MODEL"), ("CLIP", "CLIP"), ("VAE", "VAE")],
+        widgets={"ckpt_name": "sd_turbo.safetensors"},
+    )
+    prompt = Node(
+        "CLIPTextEncode",
+        (40, 270),
+        (300, 110),
+        [("CONDITIONING", "CONDITIONING")],
+        {"clip": (checkpoint, 1, "CLIP")},
+        {"text": ""},
+    )
+    sigmas = Node(
+        "SDTurboScheduler",
+        (40, 420),
+        (300, 90),
+        [("SIGMAS", "SIGMAS")],
+        {"model": (checkpoint, 0, "MODEL")},
+        {"steps": 1, "denoise": 1.0},
+    )
+    image = load_image((420, 120))
+    made, made_batch = images_of("made", (420, 540))
+    others, others_batch = images_of("photographs", (420, 860))
+    traces = [
+        invert_input("Invert: image under test", (780, 120), image, checkpoint, prompt, sigmas),
+        invert_input("Invert: made by the model", (780, 500), made_batch, checkpoint, prompt, sigmas),
+        invert_input("Invert: other images", (780, 880), others_batch, checkpoint, prompt, sigmas),
+    ]
+    verdict = Node(
+        "LatentTracerOriginVerdict",
+        (1180, 120),
+        (860, 560),
+        [*VERDICT_OUTPUTS, ("profile", "LATENT_TRACE_PROFILE")],
+        {
+            name: (trace, 0, "LATENT_TRACE_ORIGIN")
+            for name, trace in zip(("trace", "belonging", "others"), traces, strict=True)
+        },
+        {"complexity": "entropy", "fpr": 0.01, "save_as": ""},
+    )
+    text = note(
+        "# Did this one-step model make the image?\n\nFor models that make an image in **one step** at cfg 1"
+        " (Turbo, LCM and the like) with one prompt. The search starts from random noise, so no encoder is"
+        " needed.\n\n1. Choose the checkpoint, the prompt, and the image **as it was saved**, in the size the model"
+        " makes.\n2. Put images this model made with this prompt into `input/made`, and others **of the same size**"
+        " into `input/photographs`, then press R: five of each at least, 99 others for a stated false-positive rate"
+        " of 1 %.\n3. Run. Every image takes hundreds of model passes with gradients: minutes each on a graphics"
+        " card. `save_as` keeps the profile; next time *Load Trace Profile* takes the place of both folders.\n\nTo"
+        " inspect a VAE decoder alone, remove the links to `model`, `positive` and `sigmas`; expect it to explain"
+        " most images, as the published study found.",
+        (1180, 760),
+        (860, 420),
+    )
+    groups = [
+        group("1 Model", (20, 50, 340, 480)),
+        group("2 Images", (400, 50, 340, 1040)),
+        group("3 Inversion", (760, 50, 360, 1140)),
+        group("4 Verdict", (1160, 50, 900, 650)),
+    ]
+    nodes = [checkpoint, prompt, sigmas, image, made, made_batch, others, others_batch, *traces, verdict, text]
+    return nodes, groups
+
+
 EXAMPLES = {
     "trace_image": trace_image,
     "trace_step_by_step": trace_step_by_step,
     "calibrate_and_trace": calibrate_and_trace,
     "which_vae": which_vae,
+    "origin_of_image": origin_of_image,
 }
 
 

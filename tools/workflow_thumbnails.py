@@ -6,18 +6,21 @@ from functools import cache
 
 import torch
 from latent_tracer.core import (
+    AutoencoderGenerator,
     Inversion,
     ModuleAutoencoder,
     Profile,
     Verdict,
     builtin_profile,
     invert,
+    invert_inputs,
     load_autoencoder,
     make_score,
     quantise,
     synthetic_photograph,
     to_picture,
     verdict_from_profile,
+    verdict_from_threshold,
 )
 from latent_tracer.core.pictures import amplified_residual, loss_curve
 from latent_tracer.core.pictures.style import CANVAS, COLOURS, FAINT, INK, SURFACE, fit, font
@@ -141,9 +144,25 @@ def which_vae() -> Image.Image:
     return picture
 
 
+def origin_of_image() -> Image.Image:
+    """A decoder inverted from one random latent: what the search starts with and where it ends."""
+    autoencoder, _ = model("demo-a")
+    generator = AutoencoderGenerator(autoencoder, 64, 64)
+    trace = invert_inputs(generator, made_by_a()[..., 96:160, 96:160], starts=1, solver="lbfgs-whitened", steps=120)
+    verdict = verdict_from_threshold(float(trace.loss[0]), None)
+    tiles = [
+        ("image", fit(to_picture(trace.images[0]), TILE)),
+        ("random start", fit(to_picture(trace.initial_reconstruction[0]), TILE)),
+        ("inverted input", fit(to_picture(trace.reconstruction[0]), TILE)),
+        ("loss per step", loss_curve(trace.loss_history[0], verdict, TILE)),
+    ]
+    return four_tiles("WHICH ORIGIN?", INK, tiles)
+
+
 THUMBNAILS = {
     "trace_image": trace_image,
     "trace_step_by_step": trace_step_by_step,
     "calibrate_and_trace": calibrate_and_trace,
     "which_vae": which_vae,
+    "origin_of_image": origin_of_image,
 }
