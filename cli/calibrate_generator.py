@@ -34,7 +34,7 @@ def calibrate_generator(
     """Images that the generator makes belong; photographs and what other generators make do not."""
     inspected = load_generator(generator, device=device)
     siblings: list[Generator] = [
-        load_generator(name, image_size=tuple(inspected.image_size), device=device) for name in others
+        load_generator(name, image_size=inspected.image_size, device=device) for name in others
     ]
     score = CalibratedLoss(
         inspected, complexity=check_complexity(complexity), starts=starts, solver=solver, steps=steps, seed=seed

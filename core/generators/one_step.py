@@ -61,7 +61,8 @@ def load_one_step(folder: Path, name: str) -> ModuleGenerator:
             "Loading a diffusers pipeline needs diffusers: pip install 'latent-tracer[cli]'."
         ) from None
     try:
-        unet, info = diffusers.UNet2DModel.from_pretrained(
+        network: Any = diffusers.UNet2DModel
+        unet, info = network.from_pretrained(
             folder / "unet", local_files_only=True, use_safetensors=True, torch_dtype=torch.float32,
             output_loading_info=True,
         )  # fmt: skip
