@@ -197,27 +197,27 @@ def job(
 
 def stages(name: str) -> Iterator[Any]:
     if name == "headline":
-        for decoder in DECODERS[:2]:
-            yield job("ours", decoder, 256, 1.0, ("clean", "jpeg-75"), 24)
-        for decoder in DECODERS[:2]:
-            yield job("ours", decoder, 512, 1.25, ("clean", "jpeg-75"), 20)
+        for count in (8, 16, 24):
+            for decoder in DECODERS[:2]:
+                yield job("ours", decoder, 256, 1.0, ("clean", "jpeg-75"), count)
+                yield job("ours", decoder, 512, 1.0, ("clean", "jpeg-75"), count)
     elif name == "attacks":
         for decoder in DECODERS:
-            yield job("ours", decoder, 256, 1.0, tuple(ATTACKS), 8)
+            yield job("ours", decoder, 256, 1.0, tuple(ATTACKS), 6)
         for decoder in DECODERS[:2]:
-            yield job("ours", decoder, 512, 1.25, ("combined", "noise-0.1", "jpeg-50"), 6)
+            yield job("ours", decoder, 512, 1.0, ("combined", "noise-0.1", "jpeg-50"), 6)
     elif name == "frontier":
         seen = ("clean", "jpeg-75")
         for decoder in DECODERS[:2]:
-            for strength in (0.4, 0.6, 0.8, 1.4):
-                yield job("ours", decoder, 256, strength, seen, 8)
+            for strength in (0.6, 1.5, 2.5):
+                yield job("ours", decoder, 256, strength, seen, 6)
             for strength, depth in ((1.0, 1), (2.0, 1), (4.0, 1), (8.0, 1), (4.0, 4)):
-                yield job("paper", decoder, 256, strength, seen, 8, depth=depth)
-            for strength in (0.1, 0.2, 0.4):
-                yield job("spread-spectrum", decoder, 256, strength, seen, 8)
-            yield job("lowest-variance", decoder, 256, 0.8, seen, 8)
+                yield job("paper", decoder, 256, strength, seen, 6, depth=depth)
+            for strength in (0.2, 0.4):
+                yield job("spread-spectrum", decoder, 256, strength, seen, 6)
+            yield job("lowest-variance", decoder, 256, 1.0, seen, 6)
             for bits in (32, 128):
-                yield job("ours", decoder, 256, 0.8, seen, 8, key_bits=bits)
+                yield job("ours", decoder, 256, 1.0, seen, 6, key_bits=bits)
             yield job("paper", decoder, 256, 4.0, ("clean",), 2, depth=1, steps=60)
 
 
@@ -405,7 +405,7 @@ def frontier(table: list[dict[str, Any]]) -> Image.Image:
     return picture
 
 
-STAGES = ("headline", "attacks", "frontier", "false-attribution", "shading")
+STAGES = ("headline", "frontier", "attacks", "false-attribution", "shading")
 
 
 def main() -> None:

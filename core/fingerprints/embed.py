@@ -20,10 +20,13 @@ from .patches import add_patches, to_patches
 
 DEFAULT_STRENGTH = 1.0
 STRONGEST = 10.0
-# Margin at strength 1 in standard deviations of the basis's noise (half 8-bit storage, half JPEG q75).
-MARGIN = 2.0
-# Calm patches keep at least this share of the change that an average one takes; see :func:`masking`.
-CALM_SHARE = 0.1
+# Margin of a 256² picture at strength 1, in standard deviations of the basis's noise (half 8-bit storage, half JPEG
+# q75). It grows with the fourth root of the number of patches: of what a larger picture gives, half goes into a smaller
+# change and half into certainty.
+MARGIN = 1.25
+MARGIN_PATCHES = 64
+# How the change is shared among patches of different activity; see :func:`allocation`.
+CALM_FLOOR, ALLOCATION = 0.1, -0.4
 
 
 def embed(
@@ -51,12 +54,13 @@ def embed(
     carrier = make_carrier(basis, *exact.shape[-2:], coded_bits(len(key)), carrier_seed(secret))
     patches = to_patches(exact, basis.side)
     predicted = carrier.collect((patches - basis.mean) @ basis.predictors)
-    weights = (masking(patches, basis)[..., None] / basis.costs).flatten(1)
+    weights = (allocation(patches, basis)[..., None] / basis.costs).flatten(1)
     shares = torch.zeros_like(predicted).index_add_(1, carrier.bit, weights)
     price = _price(carrier, weights, shares, basis)
     codewords = key_codewords([key]) * free_codewords(len(key))
-    signs = codewords[_nearest(predicted, price, codewords, MARGIN * strength)]
-    wanted = signs * (MARGIN * strength - signs * predicted).clamp(min=0) * carrier.places.sqrt()
+    margin = MARGIN * strength * (patches.shape[1] / MARGIN_PATCHES) ** 0.25
+    signs = codewords[_nearest(predicted, price, codewords, margin)]
+    wanted = signs * (margin - signs * predicted).clamp(min=0) * carrier.places.sqrt()
     moves = carrier.sign * weights * (wanted / shares)[:, carrier.bit]
     changes = moves.reshape(*patches.shape[:2], -1) @ basis.writers
     return add_patches(exact, changes, basis.side).to(latents)
@@ -78,11 +82,16 @@ def check_latents(latents: Tensor, basis: FingerprintBasis) -> None:
         raise InvalidLatentError("The latent contains NaN or infinite values: check the sampler it comes from.")
 
 
-def masking(patches: Tensor, basis: FingerprintBasis) -> Tensor:
-    """``[B,P]``: relative change that each patch takes; busy patches hide more of it than calm ones."""
+def allocation(patches: Tensor, basis: FingerprintBasis) -> Tensor:
+    """``[B,P]``: relative change that each patch takes.
+
+    Where a latent is busy its decoder is more sensitive: measured on taesd, the same change of a patch costs about as
+    much more squared error as the patch is more active (exponent 0.8 to 1). Busy patches therefore take a little
+    *less*. Against the textbook's masking (exponent +0.5) that gained 0.9 dB, and 0.005 of SSIM as well.
+    """
     cells = patches.unflatten(2, (basis.channels, basis.side**2))
     activity = cells.var(3).mean(2)
-    return (CALM_SHARE + activity / activity.mean(1, keepdim=True).clamp(min=1e-12)).sqrt()
+    return (CALM_FLOOR + activity / activity.mean(1, keepdim=True).clamp(min=1e-12)) ** ALLOCATION
 
 
 def _price(carrier: Carrier, weights: Tensor, shares: Tensor, basis: FingerprintBasis) -> Tensor:
