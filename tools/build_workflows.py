@@ -336,8 +336,9 @@ def origin_of_image() -> tuple[list[Node], list[dict[str, Any]]]:
         " needed.\n\n1. Choose the checkpoint, the prompt, and the image **as it was saved**, in the size the model"
         " makes.\n2. Put images this model made with this prompt into `input/made`, and others **of the same size**"
         " into `input/photographs`, then press R: five of each at least, 99 others for a stated false-positive rate"
-        " of 1 %.\n3. Run. Every image takes hundreds of model passes with gradients: minutes each on a graphics"
-        " card. `save_as` keeps the profile; next time *Load Trace Profile* takes the place of both folders.\n\nTo"
+        " of 1 %.\n3. Run. Every image takes hundreds of model passes with gradients, in 32 bits: a large model needs"
+        " a large card. `save_as` keeps the profile; next time *Load Trace Profile* takes the place of both"
+        " folders.\n\nTo"
         " inspect a VAE decoder alone, remove the links to `model`, `positive` and `sigmas`; expect it to explain"
         " most images, as the published study found.",
         (1180, 760),
