@@ -3,12 +3,13 @@ copy for scripts.
 
 One description makes both files, so that they cannot drift apart.
 
-    python tools/build_workflows.py
+    python tools/build_workflows.py [NAME whose thumbnail is drawn again ...]
 """
 
 from __future__ import annotations
 
 import json
+import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -138,7 +139,7 @@ def trace_step_by_step() -> tuple[list[Node], list[dict[str, Any]]]:
     verdict = Node(
         "LatentTracerVerdict",
         (1200, 120),
-        (760, 620),
+        (860, 900),
         VERDICT_OUTPUTS,
         {"trace": (invert, 0, "LATENT_TRACE")},
         {"threshold": 0.0, "belonging_losses": "", "alpha": 0.05},
@@ -155,7 +156,7 @@ def trace_step_by_step() -> tuple[list[Node], list[dict[str, Any]]]:
         group("1 What to compare", (20, 50, 340, 560)),
         group("2 Encoder start", (400, 50, 340, 180)),
         group("3 Inversion", (780, 50, 360, 300)),
-        group("4 Verdict", (1180, 50, 800, 710)),
+        group("4 Verdict", (1180, 50, 900, 990)),
     ]
     return [vae, image, encode, invert, verdict, text], groups
 
@@ -164,7 +165,8 @@ def trace_node(position: tuple[int, int], vae: Node, image: Node, profile: Node 
     inputs = {"vae": (vae, 0, "VAE"), "image": (image, 0, "IMAGE")}
     if profile is not None:
         inputs["profile"] = (profile, 0, "LATENT_TRACE_PROFILE")
-    return Node("LatentTracerTraceImage", position, (860, 520), VERDICT_OUTPUTS, inputs, {"steps": 30})
+    outputs = [*VERDICT_OUTPUTS, ("row", "LATENT_TRACE_ROW")]
+    return Node("LatentTracerTraceImage", position, (860, 960), outputs, inputs, {"steps": 30})
 
 
 def trace_image() -> tuple[list[Node], list[dict[str, Any]]]:
@@ -179,8 +181,79 @@ def trace_image() -> tuple[list[Node], list[dict[str, Any]]]:
         (20, 670),
         (340, 420),
     )
-    groups = [group("1 What to compare", (20, 50, 340, 560)), group("2 Verdict", (400, 50, 900, 610))]
+    groups = [group("1 What to compare", (20, 50, 340, 560)), group("2 Verdict", (400, 50, 900, 1050))]
     return [vae, image, trace_node((420, 120), vae, image), text], groups
+
+
+def trace_own_output() -> tuple[list[Node], list[dict[str, Any]]]:
+    vae, image = load_vae((40, 120)), load_image((40, 260))
+    encode = Node(
+        "VAEEncode", (420, 120), (260, 60), [("LATENT", "LATENT")],
+        {"pixels": (image, 0, "IMAGE"), "vae": (vae, 0, "VAE")},
+    )  # fmt: skip
+    decode = Node(
+        "VAEDecode", (420, 260), (260, 60), [("IMAGE", "IMAGE")],
+        {"samples": (encode, 0, "LATENT"), "vae": (vae, 0, "VAE")},
+    )  # fmt: skip
+    save = Node(
+        "SaveImage", (420, 400), (300, 360), inputs={"images": (decode, 0, "IMAGE")},
+        widgets={"filename_prefix": "traced"},
+    )  # fmt: skip
+    text = note(
+        "# Generate, save, trace your own output\n\n*VAE Encode* stands in for your own sampler, so that this runs with"
+        " nothing but a VAE: connect your KSampler's LATENT to *VAE Decode*, and your checkpoint's VAE everywhere.\n\n"
+        "What a VAE decoded **belongs** to it, also when it began as a photograph. Trace Image sees the pixels just"
+        " before *Save Image* stores them as 8 bit. To trace the stored file, load it with the template *trace_image*:"
+        " the report then also says what its metadata claim. Without a profile for your VAE the answer stays"
+        " **inconclusive**; make one with *calibrate_and_trace*.",
+        (20, 820),
+        (700, 300),
+    )
+    groups = [
+        group("1 VAE and start", (20, 50, 340, 560)),
+        group("2 Generate and save", (400, 50, 340, 730)),
+        group("3 Verdict", (780, 50, 900, 1050)),
+    ]
+    return [vae, image, encode, decode, save, trace_node((800, 120), vae, decode), text], groups
+
+
+def trace_folder() -> tuple[list[Node], list[dict[str, Any]]]:
+    vae = load_vae((40, 120))
+    folder = Node(
+        "LatentTracerLoadImages",
+        (40, 260),
+        (300, 190),
+        [
+            ("image", "IMAGE"), ("file", "LATENT_TRACE_FILE"), ("unreadable", "LATENT_TRACE_UNREADABLE"),
+            ("report", "STRING"),
+        ],
+        widgets={"folder": "photographs", "below": True, "first": 1, "most": 500},
+    )  # fmt: skip
+    trace = trace_node((420, 120), vae, folder)
+    trace.inputs["file"] = (folder, 1, "LATENT_TRACE_FILE")
+    report = Node(
+        "LatentTracerSaveReport",
+        (1340, 120),
+        (400, 220),
+        [("summary", "STRING"), ("path", "STRING")],
+        {"row": (trace, 5, "LATENT_TRACE_ROW"), "unreadable": (folder, 2, "LATENT_TRACE_UNREADABLE")},
+        {"name": "report"},
+    )
+    text = note(
+        "# Trace a folder\n\n1. Put pictures into a folder under ComfyUI's `input`, press R and choose it. Sizes and"
+        " formats may differ; files that cannot be read are listed.\n2. *Trace Image* runs once per picture; its bar"
+        " covers the whole folder.\n3. *Save Trace Report* writes CSV, JSON and an HTML page under"
+        " `output/latent-tracer`: open the page with a double click, sort it by a click on a column.\n\nFor thousands"
+        " of pictures use the terminal: `latent-tracer trace FOLDER --vae … --report DIR` goes on where it stopped.",
+        (1340, 460),
+        (400, 420),
+    )
+    groups = [
+        group("1 VAE and folder", (20, 50, 340, 420)),
+        group("2 Verdicts", (400, 50, 900, 1050)),
+        group("3 Report", (1320, 50, 440, 310)),
+    ]
+    return [vae, folder, trace, report, text], groups
 
 
 def calibrate_and_trace() -> tuple[list[Node], list[dict[str, Any]]]:
@@ -205,14 +278,14 @@ def calibrate_and_trace() -> tuple[list[Node], list[dict[str, Any]]]:
         " passes every photograph through the VAE and through two others, and scores them all: seconds each for a"
         " small VAE, more for a large one. Cancel works.\n3. The profile stays under `models/latent_trace`. Next time"
         " *Load Trace Profile* brings it back at once.",
-        (420, 740),
-        (900, 330),
+        (20, 830),
+        (740, 330),
     )
     groups = [
         group("1 VAE and photographs", (20, 50, 340, 320)),
         group("2 Calibration", (400, 50, 380, 620)),
         group("3 Image under test", (20, 390, 340, 410)),
-        group("4 Verdict", (800, 50, 900, 620)),
+        group("4 Verdict", (800, 50, 900, 1050)),
     ]
     return [vae, folder, calibrate, report, image, trace_node((820, 120), vae, image, calibrate), text], groups
 
@@ -235,17 +308,17 @@ def which_vae() -> tuple[list[Node], list[dict[str, Any]]]:
     attribute = Node(
         "LatentTracerAttributeImage",
         (800, 120),
-        (280, 220),
-        [("candidate", "INT"), ("report", "STRING")],
+        (640, 480),
+        [("candidate", "INT"), ("report", "STRING"), ("picture", "IMAGE")],
         inputs,
     )
-    report = show_text(attribute, 1, (1140, 120), (560, 420))
+    report = show_text(attribute, 1, (1480, 120), (460, 420))
     text = note(
         "# Which of these VAEs made the image?\n\nEvery candidate answers through its own profile, so that their"
         " scores compare. Make the profiles with the template *calibrate_and_trace* and choose them here. A VAE whose"
         " profile ships with the pack needs none: remove its *Load Trace Profile*.\n\n**None of them** is an answer,"
         " and so is a tie.",
-        (800, 620),
+        (800, 680),
         (900, 200),
     )
     groups = [
@@ -254,7 +327,7 @@ def which_vae() -> tuple[list[Node], list[dict[str, Any]]]:
             group(f"2{letter} Candidate {number}", (400, 50 + 290 * (number - 1), 340, 280))
             for number, letter in enumerate("abc", start=1)
         ],
-        group("3 Answer", (780, 50, 940, 520)),
+        group("3 Answer", (780, 50, 1180, 570)),
     ]
     nodes = [image]
     for vae, profile in zip(vaes, profiles, strict=True):
@@ -356,6 +429,8 @@ def origin_of_image() -> tuple[list[Node], list[dict[str, Any]]]:
 
 EXAMPLES = {
     "trace_image": trace_image,
+    "trace_own_output": trace_own_output,
+    "trace_folder": trace_folder,
     "trace_step_by_step": trace_step_by_step,
     "calibrate_and_trace": calibrate_and_trace,
     "which_vae": which_vae,
@@ -369,7 +444,10 @@ def main() -> None:
         nodes, groups = build()
         (WORKFLOWS / f"{name}.json").write_text(json.dumps(ui_workflow(nodes, groups), indent=1) + "\n")
         (WORKFLOWS / "api" / f"{name}.json").write_text(json.dumps(api_workflow(nodes), indent=1) + "\n")
-        THUMBNAILS[name]().save(WORKFLOWS / f"{name}.jpg", quality=85)
+        thumbnail = WORKFLOWS / f"{name}.jpg"
+        # Each takes an inversion or more: only what is missing or asked for.
+        if name in sys.argv[1:] or not thumbnail.exists():
+            THUMBNAILS[name]().save(thumbnail, quality=85)
 
 
 if __name__ == "__main__":

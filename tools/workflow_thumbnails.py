@@ -60,7 +60,9 @@ def trace_of_a() -> Inversion:
 def canvas(title: str, colour: str = INK) -> tuple[Image.Image, ImageDraw.ImageDraw]:
     picture = Image.new("RGB", (SIDE, SIDE), CANVAS)
     draw = ImageDraw.Draw(picture)
-    draw.text((SIDE / 2, TOP / 2), title, font=font(34), fill=colour, anchor="mm")
+    # The template browser lays its own label over the upper left corner.
+    size = next((size for size in range(34, 12, -2) if font(size).getlength(title) <= 0.52 * SIDE), 12)
+    draw.text((SIDE - EDGE, TOP / 2), title, font=font(size), fill=colour, anchor="rm")
     return picture, draw
 
 
@@ -127,6 +129,45 @@ def calibrate_and_trace() -> Image.Image:
     return picture
 
 
+def trace_own_output() -> Image.Image:
+    """Before and after the decoder, with the answer about each."""
+    verdicts = verdict_by("demo-a", synthetic_photograph(7)), verdict_by("demo-a", made_by_a())
+    picture, draw = canvas("TRACE YOUR OUTPUT")
+    side = 226
+    for column, (image, verdict, label) in enumerate(
+        zip((synthetic_photograph(7), made_by_a()), verdicts, ("before the VAE", "after the VAE"), strict=True)
+    ):
+        left = EDGE + column * (SIDE - 2 * EDGE - side)
+        picture.paste(to_picture(image).resize((side, side), Image.Resampling.LANCZOS), (left, TOP))
+        colour = COLOURS[verdict.answer]
+        draw.text((left + side / 2, TOP + side + 26), label, font=font(22), fill=FAINT, anchor="mm")
+        draw.rectangle((left, TOP + side + 50, left + side, TOP + side + 106), fill=SURFACE)
+        draw.rectangle((left, TOP + side + 50, left + 8, TOP + side + 106), fill=colour)
+        draw.text((left + side / 2 + 4, TOP + side + 78), verdict.answer, font=font(26), fill=colour, anchor="mm")
+    return picture
+
+
+def trace_folder() -> Image.Image:
+    """Rows of a report: pictures, some of them this VAE's own, and the answer about each."""
+    autoencoder, _ = model("demo-a")
+    picture, draw = canvas("TRACE A FOLDER")
+    height = 92
+    for row, seed in enumerate((11, 12, 13, 14)):
+        image = synthetic_photograph(seed)
+        if row % 2 == 0:
+            with torch.no_grad():
+                image = quantise(autoencoder.decode(autoencoder.encode(image)).cpu())
+        verdict = verdict_by("demo-a", image)
+        top, colour = TOP + row * (height + 8), COLOURS[verdict.answer]
+        draw.rectangle((EDGE, top, SIDE - EDGE, top + height), fill=SURFACE)
+        small = to_picture(image).resize((height - 12, height - 12), Image.Resampling.LANCZOS)
+        picture.paste(small, (EDGE + 6, top + 6))
+        draw.text((EDGE + height + 12, top + 30), f"{seed:04}.png", font=font(22), fill=INK, anchor="lm")
+        draw.text((EDGE + height + 12, top + 62), f"p = {verdict.p_value:.3g}", font=font(20), fill=FAINT, anchor="lm")
+        draw.text((SIDE - EDGE - 16, top + height / 2), verdict.answer, font=font(26), fill=colour, anchor="rm")
+    return picture
+
+
 def which_vae() -> Image.Image:
     picture, draw = canvas("WHICH VAE?")
     picture.paste(to_picture(made_by_a()).resize((TILE, TILE)), ((SIDE - TILE) // 2, TOP))
@@ -160,6 +201,8 @@ def origin_of_image() -> Image.Image:
 
 
 THUMBNAILS = {
+    "trace_own_output": trace_own_output,
+    "trace_folder": trace_folder,
     "trace_image": trace_image,
     "trace_step_by_step": trace_step_by_step,
     "calibrate_and_trace": calibrate_and_trace,

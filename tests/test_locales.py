@@ -1,0 +1,45 @@
+"""The texts of the nodes in other languages say as much as the English ones."""
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+
+LOCALES = Path(__file__).resolve().parent.parent / "locales"
+LANGUAGES = sorted(path.parent.name for path in LOCALES.glob("*/nodeDefs.json"))
+
+
+def read(language, name="nodeDefs.json"):
+    return json.loads((LOCALES / language / name).read_text(encoding="utf-8"))
+
+
+def leaves(tree, path=()):
+    if isinstance(tree, dict):
+        for key, value in tree.items():
+            yield from leaves(value, (*path, key))
+    else:
+        yield path, tree
+
+
+def test_there_is_english_and_another_language():
+    assert "en" in LANGUAGES and len(LANGUAGES) >= 2
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_every_text_is_there_and_none_is_empty(language):
+    english, other = dict(leaves(read("en"))), dict(leaves(read(language)))
+    assert other.keys() == english.keys()
+    assert all(isinstance(text, str) and text.strip() for text in other.values())
+    assert dict(leaves(read(language, "main.json"))).keys() == dict(leaves(read("en", "main.json"))).keys()
+    if language != "en":
+        sentences = [path for path, text in english.items() if path[-1] in ("tooltip", "description")]
+        assert not [path for path in sentences if other[path] == english[path]]
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_numbers_and_file_names_survive_translation(language):
+    english, other = dict(leaves(read("en"))), dict(leaves(read(language)))
+    for path, text in english.items():
+        for token in re.findall(r"\d+|models/\w+|output/[\w-]+|adam-\w+", text):
+            assert token in other[path], path
