@@ -6,10 +6,11 @@ z0 = E(x);  z* = argmin_z MSE(D(z), x);  the smallest loss seen is the reconstru
 from __future__ import annotations
 
 import contextlib
+import gc
 import math
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import torch
 from torch import Tensor
@@ -17,6 +18,7 @@ from torch import Tensor
 from .autoencoder import Autoencoder
 from .errors import InvalidLatentError, UnsupportedAutoencoderError
 from .images import ALPHA_NOTE, Crop, check_images, crop_to_grid
+from .memory import PeakMemory, bounded, is_out_of_memory, out_of_memory_error
 from .objective import Evaluation, Objective, Passes
 from .quantiser import Quantiser, check_quantiser
 from .solvers import DEFAULT_SOLVER, Search, Solver, Stopped, make_solver
@@ -59,6 +61,7 @@ class Inversion:
     seconds: tuple[float, ...]
     stopped_by: tuple[str, ...]
     notes: tuple[str, ...] = field(default=())
+    peak_bytes: tuple[int, ...] = ()  # memory each image's search took at most, beyond weights and the image
 
     @property
     def decoder_passes(self) -> tuple[int, ...]:
@@ -112,9 +115,11 @@ def invert(
             # Clones made here are ordinary tensors even when the caller's are inference tensors.
             image = cropped[index : index + 1].clone()
             start = None if initial_latents is None else initial_latents[index : index + 1].clone()
-            results.append(_invert_one(autoencoder, image, start, method, quantiser, search))
+            results.append(_invert_within_memory(autoencoder, image, start, method, quantiser, search))
     notes = [ALPHA_NOTE] if images.shape[1] == 4 else []
     notes += [] if crop.is_whole else [f"the image was cropped to the latent grid: {crop}"]
+    if any(result.recomputed for result in results):
+        notes.append("memory is tight: the decoder's blocks were recomputed instead of kept, which takes longer")
     for index, result in enumerate(results):
         if len(result.history) > 1 and result.loss >= result.initial_loss:
             notes.append(f"image {index + 1}: no step improved on the encoder's start, its loss is that of the start")
@@ -138,6 +143,7 @@ def invert(
         seconds=tuple(r.seconds for r in results),
         stopped_by=tuple(r.stopped_by for r in results),
         notes=tuple(notes),
+        peak_bytes=tuple(r.peak_bytes for r in results),
     )
 
 
@@ -168,6 +174,29 @@ class _Result:
     passes: Passes
     seconds: float
     stopped_by: str
+    peak_bytes: int = 0
+    recomputed: bool = False
+
+
+def _invert_within_memory(
+    autoencoder: Autoencoder, image: Tensor, start: Tensor | None, solver: Solver, quantiser: Quantiser, search: Search
+) -> _Result:
+    """:func:`_invert_one`, with the decoder's blocks recomputed where memory is tight, or on one retry without."""
+    height, width = image.shape[-2:]
+    for always in (False, True):
+        attempt = replace(search, history=[])
+        try:
+            with bounded(autoencoder, height, width, always) as recomputed, PeakMemory(autoencoder.device) as memory:
+                result = _invert_one(autoencoder, image, start, solver, quantiser, attempt)
+            return replace(result, peak_bytes=memory.peak, recomputed=recomputed)
+        except Exception as error:
+            if not is_out_of_memory(error):
+                raise
+        # Outside the handler: there the failed attempt's tensors still hang on the traceback.
+        gc.collect()
+        if autoencoder.device.type == "cuda":
+            torch.cuda.empty_cache()
+    raise out_of_memory_error(autoencoder, height, width)
 
 
 def _invert_one(

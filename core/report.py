@@ -17,8 +17,12 @@ def trace_report(inversion: Inversion, index: int, verdict: Verdict) -> str:
         f"assumed condition: {verdict.condition}; stored by: {inversion.quantiser[index]}; crop: {inversion.crop}",
         f"loss {loss:.4g} ({loss / ROUNDING_FLOOR:.1f} × the 8-bit floor), at the encoder's start {initial:.4g}",
         f"{inversion.solver}: {passes.encoder} encoder, {passes.decoder} decoder and {passes.backward} backward passes,"
-        f" {inversion.seconds[index]:.1f} s, stopped by {inversion.stopped_by[index]}",
+        f" {inversion.seconds[index]:.1f} s{_peak(inversion, index)}, stopped by {inversion.stopped_by[index]}",
         *[f"note: {note}" for note in inversion.notes],
         f"limits: {verdict.limits}",
     ]
     return "\n".join(lines)
+
+
+def _peak(inversion: Inversion, index: int) -> str:
+    return f", {inversion.peak_bytes[index] / 2**20:.0f} MiB at most" if inversion.peak_bytes else ""
