@@ -7,12 +7,14 @@ from collections.abc import Callable
 from ..errors import InvalidSettingError
 from .any_grid import AnyGrid
 from .double_reconstruction import DoubleReconstruction
+from .grid_contrast import GridContrast
 from .inversion import InversionLoss
 from .protocol import Score, Scored
 from .reconstruction import Reconstruction
 from .spectral_ratio import SpectralRatio
 
 SCORES: dict[str, Callable[[], Score]] = {
+    "grid-contrast": GridContrast,
     "spectral-ratio": SpectralRatio,
     "reconstruction": Reconstruction,
     "double-reconstruction": DoubleReconstruction,
@@ -20,7 +22,7 @@ SCORES: dict[str, Callable[[], Score]] = {
     "inversion": InversionLoss,
     "spectral-ratio-any-grid": AnyGrid,
 }
-DEFAULT_SCORE = "spectral-ratio"
+DEFAULT_SCORE = "grid-contrast"
 
 __all__ = ["DEFAULT_SCORE", "SCORES", "Score", "Scored", "make_score"]
 
