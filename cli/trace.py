@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -21,12 +22,12 @@ from ..core import (
     builtin_profile,
     crop_to_grid,
     invert,
+    judge,
     load_autoencoder,
     load_image,
     load_profile,
     make_score,
     make_solver,
-    verdict_from_profile,
     verdict_from_threshold,
 )
 from ..core.picture import trace_picture
@@ -85,7 +86,7 @@ def trace(
                     autoencoder, loaded.pixels, solver=solver, steps=steps, quantiser=mode, on_step=advance
                 )
             inversion = dataclasses.replace(inversion, notes=(*loaded.notes, *inversion.notes))
-            verdict = judge(autoencoder, loaded, inversion, known, threshold)
+            verdict = verdict_on(autoencoder, loaded, inversion, known, threshold)
         except LatentTracerError as error:
             failures += 1
             say(f"latent-tracer: {error}")
@@ -102,7 +103,7 @@ def trace(
     return 2 if failures else 0
 
 
-def judge(
+def verdict_on(
     autoencoder: ModuleAutoencoder,
     loaded: LoadedImage,
     inversion: Inversion,
@@ -113,10 +114,7 @@ def judge(
     if profile is None:
         return verdict_from_threshold(float(inversion.loss[0]), threshold)
     cropped, _ = crop_to_grid(loaded.pixels, autoencoder.spatial_ratio)
-    scored = make_score(profile.score)(autoencoder, cropped)
-    return verdict_from_profile(
-        scored.value, profile, scored.stage, shortest_side=min(cropped.shape[-2:]), lossy=loaded.lossy
-    )
+    return judge(autoencoder, cropped, profile, lossy=loaded.lossy)
 
 
 def trace_record(path: Path, vae: str, inversion: Inversion, verdict: Verdict) -> dict[str, Any]:
@@ -125,7 +123,7 @@ def trace_record(path: Path, vae: str, inversion: Inversion, verdict: Verdict) -
         "image": str(path),
         "vae": vae,
         "verdict": verdict.answer,
-        "score": verdict.score,
+        "score": verdict.score if math.isfinite(verdict.score) else None,
         "loss": float(inversion.loss[0]),
         "initial_loss": float(inversion.initial_loss[0]),
         "decoder_passes": inversion.passes[0].decoder,

@@ -15,8 +15,7 @@ from ..core import (
     Profile,
     crop_to_grid,
     invert,
-    make_score,
-    verdict_from_profile,
+    judge,
     verdict_from_threshold,
 )
 from ..core.folder import FileFacts, FolderListing, PictureFile, list_folder
@@ -110,11 +109,7 @@ class FolderTracer:
         if self.profile is None or self.pictures is not None:
             inversion = invert(self.autoencoder, pixels, solver=self.solver, steps=self.steps, quantiser=self.quantiser)
         if self.profile is not None:
-            scored = make_score(self.profile.score)(self.autoencoder, cropped)
-            side = min(cropped.shape[-2:])
-            verdict = verdict_from_profile(
-                scored.value, self.profile, scored.stage, shortest_side=side, lossy=facts.lossy
-            )
+            verdict = judge(self.autoencoder, cropped, self.profile, lossy=facts.lossy)
         else:
             assert inversion is not None
             verdict = verdict_from_threshold(float(inversion.loss[0]), self.threshold)

@@ -21,6 +21,7 @@ from .grubbs import grubbs_critical, grubbs_threshold
 from .images import Crop, LoadedImage, check_images, crop_to_grid, load_image, to_picture, to_tensor
 from .input_inversion import INPUT_SOLVERS, InputInversion, invert_inputs
 from .inversion import Inversion, Step, invert
+from .judge import judge
 from .loading import load_autoencoder
 from .objective import Objective, Passes
 from .origin import (
@@ -93,6 +94,7 @@ __all__ = [
     "grubbs_threshold",
     "image_entropy",
     "invert",
+    "judge",
     "invert_inputs",
     "judge_origin",
     "load_autoencoder",

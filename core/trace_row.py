@@ -87,7 +87,7 @@ def traced_row(
         model=model,
         fingerprint=fingerprint,
         verdict=verdict.answer,
-        score=verdict.score,
+        score=verdict.score if math.isfinite(verdict.score) else None,
         p_value=verdict.p_value,
         fpr=verdict.fpr,
         condition=verdict.condition,

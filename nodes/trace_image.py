@@ -15,8 +15,9 @@ from ..core import (
     Profile,
     Verdict,
     check_images,
+    crop_to_grid,
     invert,
-    verdict_from_profile,
+    judge,
     verdict_from_threshold,
 )
 from ..core.folder import FileFacts
@@ -26,7 +27,7 @@ from ..core.trace_row import TraceRow, failed_row, traced_row
 from . import comfy_adapter
 from .folder_sockets import FileSocket
 from .outcome import outputs, row_facts, row_output, verdict_outputs, verdict_result
-from .scoring import check_profile_socket, fitting_profile, score_images
+from .scoring import check_profile_socket, fitting_profile
 from .sockets import CATEGORY, ProfileSocket
 from .source_file import source_file
 
@@ -91,7 +92,12 @@ class TraceImage(io.ComfyNode):
         try:
             with comfy_adapter.inspected_model(vae, image) as autoencoder:
                 known = fitting_profile(autoencoder, profile)
-                scored = score_images(autoencoder, checked, known) if known is not None else []
+                cropped, _ = crop_to_grid(checked, autoencoder.spatial_ratio)
+                verdicts = (
+                    [judge(autoencoder, one, known, lossy=facts[0].lossy) for one in comfy_adapter.split(cropped)]
+                    if known is not None
+                    else []
+                )
                 trace = invert(autoencoder, images, steps=steps, on_step=comfy_adapter.progress_reporter(False, part))
         except InvalidImageError as error:
             if file is None:
@@ -100,14 +106,8 @@ class TraceImage(io.ComfyNode):
             return not_traced(cls, facts[0], checked[:1], str(error))
         if known is None:
             verdicts = [verdict_from_threshold(float(loss), None) for loss in trace.loss]
-        else:
-            side = min(trace.images.shape[-2:])
-            verdicts = [
-                verdict_from_profile(one.value, known, one.stage, shortest_side=side, lossy=facts[0].lossy)
-                for one in scored
-            ]
-            if profile is None:
-                trace = dataclasses.replace(trace, notes=(*trace.notes, BUILTIN_NOTE))
+        elif profile is None:
+            trace = dataclasses.replace(trace, notes=(*trace.notes, BUILTIN_NOTE))
         names = loaded_vae_names(cls.hidden.prompt, str(cls.hidden.unique_id))
         return verdict_result(cls, trace, verdicts, known, rows_of(trace, verdicts, facts, names))
 

@@ -1,0 +1,184 @@
+"""What does a verdict cost, and what does it buy? The paper's loop, its peers and ours, side by side in one run.
+
+    python benchmarks/speed.py --quick               # some minutes
+    python benchmarks/speed.py --json speed.json     # resumable: interrupt and repeat at will
+
+Each method scores the same images: pictures decoded by the inspected decoder, those of another decoder, and the
+pictures themselves. Seconds are medians per image, one image at a time; passes and peak memory are counted. Methods:
+
+    paper          LatentTracer's loop as released: Adam, 100 steps, fp32
+    fast           our inversion
+    gradient-free  Hong et al., NeurIPS 2024, 20 steps
+    aeroblade      one reconstruction, mean square
+    aedr           double reconstruction
+    cascade        grid contrast: one look, three where one does not decide
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from attribution import DATA, DECODERS, RESULTS, all_pictures, area_under_curve, crop_of, tpr_at_fpr
+from latent_tracer.core import ModuleAutoencoder, invert, load_autoencoder, quantise
+from latent_tracer.core.memory import PeakMemory
+from latent_tracer.core.scores.double_reconstruction import DoubleReconstruction
+from latent_tracer.core.scores.grid_contrast import GridContrast
+from latent_tracer.core.scores.reconstruction import Reconstruction
+from rich.progress import track
+from torch import Tensor
+
+CHEAP = {"aeroblade": Reconstruction(), "aedr": DoubleReconstruction(), "cascade": GridContrast()}
+INVERSIONS = {"paper": "adam-paper", "fast": "lbfgs-whitened", "gradient-free": "gradient-free"}
+METHODS = (*INVERSIONS, *CHEAP)
+
+
+def measure(method: str, autoencoder: ModuleAutoencoder, image: Tensor) -> dict[str, Any]:
+    """Score, seconds, passes and peak bytes of one image; loss history where there is one."""
+    began = time.perf_counter()
+    if method in INVERSIONS:
+        inversion = invert(autoencoder, image, solver=INVERSIONS[method])
+        passes, value, peak = inversion.passes[0], float(inversion.loss[0]), inversion.peak_bytes[0]
+        extra: dict[str, Any] = {"stage": inversion.stopped_by[0], "history": inversion.loss_history[0]}
+    else:
+        with PeakMemory(autoencoder.device) as memory:
+            scored = CHEAP[method](autoencoder, image)
+        passes, value, peak, extra = scored.passes, scored.value, memory.peak, {"stage": scored.stage}
+    seconds = time.perf_counter() - began
+    return {"value": value, "seconds": seconds, "encoder": passes.encoder, "decoder": passes.decoder,
+            "backward": passes.backward, "peak": peak, **extra}  # fmt: skip
+
+
+@torch.no_grad()
+def images_of(number: int, picture: str, inspected: str, models: dict[str, ModuleAutoencoder], size: int) -> list[Any]:
+    """(source, belongs, image): the decoder's own version, another decoder's in turn, and the picture itself."""
+    original = crop_of(picture, size)
+    others = [name for name in models if name != inspected]
+    foreign = others[number % len(others)]
+    return [
+        (source, source == inspected, quantise(models[source].decode(models[source].encode(original))))
+        for source in (inspected, foreign)
+    ] + [("picture", False, original)]
+
+
+def summarise(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    table = []
+    for decoder, size in sorted({(row["decoder"], row["size"]) for row in rows}):
+        part = [row for row in rows if (row["decoder"], row["size"]) == (decoder, size)]
+        for method in METHODS:
+            own = [row for row in part if row["method"] == method]
+            if not own:
+                continue
+            belonging = np.array([row["value"] for row in own if row["belongs"]])
+            others = np.array([row["value"] for row in own if not row["belongs"]])
+            table.append({
+                "method": method, "decoder": decoder, "size": size, "batch": 1,
+                "seconds_per_image": round(float(np.median([row["seconds"] for row in own])), 4),
+                "encoder_passes": float(np.median([row["encoder"] for row in own])),
+                "decoder_passes": float(np.median([row["decoder"] for row in own])),
+                "backward_passes": float(np.median([row["backward"] for row in own])),
+                "mean_encoder_passes": float(np.mean([row["encoder"] for row in own])),
+                "peak_bytes": int(np.max([row["peak"] for row in own])),
+                "auc": round(area_under_curve(belonging, others), 4),
+                "tpr_at_1_fpr": round(tpr_at_fpr(belonging, others), 4),
+                "images": len(own), **against_paper(method, part),
+            })  # fmt: skip
+    for row in table:
+        aedr = next(
+            (r for r in table if (r["method"], r["decoder"], r["size"]) == ("aedr", row["decoder"], row["size"])), None
+        )  # noqa: E501
+        row["cost_over_aedr"] = round(row["seconds_per_image"] / aedr["seconds_per_image"], 3) if aedr else None
+    return table
+
+
+def against_paper(method: str, part: list[dict[str, Any]]) -> dict[str, Any]:
+    """For inversions: share of belonging images that end no worse than the paper's loop, and the median share of its
+    time after which they have reached its final loss (``None`` where fewer than half ever do)."""
+    if method not in INVERSIONS:
+        return {}
+    paper = {row["picture"]: row for row in part if row["method"] == "paper" and row["belongs"]}
+    shares, wins = [], []
+    for row in part:
+        if row["method"] != method or not row["belongs"] or row["picture"] not in paper:
+            continue
+        goal = paper[row["picture"]]
+        history = np.minimum.accumulate(row["history"])
+        reached = np.flatnonzero(history <= goal["value"])
+        # Seconds of a search are spread evenly over its evaluations.
+        share = (reached[0] + 1) / len(history) * row["seconds"] / goal["seconds"] if len(reached) else np.inf
+        shares.append(float(share))
+        wins.append(row["value"] <= goal["value"])
+    median = float(np.median(shares)) if shares else np.inf
+    return {
+        "no_worse_than_paper": round(float(np.mean(wins)), 3) if wins else None,
+        "share_of_paper_time_to_its_loss": round(median, 3) if np.isfinite(median) else None,
+    }
+
+
+def markdown(table: list[dict[str, Any]]) -> str:
+    columns = ("method", "decoder", "size", "seconds_per_image", "cost_over_aedr", "encoder_passes", "decoder_passes",
+               "backward_passes", "peak_bytes", "auc", "tpr_at_1_fpr", "images",
+               "no_worse_than_paper", "share_of_paper_time_to_its_loss")  # fmt: skip
+    lines = ["| " + " | ".join(columns) + " |", "|" + "---|" * len(columns)]
+    return "\n".join(lines + ["| " + " | ".join(str(row.get(c, "")) for c in columns) + " |" for row in table])
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--quick", action="store_true", help="3 pictures of 64², two decoders")
+    parser.add_argument("--json", type=Path, help="write the table as JSON")
+    parser.add_argument("--rows", type=Path, help="resumable raw rows (default: results/partial/speed.jsonl)")
+    parser.add_argument("--pictures", type=int, default=8)
+    parser.add_argument(
+        "--sizes", default="128,256", help="sides of the central crops, cheap methods only beyond the first"
+    )
+    parser.add_argument("--decoders", default=",".join(DECODERS))
+    parser.add_argument("--report-only", action="store_true")
+    args = parser.parse_args()
+    if args.quick:
+        args.pictures, args.sizes, args.decoders = 3, "64", "taesd,taef1"
+    if not (DATA / "weights").is_dir():
+        raise SystemExit(f"No data at {DATA}: set LATENT_TRACER_DATA to the folder with weights/ and images/.")
+    path = args.rows or RESULTS / "partial" / ("speed-quick.jsonl" if args.quick else "speed.jsonl")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    rows = [json.loads(line) for line in path.read_text().splitlines()] if path.is_file() else []
+    if not args.report_only:
+        run(args, path, rows)
+    table = summarise(rows)
+    print(markdown(table))
+    if args.json:
+        args.json.parent.mkdir(parents=True, exist_ok=True)
+        temporary = args.json.with_suffix(".part")
+        temporary.write_text(json.dumps(table, indent=1) + "\n")
+        os.replace(temporary, args.json)
+
+
+def run(args: argparse.Namespace, path: Path, rows: list[dict[str, Any]]) -> None:
+    names = args.decoders.split(",")
+    models = {name: load_autoencoder(DATA / "weights" / name) for name in DECODERS if name in names or not args.quick}
+    done = {(row["decoder"], row["size"], row["picture"], row["source"], row["method"]) for row in rows}
+    sizes = [int(size) for size in args.sizes.split(",")]
+    jobs = [(size, number, picture, name) for size in sizes
+            for number, picture in enumerate(all_pictures()[: args.pictures]) for name in names]  # fmt: skip
+    with path.open("a", encoding="utf-8") as stream:
+        for size, number, picture, name in track(jobs, description="measuring"):
+            methods = METHODS if size == sizes[0] else tuple(CHEAP)
+            for source, belongs, image in images_of(number, picture, name, models, size):
+                for method in methods:
+                    if (name, size, picture, source, method) in done:
+                        continue
+                    row = {"decoder": name, "size": size, "picture": picture, "source": source, "belongs": belongs,
+                           "method": method, **measure(method, models[name], image)}  # fmt: skip
+                    rows.append(row)
+                    stream.write(json.dumps(row) + "\n")
+                    stream.flush()
+
+
+if __name__ == "__main__":
+    main()
