@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test check clean
+.PHONY: demo test browser-test check clean
 
 $(VENV)/.installed: pyproject.toml
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
@@ -22,6 +22,10 @@ check: $(VENV)/.installed
 
 test: check
 	$(BIN)/python -m pytest
+
+# A real ComfyUI in a real Chromium: minutes, and screenshots to look at.
+browser-test: $(VENV)/.installed
+	$(BIN)/python -m pytest tests/comfyui/browser -m browser
 
 clean:
 	rm -rf $(VENV) .typecheck .pytest_cache .mypy_cache .ruff_cache build *.egg-info
