@@ -29,6 +29,7 @@ import torch
 from latent_tracer.core import ModuleAutoencoder, invert, load_autoencoder, load_image, quantise
 from latent_tracer.core.conditions import CLEAN, CONDITIONS, alter
 from latent_tracer.core.images import crop_to_grid
+from latent_tracer.core.scores.any_grid import AnyGrid
 from latent_tracer.core.scores.double_reconstruction import DoubleReconstruction
 from latent_tracer.core.scores.grid_contrast import GridContrast
 from latent_tracer.core.scores.protocol import Score
@@ -54,6 +55,9 @@ PICTURES = (
 CHEAP: tuple[Score, ...] = (
     Reconstruction(), DoubleReconstruction(), DoubleReconstruction(homogeneity=True), SpectralRatio(), GridContrast()
 )  # fmt: skip
+
+# Alterations that move the picture off the decoder's grid: there the search for the grid is measured, too.
+OFF_GRID = ("off-grid-crop", "flip")
 
 
 @dataclass(frozen=True)
@@ -137,11 +141,13 @@ class Remembering:
         return self.answers[key]
 
 
-def score_case(image: Tensor, autoencoder: ModuleAutoencoder, solver: WhitenedLBFGS | None) -> dict[str, Any]:
+def score_case(
+    image: Tensor, autoencoder: ModuleAutoencoder, solver: WhitenedLBFGS | None, condition: str = CLEAN
+) -> dict[str, Any]:
     """All scores of one image: value, seconds and passes by method."""
     methods: dict[str, Any] = {}
     remembering = Remembering(autoencoder)
-    for score in CHEAP:
+    for score in (*CHEAP, AnyGrid()) if condition in OFF_GRID else CHEAP:
         scored = score(remembering, image)
         passes = scored.passes
         seconds = passes.encoder * remembering.seconds["encode"] + passes.decoder * remembering.seconds["decode"]
@@ -210,7 +216,7 @@ def observed_rates(belonging: dict[str, list[float]], others: dict[str, list[flo
 def summarise(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
     table = []
     groups = sorted({(row["condition"], row["inspected"]) for row in rows})
-    methods = [*(score.name for score in CHEAP), "inversion", "inversion-gain"]
+    methods = [*(score.name for score in CHEAP), AnyGrid.name, "inversion", "inversion-gain"]
     for condition, inspected in groups:
         for method in methods:
             chosen = [
@@ -270,9 +276,10 @@ def main() -> None:
     parser.add_argument("--rows", type=Path, help="resumable raw rows (default: beside this file, under results/)")
     parser.add_argument("--pictures", type=int, default=40)
     parser.add_argument("--inverted", type=int, default=16, help="pictures that are also inverted")
+    parser.add_argument("--searched", type=int, default=4, help="pictures whose grid is searched for (dear)")
     parser.add_argument("--others", type=int, default=4, help="other decoders per picture that is not inverted")
     parser.add_argument("--decoders", default=",".join(DECODERS), help="inspected models")
-    parser.add_argument("--condition", default=CLEAN, choices=CONDITIONS)
+    parser.add_argument("--condition", default=CLEAN, choices=(*CONDITIONS, "altered"), help="altered: all but clean")
     parser.add_argument("--size", type=int, default=256)
     parser.add_argument("--steps", type=int, default=30)
     parser.add_argument("--report-only", action="store_true", help="summarise the rows there are")
@@ -303,21 +310,24 @@ def run(args: argparse.Namespace, path: Path, rows: list[dict[str, Any]]) -> Non
     # A row that was scored without inversion does not stand for one that needs it.
     done = {(r["inspected"], r["picture"], r["source"], r["condition"], "inversion" in r["methods"]) for r in rows}
     inspected = args.decoders.split(",")
+    conditions = [c for c in CONDITIONS if c != CLEAN] if args.condition == "altered" else [args.condition]
     jobs = [
-        (case, number < args.inverted)
+        (case, number < args.inverted, condition)
         for number, picture in enumerate(all_pictures()[: args.pictures])
+        for condition in conditions
+        if condition not in OFF_GRID or number < args.searched
         for name in inspected
         for case in cases_of(name, number, picture, 1 if number < args.inverted else args.others)
     ]
-    jobs = [(c, i) for c, i in jobs if (c.inspected, c.picture, c.source, args.condition, i) not in done]
+    jobs = [(c, i, a) for c, i, a in jobs if (c.inspected, c.picture, c.source, a, i) not in done]
     with path.open("a", encoding="utf-8") as stream:
-        for case, with_inversion in track(jobs, description="scoring"):
-            image = alter(image_of(case, autoencoders, args.size), args.condition)
+        for case, with_inversion, condition in track(jobs, description="scoring"):
+            image = alter(image_of(case, autoencoders, args.size), condition)
             autoencoder = autoencoders[case.inspected]
             image, _ = crop_to_grid(image, autoencoder.spatial_ratio)
-            methods = score_case(image, autoencoder, solver if with_inversion else None)
+            methods = score_case(image, autoencoder, solver if with_inversion else None, condition)
             row = {"inspected": case.inspected, "picture": case.picture, "source": case.source, "stored": case.stored,
-                   "condition": args.condition, "belongs": case.belongs, "methods": methods}  # fmt: skip
+                   "condition": condition, "belongs": case.belongs, "methods": methods}  # fmt: skip
             rows.append(row)
             stream.write(json.dumps(row) + "\n")
             stream.flush()

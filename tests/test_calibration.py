@@ -164,8 +164,9 @@ def test_a_decoder_that_returns_nan_never_calibrates_not_even_through_jpeg(convo
             calibrate(damaged, Recorder(), pictures, condition=condition)
 
 
-def test_flat_photographs_are_left_out_of_the_default_score(convolutional, pictures):
-    flat = [torch.full((1, 3, 24, 24), value) for value in (0.0, 1.0)]
+def test_flat_photographs_are_left_out_of_the_default_score(convolutional):
+    pictures = [synthetic_photograph(seed, 48, leaves=60) for seed in range(6)]
+    flat = [torch.full((1, 3, 48, 48), value) for value in (0.0, 1.0)]
     profile = calibrate(convolutional(), make_score(), [*pictures, *flat])
     assert profile.non_belonging_sources == ("photograph",) * 6
 

@@ -171,7 +171,7 @@ def test_the_inversion_score_counts_a_decode_and_a_gradient_for_every_step(convo
 def test_scores_are_deterministic_name_themselves_and_judge_one_image_only(convolutional, photographs, name):
     autoencoder = convolutional()
     score = InversionLoss(steps=3) if name == "inversion" else make_score(name)
-    image = quantise(photographs(2, 40, 48))
+    image = quantise(photographs(2, 48, 56))
     before = image.clone()
     assert score.name == name
     assert score(autoencoder, image[:1]).value == score(autoencoder, image[:1]).value
@@ -194,7 +194,7 @@ def test_a_picture_with_nan_gets_no_score(convolutional, photographs, name, valu
 def test_scores_work_where_gradients_are_off(convolutional, photographs, name):
     autoencoder = convolutional()
     score = InversionLoss(steps=3) if name == "inversion" else make_score(name)
-    image = quantise(photographs(1, 40, 40))
+    image = quantise(photographs(1, 48, 48))
     expected = score(autoencoder, image).value
     with torch.inference_mode():
         assert score(autoencoder, image.clone()).value == expected

@@ -1,6 +1,6 @@
 """Turn the benchmark's raw rows into the profiles that ship for well-known decoders.
 
-python benchmarks/attribution.py --inverted 0 --rows rows.jsonl
+python benchmarks/attribution.py --pictures 100 --inverted 0 --others 1 --rows rows.jsonl
 python tools/build_profiles.py rows.jsonl
 """
 
@@ -48,7 +48,10 @@ def main() -> None:
             calibrated_on=f"{pictures} free photographs and generated pictures, central {args.size}² crops",
             belonging_scores=tuple(belonging),
             non_belonging_scores=tuple(row["methods"][DEFAULT_SCORE][0] for row in others),
-            non_belonging_sources=tuple(row["source"] for row in others),
+            # Pictures, made or photographed, are one source; so are other decoders, of which each picture met a few.
+            non_belonging_sources=tuple(
+                "picture" if row["source"] in ("real", "generated") else "another decoder" for row in others
+            ),
             notes=(f"{pictures} photographs stand behind all samples", "built in, not calibrated by the user"),
         )
         profile = replace(profile, error_rates=measured_error_rates(profile))

@@ -20,7 +20,7 @@ SCORES: dict[str, Callable[[], Score]] = {
     "double-reconstruction": DoubleReconstruction,
     "double-reconstruction-homogeneity": lambda: DoubleReconstruction(homogeneity=True),
     "inversion": InversionLoss,
-    "spectral-ratio-any-grid": AnyGrid,
+    "grid-contrast-any-grid": AnyGrid,
 }
 DEFAULT_SCORE = "grid-contrast"
 
