@@ -326,7 +326,8 @@ def draw_losses(side_by_side: dict[str, list[Scored]], ours: list[Scored]) -> Im
         draw.line((at, 40, at, 50 + row_height * len(shown)), fill="#dddddd")
         draw.text((at, 56 + row_height * len(shown)), f"{10**decade:g}", font=font, fill="#444444", anchor="mt")
     for column, (kind, colour) in enumerate(COLOURS.items()):
-        draw.text((left + 220 * column, 8), f"• {kind}", font=font, fill=colour)
+        draw.ellipse((left + 220 * column, 14, left + 220 * column + 8, 22), fill=colour)
+        draw.text((left + 220 * column + 16, 8), kind, font=font, fill=colour)
     for row, (name, scores) in enumerate(shown.items()):
         top = 50 + row * row_height
         draw.text((10, top + 40), name, font=font, fill="#222222")
