@@ -115,6 +115,15 @@ def load_vae(position: tuple[int, int], name: str = "taesd") -> Node:
     return Node("VAELoader", position, (300, 80), [("VAE", "VAE")], widgets={"vae_name": name})
 
 
+def load_folder(position: tuple[int, int]) -> Node:
+    outputs = [
+        ("image", "IMAGE"), ("file", "LATENT_TRACE_FILE"), ("unreadable", "LATENT_TRACE_UNREADABLE"),
+        ("report", "STRING"),
+    ]  # fmt: skip
+    widgets = {"folder": "photographs", "below": True, "first": 1, "most": 500}
+    return Node("LatentTracerLoadImages", position, (300, 190), outputs, widgets=widgets)
+
+
 def show_text(source: Node, output: int, position: tuple[int, int], size: tuple[int, int]) -> Node:
     """Nodes keep their text in the history; core's preview is what shows it in the graph."""
     node = Node("PreviewAny", position, size, [("STRING", "STRING")], {"source": (source, output, "STRING")})
@@ -219,16 +228,7 @@ def trace_own_output() -> tuple[list[Node], list[dict[str, Any]]]:
 
 def trace_folder() -> tuple[list[Node], list[dict[str, Any]]]:
     vae = load_vae((40, 120))
-    folder = Node(
-        "LatentTracerLoadImages",
-        (40, 260),
-        (300, 190),
-        [
-            ("image", "IMAGE"), ("file", "LATENT_TRACE_FILE"), ("unreadable", "LATENT_TRACE_UNREADABLE"),
-            ("report", "STRING"),
-        ],
-        widgets={"folder": "photographs", "below": True, "first": 1, "most": 500},
-    )  # fmt: skip
+    folder = load_folder((40, 260))
     trace = trace_node((420, 120), vae, folder)
     trace.inputs["file"] = (folder, 1, "LATENT_TRACE_FILE")
     report = Node(
@@ -258,9 +258,7 @@ def trace_folder() -> tuple[list[Node], list[dict[str, Any]]]:
 
 def calibrate_and_trace() -> tuple[list[Node], list[dict[str, Any]]]:
     vae = load_vae((40, 120))
-    folder = Node(
-        "LoadImageDataSetFromFolder", (40, 260), (300, 90), [("images", "IMAGE")], widgets={"folder": "photographs"}
-    )
+    folder = load_folder((40, 260))
     calibrate = Node(
         "LatentTracerCalibrate",
         (420, 120),
@@ -270,7 +268,7 @@ def calibrate_and_trace() -> tuple[list[Node], list[dict[str, Any]]]:
         {"name": "my-vae", "fpr": 0.01, "condition": "clean"},
     )
     report = show_text(calibrate, 1, (420, 450), (340, 200))
-    image = load_image((40, 450))
+    image = load_image((40, 570))
     text = note(
         "# Calibrate, then trace\n\n1. Put photographs, or other pictures that did **not** come out of this VAE, into"
         " a folder `photographs` under ComfyUI's `input`, and press R. Five are the least; about 100 allow a stated"
@@ -278,13 +276,13 @@ def calibrate_and_trace() -> tuple[list[Node], list[dict[str, Any]]]:
         " passes every photograph through the VAE and through two others, and scores them all: seconds each for a"
         " small VAE, more for a large one. Cancel works.\n3. The profile stays under `models/latent_trace`. Next time"
         " *Load Trace Profile* brings it back at once.",
-        (20, 830),
+        (20, 950),
         (740, 330),
     )
     groups = [
-        group("1 VAE and photographs", (20, 50, 340, 320)),
+        group("1 VAE and photographs", (20, 50, 340, 420)),
         group("2 Calibration", (400, 50, 380, 620)),
-        group("3 Image under test", (20, 390, 340, 410)),
+        group("3 Image under test", (20, 500, 340, 420)),
         group("4 Verdict", (800, 50, 900, 1050)),
     ]
     return [vae, folder, calibrate, report, image, trace_node((820, 120), vae, image, calibrate), text], groups
