@@ -216,7 +216,7 @@ def stages(name: str) -> Iterator[Any]:
             for strength in (0.2, 0.4):
                 yield job("spread-spectrum", decoder, 256, strength, seen, 6)
             yield job("lowest-variance", decoder, 256, 1.0, seen, 6)
-            for bits in (32, 128):
+            for bits in (32, 96):
                 yield job("ours", decoder, 256, 1.0, seen, 6, key_bits=bits)
             yield job("paper", decoder, 256, 4.0, ("clean",), 2, depth=1, steps=60)
 

@@ -6,10 +6,13 @@ from comfy_api.latest import ComfyExtension, io
 
 from .attribute import AttributeImage
 from .encode import EncodeForTrace
+from .fingerprint_basis import BuildFingerprintBasis, LoadFingerprintBasis
+from .fingerprint_embed import EmbedFingerprint
+from .fingerprint_read import ReadFingerprint
 from .invert import InvertLatent
 from .invert_input import InvertGeneratorInput
-from .origin_verdict import OriginVerdictNode
 from .load_images import LoadImagesToTrace
+from .origin_verdict import OriginVerdictNode
 from .profiles import Calibrate, LoadProfile
 from .save_report import SaveTraceReport
 from .trace_image import TraceImage
@@ -30,4 +33,8 @@ class LatentTracerExtension(ComfyExtension):
             SaveTraceReport,
             InvertGeneratorInput,
             OriginVerdictNode,
+            BuildFingerprintBasis,
+            LoadFingerprintBasis,
+            EmbedFingerprint,
+            ReadFingerprint,
         ]

@@ -1,0 +1,110 @@
+"""Build and load a fingerprint basis: which directions of this VAE's latent vary little and survive."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+from comfy_api.latest import io, ui
+from torch import Tensor
+
+from ..core import InvalidSettingError
+from ..core.fingerprints import InvalidBasisError, build_basis, load_basis
+from . import comfy_adapter
+from .fingerprint_files import FOLDER, changed_at, missing, names, new_basis_path, path_called
+from .sockets import CATEGORY
+
+BasisSocket = io.Custom("LATENT_FINGERPRINT_BASIS")
+
+
+class BuildFingerprintBasis(io.ComfyNode):
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="LatentTracerBuildFingerprintBasis",
+            display_name="Build Fingerprint Basis",
+            category=CATEGORY,
+            description="Measures, once per VAE, which latent directions vary little and survive decoding and storage.",
+            search_aliases=["fingerprint", "watermark", "sign images", "principal directions", "pca latent"],
+            is_input_list=True,
+            is_output_node=True,
+            inputs=[
+                io.Vae.Input("vae", tooltip="The VAE that will decode the marked latents."),
+                io.Image.Input("images", tooltip="Any pictures, batch or list: two dozen or more of 256² at least."),
+                io.String.Input("name", default="my-vae", tooltip=f"The basis is saved as this under models/{FOLDER}."),
+            ],
+            outputs=[
+                BasisSocket.Output("basis", tooltip="For Embed Fingerprint and Read Fingerprint."),
+                io.String.Output("report", tooltip="On how much the basis rests."),
+            ],
+        )
+
+    @classmethod
+    def execute(cls, vae: list[Any], images: list[Tensor], name: list[str]) -> io.NodeOutput:
+        path = new_basis_path(name[0])
+        pictures = [one for batch in images for one in comfy_adapter.split_images(batch)]
+        report_progress = comfy_adapter.count_reporter()
+        largest = max(images, key=lambda batch: batch.shape[1] * batch.shape[2])[:, :512, :512]
+        with comfy_adapter.inspected_model(vae[0], largest) as autoencoder:
+            check_not_taken(path, autoencoder.fingerprint)
+            basis = build_basis(autoencoder, pictures, on_image=lambda done: report_progress(done, len(pictures)))
+        basis.save(path)
+        report = (
+            f"saved as {os.path.basename(path)}: {basis.images} pictures, {len(basis.chosen)} of"
+            f" {len(basis.variance)} directions chosen; {basis.response[basis.chosen].mean():.0%} of a small change"
+            " comes back from the picture"
+        )
+        return io.NodeOutput(basis, report, ui=ui.PreviewText(report))
+
+
+def check_not_taken(path: str, fingerprint: str) -> None:
+    """Raise :class:`InvalidSettingError` if another VAE's basis has that name: what it marked could not be read."""
+    try:
+        existing = load_basis(path)
+    except InvalidBasisError:
+        return
+    if existing.fingerprint != fingerprint:
+        raise InvalidSettingError(
+            f"The name {os.path.basename(path)} is taken by another VAE's basis ({existing.fingerprint[:8]}): choose"
+            " another name."
+        )
+    raise InvalidSettingError(
+        f"{os.path.basename(path)} exists and pictures marked with it could no longer be read: choose another name, or"
+        " load it with Load Fingerprint Basis."
+    )
+
+
+class LoadFingerprintBasis(io.ComfyNode):
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="LatentTracerLoadFingerprintBasis",
+            display_name="Load Fingerprint Basis",
+            category=CATEGORY,
+            description=f"A basis that was saved under models/{FOLDER}.",
+            search_aliases=["fingerprint basis", "watermark basis"],
+            inputs=[
+                io.Combo.Input(
+                    "basis_name",
+                    options=names(".safetensors"),
+                    tooltip="Saved by Build Fingerprint Basis; press R in the graph to see new ones.",
+                ),
+            ],
+            outputs=[BasisSocket.Output("basis", tooltip="For Embed Fingerprint and Read Fingerprint.")],
+        )
+
+    @classmethod
+    def execute(cls, basis_name: str) -> io.NodeOutput:
+        path = path_called(basis_name)
+        try:
+            return io.NodeOutput(load_basis(path))
+        except InvalidBasisError as error:
+            raise InvalidBasisError(str(error).replace(path, f"The basis {basis_name}")) from None
+
+    @classmethod
+    def validate_inputs(cls, basis_name: str | None = None) -> bool | str:
+        return basis_name is None or basis_name in names(".safetensors") or missing(basis_name)
+
+    @classmethod
+    def fingerprint_inputs(cls, basis_name: str | None = None) -> str:
+        return "missing" if basis_name is None else changed_at(basis_name)
