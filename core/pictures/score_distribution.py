@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from PIL import Image, ImageDraw
 
 from ..profile import Profile
+from ..verdict import Answer
 from .style import COLOURS, FAINT, INK, SURFACE, WIDTH, ZONES, blank, font
 
 BINS = 72
@@ -34,7 +35,8 @@ def score_distribution(profile: Profile, score: float, width: int = WIDTH - 48, 
     edges = [low, min(max(accepted, low), high), max(min(refused, high), low), high]
     if edges[1] > edges[2]:  # the calibration sets overlap: what fits both, or neither, is inconclusive
         edges[1], edges[2] = edges[2], edges[1]
-    for answer, start, end in zip(("belonging", "inconclusive", "non-belonging"), edges, edges[1:], strict=False):
+    order: tuple[Answer, ...] = ("belonging", "inconclusive", "non-belonging")
+    for answer, start, end in zip(order, edges[:-1], edges[1:], strict=True):
         draw.rectangle((x(start), TOP, x(end), base), fill=ZONES[answer])
     middle = TOP + (base - TOP) / 2
     heaps = (
