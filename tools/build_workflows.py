@@ -425,6 +425,96 @@ def origin_of_image() -> tuple[list[Node], list[dict[str, Any]]]:
     return nodes, groups
 
 
+def sign_and_read() -> tuple[list[Node], list[dict[str, Any]]]:
+    checkpoint = Node(
+        "CheckpointLoaderSimple",
+        (40, 120),
+        (320, 100),
+        [("MODEL", "MODEL"), ("CLIP", "CLIP"), ("VAE", "VAE")],
+        widgets={"ckpt_name": "v1-5-pruned-emaonly-fp16.safetensors"},
+    )
+    prompts = [
+        Node(
+            "CLIPTextEncode", (40, 270 + 170 * row), (320, 120), [("CONDITIONING", "CONDITIONING")],
+            {"clip": (checkpoint, 1, "CLIP")}, {"text": text},
+        )
+        for row, text in enumerate(("a lighthouse on a cliff, morning light", "text, watermark"))
+    ]  # fmt: skip
+    empty = Node(
+        "EmptyLatentImage", (40, 610), (320, 110), [("LATENT", "LATENT")],
+        widgets={"width": 512, "height": 512, "batch_size": 1},
+    )  # fmt: skip
+    sampler = Node(
+        "KSampler",
+        (420, 120),
+        (300, 270),
+        [("LATENT", "LATENT")],
+        {
+            "model": (checkpoint, 0, "MODEL"),
+            "positive": (prompts[0], 0, "CONDITIONING"),
+            "negative": (prompts[1], 0, "CONDITIONING"),
+            "latent_image": (empty, 0, "LATENT"),
+        },
+        {
+            **{"seed": 1, "_control": "fixed", "steps": 20, "cfg": 7.0},
+            **{"sampler_name": "euler", "scheduler": "normal", "denoise": 1.0},
+        },
+    )
+    secret = "environment variable LATENT_TRACER_SECRET"
+    basis = Node(
+        "LatentTracerLoadFingerprintBasis", (420, 440), (300, 80), [("basis", "LATENT_FINGERPRINT_BASIS")],
+        widgets={"basis_name": "my-vae.safetensors"},
+    )  # fmt: skip
+    embed = Node(
+        "LatentTracerEmbedFingerprint",
+        (780, 120),
+        (340, 260),
+        [("latent", "LATENT"), ("report", "STRING")],
+        {
+            "latent": (sampler, 0, "LATENT"),
+            "basis": (basis, 0, "LATENT_FINGERPRINT_BASIS"),
+            "vae": (checkpoint, 2, "VAE"),
+        },
+        {"user": "alice", "secret": secret, "strength": 1.0, "key_bits": 64},
+    )
+    decode = Node(
+        "VAEDecode", (780, 430), (340, 60), [("IMAGE", "IMAGE")],
+        {"samples": (embed, 0, "LATENT"), "vae": (checkpoint, 2, "VAE")},
+    )  # fmt: skip
+    save = Node(
+        "SaveImage", (780, 540), (340, 270), [], {"images": (decode, 0, "IMAGE")}, {"filename_prefix": "signed"}
+    )
+    image = load_image((1180, 120))
+    read = Node(
+        "LatentTracerReadFingerprint",
+        (1540, 120),
+        (700, 560),
+        [("key", "STRING"), ("confidence", "FLOAT"), ("report", "STRING"), ("picture", "IMAGE"), ("user", "STRING")],
+        {
+            "vae": (checkpoint, 2, "VAE"),
+            "image": (image, 0, "IMAGE"),
+            "basis": (basis, 0, "LATENT_FINGERPRINT_BASIS"),
+        },
+        {"secret": secret, "register": "none", "key_bits": 64, "steps": 30},
+    )
+    text = note(
+        "# Sign what you generate, and read it back\n\n1. Once per VAE: *Build Fingerprint Basis* on two dozen"
+        " pictures; *Load Fingerprint Basis* then offers it.\n2. Put a secret into a file `NAME.secret` under"
+        " `models/latent_fingerprints`, or into the environment variable. Workflows only ever hold its **name**.\n3."
+        " *Embed Fingerprint* writes the user's key into the latent, *Save Image* stores the picture as usual.\n4."
+        " Later, load a saved picture here: *Read Fingerprint* gives the key, or **no key**, with the probability that an"
+        " unmarked picture does as well. With a register it names the user.",
+        (1180, 500),
+        (320, 420),
+    )
+    groups = [
+        group("1 Generate", (20, 50, 720, 690)),
+        group("2 Embed, decode, save", (760, 50, 380, 780)),
+        group("3 Load and read", (1160, 50, 1100, 890)),
+    ]
+    return [checkpoint, *prompts, empty, sampler, basis, embed, decode, save, image, read, text], groups
+
+
 EXAMPLES = {
     "trace_image": trace_image,
     "trace_own_output": trace_own_output,
@@ -433,6 +523,7 @@ EXAMPLES = {
     "calibrate_and_trace": calibrate_and_trace,
     "which_vae": which_vae,
     "origin_of_image": origin_of_image,
+    "sign_and_read": sign_and_read,
 }
 
 

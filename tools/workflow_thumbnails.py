@@ -22,6 +22,7 @@ from latent_tracer.core import (
     verdict_from_profile,
     verdict_from_threshold,
 )
+from latent_tracer.core.fingerprints import build_basis, embed, parse_key, read
 from latent_tracer.core.pictures import amplified_residual, loss_curve
 from latent_tracer.core.pictures.style import CANVAS, COLOURS, FAINT, INK, SURFACE, fit, font
 from PIL import Image, ImageDraw
@@ -200,6 +201,30 @@ def origin_of_image() -> Image.Image:
     return four_tiles("WHICH ORIGIN?", INK, tiles)
 
 
+def sign_and_read() -> Image.Image:
+    """A signed picture, its difference, and how certain each bit of the key is, on the smallest basis that works."""
+    autoencoder, _ = model("demo-a")
+    basis = build_basis(autoencoder, [synthetic_photograph(seed, 128) for seed in range(50, 66)])
+    key = parse_key("0123456789abcdef")
+    with torch.no_grad():
+        latents = autoencoder.encode(synthetic_photograph(7))
+        plain, signed = (
+            quantise(autoencoder.decode(one).cpu()) for one in (latents, embed(latents, basis, key, strength=1.5))
+        )
+    reading = read(autoencoder, signed, basis)
+    certainty = Image.new("RGB", (8, 8))
+    for number, confidence in enumerate(reading.bit_confidence):
+        share = 2 * confidence - 1
+        certainty.putpixel((number % 8, number // 8), (int(230 - 144 * share), int(159 + 21 * share), int(233 * share)))
+    tiles = [
+        ("unsigned", to_picture(plain)),
+        ("signed", to_picture(signed)),
+        ("difference x 4", to_picture(0.5 + 4 * (signed - plain))),
+        ("certainty of bits", certainty.resize((TILE, TILE), Image.Resampling.NEAREST)),
+    ]
+    return four_tiles("SIGNED" if reading.key == key else "NO KEY", INK, tiles)
+
+
 THUMBNAILS = {
     "trace_own_output": trace_own_output,
     "trace_folder": trace_folder,
@@ -208,4 +233,5 @@ THUMBNAILS = {
     "calibrate_and_trace": calibrate_and_trace,
     "which_vae": which_vae,
     "origin_of_image": origin_of_image,
+    "sign_and_read": sign_and_read,
 }
