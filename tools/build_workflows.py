@@ -502,7 +502,7 @@ def sign_and_read() -> tuple[list[Node], list[dict[str, Any]]]:
         " pictures; *Load Fingerprint Basis* then offers it.\n2. Put a secret into a file `NAME.secret` under"
         " `models/latent_fingerprints`, or into the environment variable. Workflows only ever hold its **name**.\n3."
         " *Embed Fingerprint* writes the user's key into the latent, *Save Image* stores the picture as usual.\n4."
-        " Later, load a saved picture here: *Read Fingerprint* gives the key, or **no key**, with the probability that an"
+        " Later, load a saved picture here: *Read Fingerprint* gives the key, or **no key**, and the odds that an"
         " unmarked picture does as well. With a register it names the user.",
         (1180, 500),
         (320, 420),
