@@ -29,7 +29,7 @@ PATCH_SIDE = 4
 # A fraction of the directions carries a key. More of them cost more change in the picture, fewer are more visible.
 CHOSEN_SHARE, CHOSEN_LEAST = 8, 16
 # The squared read-out margin, in noise variances, at which directions are compared.
-TYPICAL_MARGIN = 1.6
+TYPICAL_MARGIN = 2.0
 
 
 class InvalidBasisError(LatentTracerError):

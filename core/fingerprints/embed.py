@@ -23,7 +23,7 @@ STRONGEST = 10.0
 # Margin of a 256² picture at strength 1, in standard deviations of the basis's noise (half 8-bit storage, half JPEG
 # q75). It grows with the fourth root of the number of patches: of what a larger picture gives, half goes into a smaller
 # change and half into certainty.
-MARGIN = 1.25
+MARGIN = 1.5
 MARGIN_PATCHES = 64
 # How the change is shared among patches of different activity; see :func:`allocation`.
 CALM_FLOOR, ALLOCATION = 0.1, -0.4
