@@ -23,6 +23,7 @@ from .input_inversion import INPUT_SOLVERS, InputInversion, invert_inputs
 from .inversion import Inversion, Step, invert
 from .judge import judge
 from .loading import load_autoencoder
+from .localisation import ForeignMap, locate_foreign
 from .objective import Objective, Passes
 from .origin import (
     OriginVerdict,
@@ -54,6 +55,7 @@ __all__ = [
     "AutoencoderGenerator",
     "CalibratedLoss",
     "Crop",
+    "ForeignMap",
     "EncodingGenerator",
     "Generator",
     "InputInversion",
@@ -101,6 +103,7 @@ __all__ = [
     "load_generator",
     "load_image",
     "load_profile",
+    "locate_foreign",
     "make_score",
     "make_solver",
     "origin_report",

@@ -19,12 +19,16 @@ from .autoencoder import Autoencoder
 from .conditions import CLEAN, alter
 from .errors import InvalidImageError, InvalidSettingError
 from .images import check_images, crop_to_grid
+from .localisation import THRESHOLD_KEY, fit_localisation, locate_foreign
 from .profile import Profile, measured_error_rates
 from .quantiser import Quantiser, quantise
+from .scores.grid_contrast import GridContrast
 from .scores.protocol import Score
 from .thresholds import fit_threshold
 
 MIN_IMAGES = 5
+# Samples whose map of foreign regions should be empty; the perturbed ones would only repeat their pictures.
+WHOLLY_BELONGING = ("decoded", "really generated")
 LARGEST_SIDE = 512
 
 
@@ -95,12 +99,23 @@ def calibrate(
     others = [other for other in others if other.fingerprint != autoencoder.fingerprint]
     total = len(photographs) * (3 + len(others)) + len(generated)
 
+    excesses: list[float] = []
+    source = ""
+
     def score_of(pixels: Tensor) -> tuple[float, tuple[int, int]]:
         cropped, _ = crop_to_grid(alter(pixels, condition), autoencoder.spatial_ratio)
-        return score(autoencoder, cropped).value, (cropped.shape[-2], cropped.shape[-1])
+        value = score(autoencoder, cropped).value
+        if score.name == GridContrast.name and source in WHOLLY_BELONGING:
+            excesses.append(locate_foreign(autoencoder, cropped).largest_excess)
+        return value, (cropped.shape[-2], cropped.shape[-1])
 
-    samples = _samples(autoencoder, photographs, generated, others, seed)
-    scores = collect_scores(samples, score_of, total, on_image)
+    def samples() -> Iterator[Sample]:
+        nonlocal source
+        for sample in _samples(autoencoder, photographs, generated, others, seed):
+            source = sample.source
+            yield sample
+
+    scores = collect_scores(samples(), score_of, total, on_image)
     # Versions of one photograph are not independent; the count of photographs is what backs the rates.
     notes = [*scores.notes, f"{len(photographs)} photographs stand behind all samples"]
     profile = Profile(
@@ -120,7 +135,10 @@ def calibrate(
         fnr=fnr,
         notes=tuple(notes),
     )
-    return with_rules(profile)
+    profile = with_rules(profile)
+    if not excesses:
+        return profile
+    return replace(profile, thresholds={**profile.thresholds, THRESHOLD_KEY: fit_localisation(excesses)})
 
 
 def collect_scores(

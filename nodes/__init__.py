@@ -12,6 +12,7 @@ from .fingerprint_read import ReadFingerprint
 from .invert import InvertLatent
 from .invert_input import InvertGeneratorInput
 from .load_images import LoadImagesToTrace
+from .locate import FindForeignRegions
 from .origin_verdict import OriginVerdictNode
 from .profiles import Calibrate, LoadProfile
 from .save_report import SaveTraceReport
@@ -37,4 +38,5 @@ class LatentTracerExtension(ComfyExtension):
             LoadFingerprintBasis,
             EmbedFingerprint,
             ReadFingerprint,
+            FindForeignRegions,
         ]

@@ -109,6 +109,15 @@ def compared_pixels(image: Tensor, ratio: int) -> Tensor:
 def grid_contrast(on_grid: Tensor, beside: Tensor, picture: Tensor) -> float:
     """The contrast of two residuals' band energies ``[h,w,9]`` of the same pixels; below zero where the first is less.
 
+    Raises :class:`InvalidImageError` where :func:`block_contrasts` finds nothing to compare.
+    """
+    contrast, weights = block_contrasts(on_grid, beside, picture)
+    return float((contrast * weights).sum() / weights.sum())
+
+
+def block_contrasts(on_grid: Tensor, beside: Tensor, picture: Tensor) -> tuple[Tensor, Tensor]:
+    """Contrast and weight ``[h,w]`` of every 8×8 block, from band energies ``[h,w,9]``.
+
     A block and band counts by how far both the residuals and the ``picture`` itself rise above rounding noise in it:
     on a flat wall a residual is the decoder's own pattern, which says nothing of the picture's origin.
     Raises :class:`InvalidImageError` where that leaves nothing.
@@ -121,4 +130,5 @@ def grid_contrast(on_grid: Tensor, beside: Tensor, picture: Tensor) -> float:
         )
     log_ratio = torch.log((on_grid + 2 * ROUNDING_ENERGY) / (beside + 2 * ROUNDING_ENERGY))
     log_ratio = log_ratio.clamp(-LARGEST_LOG_RATIO, LARGEST_LOG_RATIO)
-    return float((log_ratio * weights).sum() / weights.sum())
+    total = weights.sum(-1)
+    return (log_ratio * weights).sum(-1) / total.clamp_min(1e-12), total

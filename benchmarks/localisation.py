@@ -1,0 +1,159 @@
+"""Are pasted regions found? Pixel AUC and IoU on real decoders, clean and as JPEG, with AEDR's local ratio beside.
+
+A square patch of a photograph, or of another decoder's version of it, is pasted into a picture that the inspected
+decoder made, at a place drawn from a fixed seed. Controls are whole pictures without a patch: they give the false
+alarms at the uncalibrated threshold.
+
+    python benchmarks/localisation.py --quick
+    python benchmarks/localisation.py --json localisation.json   # resumable
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from attribution import DATA, DECODERS, RESULTS, all_pictures, crop_of
+from latent_tracer.core import ModuleAutoencoder, Passes, load_autoencoder, load_image, locate_foreign, quantise
+from latent_tracer.core.conditions import alter
+from latent_tracer.core.scores.protocol import reconstruct
+from rich.progress import track
+from scipy import stats
+from torch import Tensor
+
+PATCHES = (0, 64, 128, 192)
+CONDITIONS = ("clean", "jpeg-90")
+
+
+def local_ratio(autoencoder: ModuleAutoencoder, image: Tensor) -> Tensor:
+    """AEDR's ratio with local means (32 pixels) in place of the whole image's: ``[H,W]``, higher where foreign."""
+    first = reconstruct(autoencoder, image, Passes())
+    second = reconstruct(autoencoder, first, Passes())
+    upper, lower = ((a - b).square().mean(1, keepdim=True) for a, b in ((image, first), (first, second)))
+    local = [
+        torch.nn.functional.avg_pool2d(x, 33, stride=1, padding=16, count_include_pad=False) for x in (upper, lower)
+    ]
+    return (local[0] / (local[1] + 1e-7)).log()[0, 0]
+
+
+def pixel_auc(values: Tensor, truth: Tensor) -> float:
+    """Area under the pixel-level curve, by ranks (every 4th pixel each way)."""
+    thinned, inside = values[::4, ::4].flatten().numpy(), truth[::4, ::4].flatten().numpy()
+    ranks = stats.rankdata(thinned)
+    positives, negatives = int(inside.sum()), int((~inside).sum())
+    return float((ranks[inside].sum() - positives * (positives + 1) / 2) / (positives * negatives))
+
+
+@torch.no_grad()
+def case_of(
+    models: dict[str, ModuleAutoencoder], inspected: str, number: int, picture: str, size: int, patch: int
+) -> Any:
+    """(image, truth, foreign source): a belonging picture with a patch at a place that depends on names only."""
+    original = crop_of(picture, size)
+    own = quantise(models[inspected].decode(models[inspected].encode(original)), ("round", "floor")[number % 2])
+    truth = torch.zeros(size, size, dtype=torch.bool)
+    if patch == 0:
+        return own, truth, "none"
+    seed = int(hashlib.sha256(f"{picture} {inspected} {patch}".encode()).hexdigest()[:8], 16)
+    top, left = np.random.default_rng(seed).integers(0, size - patch + 1, 2)
+    truth[top : top + patch, left : left + patch] = True
+    others = [name for name in models if name != inspected]
+    source = "photograph" if number % 2 == 0 or not others else others[number // 2 % len(others)]
+    foreign = original if source == "photograph" else quantise(models[source].decode(models[source].encode(original)))
+    return torch.where(truth, foreign, own), truth, source
+
+
+def summarise(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    table = []
+    for key in sorted({(r["inspected"], r["condition"], r["size"], r["patch"]) for r in rows}):
+        part = [r for r in rows if (r["inspected"], r["condition"], r["size"], r["patch"]) == key]
+        row: dict[str, Any] = dict(zip(("inspected", "condition", "size", "patch"), key, strict=True))
+        row["images"] = len(part)
+        row["with_mask"] = round(float(np.mean([r["share"] > 0 for r in part])), 3)
+        if key[3]:
+            for name in ("auc", "auc_aedr", "iou"):
+                row[name] = round(float(np.mean([r[name] for r in part])), 3)
+            row["least_auc"] = round(float(np.min([r["auc"] for r in part])), 3)
+        else:
+            row["largest_excess"] = round(float(np.max([r["largest_excess"] for r in part])), 2)
+        table.append(row)
+    return table
+
+
+def markdown(table: list[dict[str, Any]]) -> str:
+    columns = ("inspected", "condition", "size", "patch", "images", "auc", "least_auc", "auc_aedr", "iou", "with_mask",
+               "largest_excess")  # fmt: skip
+    lines = ["| " + " | ".join(columns) + " |", "|" + "---|" * len(columns)]
+    return "\n".join(lines + ["| " + " | ".join(str(row.get(c, "")) for c in columns) + " |" for row in table])
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--quick", action="store_true", help="2 pictures of 256², one decoder, one patch size, clean")
+    parser.add_argument("--json", type=Path)
+    parser.add_argument("--rows", type=Path, help="resumable raw rows (default: results/partial/localisation.jsonl)")
+    parser.add_argument("--pictures", type=int, default=8)
+    parser.add_argument("--size", type=int, default=512)
+    parser.add_argument("--patches", default=",".join(map(str, PATCHES)))
+    parser.add_argument("--conditions", default=",".join(CONDITIONS))
+    parser.add_argument("--decoders", default=",".join(DECODERS))
+    parser.add_argument("--report-only", action="store_true")
+    args = parser.parse_args()
+    if args.quick:
+        args.pictures, args.size, args.patches, args.conditions, args.decoders = 2, 256, "96", "clean", "taesd"
+    if not (DATA / "weights").is_dir():
+        raise SystemExit(f"No data at {DATA}: set LATENT_TRACER_DATA to the folder with weights/ and images/.")
+    path = args.rows or RESULTS / "partial" / ("localisation-quick.jsonl" if args.quick else "localisation.jsonl")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    rows = [json.loads(line) for line in path.read_text().splitlines()] if path.is_file() else []
+    if not args.report_only:
+        run(args, path, rows)
+    table = summarise(rows)
+    print(markdown(table))
+    if args.json:
+        args.json.parent.mkdir(parents=True, exist_ok=True)
+        temporary = args.json.with_suffix(".part")
+        temporary.write_text(json.dumps(table, indent=1) + "\n")
+        os.replace(temporary, args.json)
+
+
+def run(args: argparse.Namespace, path: Path, rows: list[dict[str, Any]]) -> None:
+    models = {name: load_autoencoder(DATA / "weights" / name) for name in DECODERS}
+    folder = DATA / "images"
+    large = [p for p in all_pictures() if min(load_image(folder / p).pixels.shape[-2:]) >= args.size][: args.pictures]
+    done = {(r["inspected"], r["condition"], r["size"], r["patch"], r["picture"]) for r in rows}
+    jobs = [
+        (number, picture, condition, int(patch), inspected)
+        for number, picture in enumerate(large)
+        for condition in args.conditions.split(",")
+        for patch in args.patches.split(",")
+        for inspected in args.decoders.split(",")
+    ]
+    with path.open("a", encoding="utf-8") as stream:
+        for number, picture, condition, patch, inspected in track(jobs, description="locating"):
+            if (inspected, condition, args.size, patch, picture) in done:
+                continue
+            image, truth, source = case_of(models, inspected, number, picture, args.size, patch)
+            image = alter(image, condition)
+            found = locate_foreign(models[inspected], image)
+            row = {"inspected": inspected, "condition": condition, "size": args.size, "patch": patch,
+                   "picture": picture, "source": source, "share": found.share,
+                   "largest_excess": found.largest_excess}  # fmt: skip
+            if patch:
+                union = float((found.mask | truth).sum())
+                row["iou"] = float((found.mask & truth).sum()) / union
+                row["auc"] = pixel_auc(found.excess, truth)
+                row["auc_aedr"] = pixel_auc(local_ratio(models[inspected], image), truth)
+            rows.append(row)
+            stream.write(json.dumps(row) + "\n")
+            stream.flush()
+
+
+if __name__ == "__main__":
+    main()

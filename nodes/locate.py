@@ -1,0 +1,67 @@
+"""Find Foreign Regions: which part of the picture did this VAE not make?"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from comfy_api.latest import io, ui
+from torch import Tensor
+
+from ..core import ForeignMap, InvalidImageError, Profile, check_images, crop_to_grid, locate_foreign
+from ..core.pictures.foreign_map import heat_map
+from . import comfy_adapter
+from .scoring import check_profile_socket, fitting_profile
+from .sockets import CATEGORY, ProfileSocket
+
+
+class FindForeignRegions(io.ComfyNode):
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="LatentTracerFindForeignRegions",
+            display_name="Find Foreign Regions",
+            category=CATEGORY,
+            description="Which part of this image did the VAE not make? A map of what was pasted or painted in later.",
+            search_aliases=["heat map", "edited region", "inpainting", "splice", "localisation", "which part"],
+            is_output_node=True,
+            inputs=[
+                io.Vae.Input("vae", tooltip="The inspected model: the VAE that made the rest of the image."),
+                io.Image.Input("image", tooltip="The image under test, as it was saved: not resized, not re-encoded."),
+                ProfileSocket.Input(
+                    "profile",
+                    optional=True,
+                    tooltip="From Calibrate Trace: its false-alarm rate then holds. Open: the one that ships for this"
+                    " VAE, else a threshold without a stated rate.",
+                ),
+            ],
+            outputs=[
+                io.Image.Output("heat_map", tooltip="The image darkened, foreign regions orange with a white edge."),
+                io.Mask.Output("mask", tooltip="1 where it does not look like this VAE's work; for core's mask nodes."),
+                io.Float.Output("share", is_output_list=True, tooltip="Share of the image under the mask, per image."),
+                io.String.Output("report", tooltip="Share, threshold, false-alarm rate and limits, in words."),
+            ],
+        )
+
+    @classmethod
+    def execute(cls, vae: Any, image: Tensor, profile: Profile | None = None) -> io.NodeOutput:
+        check_profile_socket(profile)
+        images = check_images(comfy_adapter.to_core_images(image))
+        maps: list[ForeignMap] = []
+        with comfy_adapter.inspected_model(vae, image) as autoencoder:
+            known = fitting_profile(autoencoder, profile)
+            cropped, crop = crop_to_grid(images, autoencoder.spatial_ratio)
+            report = comfy_adapter.count_reporter()
+            for number, one in enumerate(comfy_adapter.split(cropped), start=1):
+                try:
+                    maps.append(locate_foreign(autoencoder, one, known))
+                except InvalidImageError as error:
+                    raise InvalidImageError(f"Image {number} of {len(cropped)}: {error}") from None
+                report(number, len(cropped))
+        pictures = torch.cat([heat_map(o, m) for o, m in zip(comfy_adapter.split(cropped), maps, strict=True)])
+        shown = comfy_adapter.to_comfy_images(pictures)
+        notes = "" if crop.is_whole else f"\ncrop: {crop}"
+        text = "\n\n".join(f"image {number}: {found.sentence}" for number, found in enumerate(maps, start=1)) + notes
+        preview = ui.PreviewImage(shown, cls=cls).as_dict()
+        masks = torch.stack([found.mask.float() for found in maps])
+        return io.NodeOutput(shown, masks, [m.share for m in maps], text, ui={**preview, "text": (text,)})

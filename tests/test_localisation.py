@@ -1,0 +1,121 @@
+"""Foreign patches are found where they are, wholly belonging pictures stay clean, thresholds keep their rate."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+import torch
+from latent_tracer.core import (
+    InvalidImageError,
+    calibrate,
+    load_autoencoder,
+    make_score,
+    quantise,
+    synthetic_photograph,
+)
+from latent_tracer.core.localisation import (
+    UNCALIBRATED_THRESHOLD,
+    fit_localisation,
+    locate_foreign,
+    smooth,
+    threshold_of,
+    to_pixels,
+    weighted_quantile,
+)
+from latent_tracer.core.profile import builtin_profile, parse_profile
+
+SIDE = 224
+
+
+@pytest.fixture(scope="module")
+def made():
+    """The autoencoder, a picture it decoded, and the photograph behind it."""
+    autoencoder = load_autoencoder("demo-a")
+    photograph = synthetic_photograph(500, SIDE)
+    with torch.no_grad():
+        return autoencoder, quantise(autoencoder.decode(autoencoder.encode(photograph))), photograph
+
+
+def test_a_pasted_patch_is_found_where_it_is(made):
+    autoencoder, own, photograph = made
+    truth = torch.zeros(SIDE, SIDE, dtype=torch.bool)
+    truth[60:156, 90:186] = True
+    found = locate_foreign(autoencoder, torch.where(truth, photograph, own))
+    inside, outside = found.excess[truth], found.excess[~truth]
+    pairs = torch.randperm(2000)
+    auc = float((inside[pairs % len(inside)] > outside[pairs.flip(0) % len(outside)]).float().mean())
+    overlap = float((found.mask & truth).sum() / (found.mask | truth).sum())
+    assert auc > 0.95
+    assert overlap > 0.5
+    assert 0.5 * truth.float().mean() < found.share < 2 * truth.float().mean()
+    assert found.false_alarm_rate is None and found.threshold == UNCALIBRATED_THRESHOLD
+
+
+def test_a_picture_that_wholly_belongs_has_no_mask(made):
+    found = locate_foreign(*made[:2])
+    assert found.largest_excess < UNCALIBRATED_THRESHOLD
+    assert found.share == 0 and not found.mask.any()
+    assert (found.passes.encoder, found.passes.decoder) == (4, 4)
+
+
+def test_maps_have_the_size_of_the_picture_whatever_its_shape(made):
+    autoencoder, own, _ = made
+    found = locate_foreign(autoencoder, own[..., :96, :160])
+    for tensor in (found.contrast, found.excess, found.mask, found.visible):
+        assert tensor.shape == (96, 160)
+
+
+def test_flat_pictures_have_no_map(made):
+    with pytest.raises(InvalidImageError, match="flat"):
+        locate_foreign(made[0], torch.full((1, 3, 96, 96), 0.5))
+
+
+def test_the_standard_error_of_the_smoothed_noise_is_right():
+    generator = torch.Generator().manual_seed(0)
+    weight = torch.rand(200, 200, generator=generator) + 0.2
+    noise = torch.randn(200, 200, generator=generator)
+    smoothed, error = smooth(noise, weight)
+    inner = (slice(20, -20), slice(20, -20))
+    assert float((smoothed / error)[inner].std()) == pytest.approx(1.0, abs=0.12)
+
+
+def test_weighted_quantiles_are_those_of_repeated_values():
+    values, weights = torch.tensor([3.0, 1.0, 2.0]), torch.tensor([1.0, 2.0, 1.0])
+    repeated = [1.0, 1.0, 2.0, 3.0]
+    for share in (0.2, 0.5, 0.7, 0.9, 1.0):
+        expected = repeated[-(-int(share * 1000) * 4 // 1000) - 1]
+        assert weighted_quantile(values, weights, share) == expected
+
+
+def test_block_values_land_on_their_pixels():
+    pixels = to_pixels(torch.arange(4.0).reshape(2, 2), 8, (40, 40))
+    assert pixels[8, 8] == 0 and pixels[8, 16] == 1 and pixels[16, 8] == 2 and pixels[23, 23] == 3
+    assert pixels[0, 0] == 0 and pixels[39, 39] == 3
+
+
+def test_the_threshold_is_exceeded_no_more_often_than_stated():
+    held = fit_localisation([float(k) for k in range(99)], alpha=0.05)
+    assert held["alpha"] == 0.05 and sum(k > held["value"] for k in range(99)) / 100 <= 0.05
+    assert fit_localisation([1.0, 2.0], alpha=0.01)["alpha"] == pytest.approx(1 / 3)
+    assert threshold_of(None) == (UNCALIBRATED_THRESHOLD, None)
+    profile = builtin_profile(load_autoencoder("demo-a").fingerprint)
+    value, _ = threshold_of(profile)
+    assert value > 0
+
+
+def test_calibration_keeps_the_rate_at_which_belonging_pictures_show_a_region():
+    autoencoder = load_autoencoder("demo-b")
+    photographs = [synthetic_photograph(seed, 64, leaves=80) for seed in range(5)]
+    profile = calibrate(autoencoder, make_score("grid-contrast"), photographs)
+    held = parse_profile(json.loads(profile.to_json()), "profile").thresholds["localisation"]
+    assert held["n"] == 5 and held["alpha"] == pytest.approx(1 / 6)
+    stored = [("round", "floor")[number % 2] for number in range(5)]
+    with torch.no_grad():
+        decoded = [autoencoder.decode(autoencoder.encode(quantise(photograph))) for photograph in photographs]
+    own = [quantise(image, how) for image, how in zip(decoded, stored, strict=True)]
+    largest = [locate_foreign(autoencoder, image, profile).largest_excess for image in own]
+    assert held["value"] == pytest.approx(max(largest))
+    assert threshold_of(profile) == (held["value"], held["alpha"])
+    other = calibrate(autoencoder, make_score("reconstruction"), photographs)
+    assert "localisation" not in other.thresholds
