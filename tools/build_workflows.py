@@ -410,8 +410,8 @@ def origin_of_image() -> tuple[list[Node], list[dict[str, Any]]]:
         " of 1 %.\n3. Run. Every image takes hundreds of model passes with gradients, in 32 bits: a large model needs"
         " a large card. `save_as` keeps the profile; next time *Load Trace Profile* takes the place of both"
         " folders.\n\nTo"
-        " inspect a VAE decoder alone, remove the links to `model`, `positive` and `sigmas`; expect it to explain"
-        " most images, as the published study found.",
+        " inspect a VAE decoder alone, remove the links to `model`, `positive` and `sigmas`; expect it not to"
+        " tell images apart, as the published study found.",
         (1180, 760),
         (860, 420),
     )
