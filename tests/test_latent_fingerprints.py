@@ -129,13 +129,23 @@ def test_decoding_is_maximum_likelihood() -> None:
     best = (values @ codewords.T).max(1)
     found = (code.encode(code.decode(values, 2), 2) * values).sum(1)
     assert (found >= best - 1e-4).mean() >= 0.9
-    odds = code.reliabilities(values, 2)
-    scores = values @ codewords.T / 2
-    for bit in range(14):
-        of_one = np.where(everything[:, bit], scores, -np.inf).max(1)
-        of_zero = np.where(everything[:, bit], -np.inf, scores).max(1)
-        close = np.abs(odds[:, bit] - np.abs(of_one - of_zero)) < 1e-6
-        assert close.mean() > 0.6
+
+
+@pytest.mark.parametrize(("rate", "distance"), [(2, 12), (3, 18), (4, 24)])
+def test_reliability_of_a_clean_codeword_is_the_free_distance(rate: int, distance: int) -> None:
+    messages = np.random.default_rng(4).integers(0, 2, (3, 48), np.uint8)
+    assert np.allclose(code.reliabilities(code.encode(messages, rate), rate), distance)
+
+
+def test_unreliable_bits_are_those_that_are_wrong() -> None:
+    """At a noise where decoding fails now and then, wrong bits are among the least reliable."""
+    generator = np.random.default_rng(5)
+    messages = generator.integers(0, 2, (60, 72), np.uint8)
+    values = code.encode(messages, 2) + generator.normal(0, 0.95, (60, 144))
+    wrong = code.decode(values, 2) != messages
+    odds = code.reliabilities(2 * values / 0.95**2, 2)
+    assert 0.002 < wrong.mean() < 0.2
+    assert np.median(odds[wrong]) < 0.5 * np.median(odds[~wrong])
 
 
 @pytest.mark.parametrize("bits", [32, 36, 48, 64, 128, 256])
@@ -343,11 +353,20 @@ def test_basis_finds_the_known_directions(linear: Callable[..., ModuleAutoencode
 
 def test_chosen_directions_survive_better_than_most(basis: FingerprintBasis) -> None:
     assert len(basis.chosen) == 16
+    assert basis.response[basis.chosen].min() >= 0.5 * basis.response.median()
     rest = torch.ones(len(basis.variance), dtype=torch.bool)
     rest[basis.chosen] = False
     price = basis.image_cost * basis.noise / basis.response**2
     assert price[basis.chosen].mean() < price[rest].mean()
     assert basis.variance[basis.chosen].mean() < basis.variance[rest].mean()
+
+
+def test_directions_that_do_not_answer_are_not_chosen(basis: FingerprintBasis) -> None:
+    """However quiet and cheap a direction is: what the encoder ignores carries nothing."""
+    response, noise = basis.response.clone(), basis.noise.clone()
+    dead = basis.chosen[:4]
+    response[dead], noise[dead] = 0.2 * float(response.median()), 1e-9
+    assert not set(dead.tolist()) & set(dataclasses.replace(basis, response=response, noise=noise).chosen.tolist())
 
 
 def test_basis_comes_back_from_its_file(basis: FingerprintBasis, tmp_path: Path, unmarked: Tensor) -> None:

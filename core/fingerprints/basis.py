@@ -28,6 +28,8 @@ VERSION = 1
 PATCH_SIDE = 4
 # A fraction of the directions carries a key. More of them cost more change in the picture, fewer are more visible.
 CHOSEN_SHARE, CHOSEN_LEAST = 8, 16
+# Directions that answer less than this share of the median's response are left out.
+LEAST_ANSWER = 0.5
 # The squared read-out margin, in noise variances, at which directions are compared.
 TYPICAL_MARGIN = 2.0
 
@@ -68,6 +70,8 @@ class FingerprintBasis:
         cost·(t²·noise + variance/2·gain²)/response²: the host's own value is in the way half of the time.
         """
         price = self.image_cost * (TYPICAL_MARGIN * self.noise + 0.5 * self.gain**2 * self.variance)
+        # A direction that the encoder hardly answers carries nothing, however cheap it looks.
+        price = torch.where(self.response < LEAST_ANSWER * self.response.median(), torch.inf, price)
         count = max(CHOSEN_LEAST, len(self.variance) // CHOSEN_SHARE)
         return torch.argsort(price / self.response**2, stable=True)[: min(count, len(self.variance))]
 
