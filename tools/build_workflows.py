@@ -515,6 +515,32 @@ def sign_and_read() -> tuple[list[Node], list[dict[str, Any]]]:
     return [checkpoint, *prompts, empty, sampler, basis, embed, decode, save, image, read, text], groups
 
 
+def find_the_edit() -> tuple[list[Node], list[dict[str, Any]]]:
+    vae, image = load_vae((40, 120)), load_image((40, 260))
+    outputs = [("heat_map", "IMAGE"), ("mask", "MASK"), ("share", "FLOAT"), ("report", "STRING")]
+    find = Node(
+        "LatentTracerFindForeignRegions", (420, 120), (620, 700), outputs,
+        {"vae": (vae, 0, "VAE"), "image": (image, 0, "IMAGE")},
+    )  # fmt: skip
+    as_image = Node("MaskToImage", (1120, 120), (300, 60), [("IMAGE", "IMAGE")], {"mask": (find, 1, "MASK")})
+    preview = Node("PreviewImage", (1120, 230), (300, 320), [], {"images": (as_image, 0, "IMAGE")})
+    report = show_text(find, 3, (1120, 600), (440, 220))
+    text = note(
+        "# Find the edited region\n\nWhich part of this picture did the loaded VAE **not** make?\n\n1. Choose the VAE"
+        " and the picture, **as it was saved**.\n2. Run. Orange with a white edge is foreign; the mask goes to any of"
+        " core's mask nodes.\n\nThe map compares the picture with itself: ask *Trace Image* first whether the rest"
+        " belongs at all. Smooth areas hold too little to tell, and patches under 64 pixels are rarely seen.",
+        (40, 660),
+        (340, 330),
+    )
+    groups = [
+        group("1 What to compare", (20, 50, 380, 570)),
+        group("2 Find", (400, 50, 660, 790)),
+        group("3 Mask and words", (1100, 50, 480, 790)),
+    ]
+    return [vae, image, find, as_image, preview, report, text], groups
+
+
 EXAMPLES = {
     "trace_image": trace_image,
     "trace_own_output": trace_own_output,
@@ -524,6 +550,7 @@ EXAMPLES = {
     "which_vae": which_vae,
     "origin_of_image": origin_of_image,
     "sign_and_read": sign_and_read,
+    "find_the_edit": find_the_edit,
 }
 
 

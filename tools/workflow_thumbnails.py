@@ -15,6 +15,7 @@ from latent_tracer.core import (
     invert,
     invert_inputs,
     load_autoencoder,
+    locate_foreign,
     make_score,
     quantise,
     synthetic_photograph,
@@ -24,6 +25,7 @@ from latent_tracer.core import (
 )
 from latent_tracer.core.fingerprints import build_basis, embed, parse_key, read
 from latent_tracer.core.pictures import amplified_residual, loss_curve
+from latent_tracer.core.pictures.foreign_map import heat_map
 from latent_tracer.core.pictures.style import CANVAS, COLOURS, FAINT, INK, SURFACE, fit, font
 from PIL import Image, ImageDraw
 from torch import Tensor
@@ -225,7 +227,24 @@ def sign_and_read() -> Image.Image:
     return four_tiles("SIGNED" if reading.key == key else "NO KEY", INK, tiles)
 
 
+def find_the_edit() -> Image.Image:
+    """A picture of demo-a's with a patch of the photograph behind it, and the map of it."""
+    autoencoder, profile = model("demo-a")
+    photograph, edited = synthetic_photograph(7), made_by_a().clone()
+    side = edited.shape[-1]
+    patch = slice(side // 4, side // 4 + side * 3 // 8)
+    edited[..., patch, patch] = photograph[..., patch, patch]
+    found = locate_foreign(autoencoder, edited, profile)
+    mask = to_picture(found.mask.float().expand(1, 3, side, side))
+    tiles = [
+        ("edited", to_picture(edited)), ("foreign", to_picture(heat_map(edited, found))),
+        ("mask", mask), ("before", to_picture(made_by_a())),
+    ]  # fmt: skip
+    return four_tiles("WHICH PART?", COLOURS["non-belonging"], tiles)
+
+
 THUMBNAILS = {
+    "find_the_edit": find_the_edit,
     "trace_own_output": trace_own_output,
     "trace_folder": trace_folder,
     "trace_image": trace_image,

@@ -74,7 +74,8 @@ def test_a_folder_becomes_a_report(client: Client, mixed: str, base_directory: P
     assert rows["b.png"]["claimed_vaes"] == ["demo-a.safetensors"]
     assert rows["b.png"]["model"] == "demo-a.safetensors"
     assert rows["below/c.jpg"]["lossy"] and rows["below/c.jpg"]["verdict"] == "inconclusive"
-    assert all(rows[f"below/{name}.png"]["verdict"] is None for name in ("broken", "flat", "link"))
+    assert all(rows[f"below/{name}.png"]["verdict"] is None for name in ("broken", "link"))
+    assert rows["below/flat.png"]["verdict"] == "inconclusive" and rows["below/flat.png"]["score"] is None
     assert "link" in rows["below/link.png"]["error"]
     with (place.parent / "report.csv").open(newline="", encoding="utf-8") as file:
         assert len(list(csv.DictReader(file))) == 6
@@ -144,9 +145,9 @@ def test_the_script_says_what_went_wrong(client: Client, tmp_path: Path) -> None
     assert refused.returncode == 2 and "VAELoader" in refused.stderr
     unknown = drive(client, workflow, tmp_path, "--set", "77.steps=1")
     assert unknown.returncode == 2 and "77.steps" in unknown.stderr
-    flat = tmp_path / "flat.png"
-    flat.write_bytes(png(Image.new("RGB", (64, 64), "#888")))
-    failed = drive(client, workflow, tmp_path, "--image", f"2={flat}", "--set", "1.vae_name=demo-a.safetensors")
+    tiny = tmp_path / "tiny.png"
+    tiny.write_bytes(png(Image.new("RGB", (4, 4), "#888")))
+    failed = drive(client, workflow, tmp_path, "--image", f"2={tiny}", "--set", "1.vae_name=demo-a.safetensors")
     assert failed.returncode == 1 and "LatentTracerTraceImage" in failed.stderr
     command = [sys.executable, str(DRIVE), str(workflow), "--server", "http://127.0.0.1:9"]
     nobody = subprocess.run(command, capture_output=True, text=True, timeout=60)

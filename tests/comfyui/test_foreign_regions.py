@@ -1,0 +1,59 @@
+"""Find Foreign Regions on a running server: the pasted patch is where the mask is."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from latent_tracer.core import synthetic_photograph, to_picture
+
+from .client import Client
+from .conftest import png
+from .prompts import node, sources
+from .test_tracing import picture
+
+SIDE, PATCH = 224, slice(72, 168)
+
+
+@pytest.fixture(scope="module")
+def composite(client: Client) -> str:
+    """A picture that demo-a decoded on the server, with a square of the photograph pasted in."""
+    photograph = to_picture(synthetic_photograph(61, SIDE))
+    made = client.succeed(
+        sources("demo-a.safetensors", client.upload_image("whole.png", png(photograph)))
+        | {
+            "encoded": node("VAEEncode", pixels=["image", 0], vae=["vae", 0]),
+            "decoded": node("VAEDecode", samples=["encoded", 0], vae=["vae", 0]),
+            "save": node("SaveImage", images=["decoded", 0], filename_prefix="own"),
+        }
+    )
+    own = picture(client, made.images("save")[0]).convert("RGB")
+    box = (PATCH.start, PATCH.start, PATCH.stop, PATCH.stop)
+    own.paste(photograph.crop(box), box[:2])
+    return client.upload_image("composite.png", png(own))
+
+
+def test_the_mask_lies_on_the_pasted_patch_and_core_nodes_take_it(client: Client, composite: str) -> None:
+    prompt = sources("demo-a.safetensors", composite) | {
+        "find": node("LatentTracerFindForeignRegions", vae=["vae", 0], image=["image", 0]),
+        "as image": node("MaskToImage", mask=["find", 1]),
+        "mask": node("PreviewImage", images=["as image", 0]),
+        "share": node("PreviewAny", source=["find", 2]),
+    }
+    run = client.succeed(prompt)
+    mask = np.asarray(picture(client, run.images("mask")[0]).convert("L")) > 127
+    truth = np.zeros((SIDE, SIDE), dtype=bool)
+    truth[PATCH, PATCH] = True
+    assert (mask & truth).sum() / (mask | truth).sum() > 0.4
+    assert float(run.text("share")) == pytest.approx(mask.mean(), abs=0.01)
+    assert "does not look like this decoder's work" in run.text("find")
+    heat = np.asarray(picture(client, run.images("find")[0]).convert("RGB")).astype(int)
+    redder = heat[..., 0] - heat[..., 2]
+    assert redder[truth].mean() > redder[~truth].mean() + 40
+
+
+def test_without_a_vae_it_says_what_to_connect(client: Client, composite: str) -> None:
+    prompt = sources("demo-a.safetensors", composite) | {
+        "find": node("LatentTracerFindForeignRegions", vae=["nothing", 0], image=["image", 0]),
+        "nothing": node("ProbeVAE", kind="nothing"),
+    }
+    assert "No VAE is connected" in str(client.fail(prompt))
