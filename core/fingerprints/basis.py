@@ -165,4 +165,5 @@ def _checked(about: Any, tensors: dict[str, Tensor], path: Path) -> FingerprintB
     sound = sound and all(bool((tensors[name] > 0).all()) for name in ("noise", "response", "image_cost"))
     if not sound:
         raise InvalidBasisError(f"{path} holds missing or impossible values: build it again.")
-    return FingerprintBasis(**about, **tensors)
+    fields_of: dict[str, Any] = {**about, **tensors}
+    return FingerprintBasis(**fields_of)

@@ -51,7 +51,7 @@ def embed(
         )
     check_latents(latents, basis)
     exact = latents.detach().float().cpu()
-    carrier = make_carrier(basis, *exact.shape[-2:], coded_bits(len(key)), carrier_seed(secret))
+    carrier = make_carrier(basis, exact.shape[-2], exact.shape[-1], coded_bits(len(key)), carrier_seed(secret))
     patches = to_patches(exact, basis.side)
     predicted = carrier.collect((patches - basis.mean) @ basis.predictors)
     weights = (allocation(patches, basis)[..., None] / basis.costs).flatten(1)

@@ -98,7 +98,7 @@ def read(
 
 def readouts(latents: Tensor, basis: FingerprintBasis, key_bits: int, secret: Secret | None) -> Tensor:
     """``[B,n]``: the coded bits that encoded latents ``[B,C,h,w]`` say, in standard deviations of the basis's noise."""
-    carrier = make_carrier(basis, *latents.shape[-2:], coded_bits(key_bits), carrier_seed(secret))
+    carrier = make_carrier(basis, latents.shape[-2], latents.shape[-1], coded_bits(key_bits), carrier_seed(secret))
     return carrier.collect((to_patches(latents, basis.side) - basis.readout_mean) @ basis.readers)
 
 
