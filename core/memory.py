@@ -37,7 +37,7 @@ class LiveTensors(TorchDispatchMode):
     """
 
     def __init__(self) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.now = 0
         self.peak = 0
         self._known: set[int] = set()
@@ -170,14 +170,14 @@ class PeakMemory:
             torch.cuda.reset_peak_memory_stats(self._device)
             self._before = torch.cuda.memory_allocated(self._device)
         else:
-            self._live.__enter__()
+            self._live.__enter__()  # type: ignore[no-untyped-call]
         return self
 
     def __exit__(self, *failure: Any) -> None:
         if self._device.type == "cuda":
             self.peak = torch.cuda.max_memory_allocated(self._device) - self._before
         else:
-            self._live.__exit__(*failure)
+            self._live.__exit__(*failure)  # type: ignore[no-untyped-call]
             self.peak = self._live.peak
 
 
