@@ -69,9 +69,15 @@ def demo(linear: Callable[..., ModuleAutoencoder]) -> ModuleAutoencoder:
     return linear([6.0, 5.0, 4.0, 3.0], encoder_error=0.05)
 
 
+_MADE: dict[str, FingerprintBasis] = {}
+
+
 @pytest.fixture
 def basis(demo: ModuleAutoencoder) -> FingerprintBasis:
-    return build_basis(demo, [photograph(seed) for seed in range(50, 56)])
+    """Of the same autoencoder every time, so it is built once."""
+    if demo.fingerprint not in _MADE:
+        _MADE[demo.fingerprint] = build_basis(demo, [photograph(seed) for seed in range(50, 56)])
+    return _MADE[demo.fingerprint]
 
 
 @pytest.fixture
