@@ -41,9 +41,20 @@ def test_own_pictures_belong_photographs_do_not_and_lossy_files_stay_open(demo):
 
 def test_the_command_line_reports_a_flat_picture_without_a_score_and_as_valid_json(tmp_path):
     to_picture(torch.full((1, 3, 64, 64), 0.5)).save(tmp_path / "flat.png")
-    arguments = ["trace", str(tmp_path / "flat.png"), "--vae", "demo-a", "--steps", "2", "--json"]
+    arguments = [
+        "trace",
+        str(tmp_path / "flat.png"),
+        "--vae",
+        "demo-a",
+        "--steps",
+        "2",
+        "--json",
+        "--picture",
+        str(tmp_path),
+    ]
     command = [sys.executable, "-c", "from latent_tracer.cli import main; main()", *arguments]
     done = subprocess.run(command, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr
     record = json.loads(done.stdout, parse_constant=pytest.fail)
     assert record["verdict"] == "inconclusive" and record["score"] is None
+    assert (tmp_path / "flat_trace.png").is_file()

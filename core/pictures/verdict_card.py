@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 from PIL import Image
 
 from ..profile import Profile
@@ -50,7 +52,8 @@ def card_facts(verdict: Verdict, model: str, profile: Profile | None) -> dict[st
         "condition": verdict.condition,
     }
     if profile is not None:
-        facts |= {"score": f"{profile.score} {verdict.score:.4g}", "calibrated on": profile.calibrated_on}
+        shown_score = f"{verdict.score:.4g}" if math.isfinite(verdict.score) else "none"
+        facts |= {"score": f"{profile.score} {shown_score}", "calibrated on": profile.calibrated_on}
     else:
         facts |= {"loss": f"{verdict.score:.3g}", "calibration": "none" if verdict.fpr is None else "given"}
     return facts
