@@ -84,7 +84,8 @@ def test_help_page_is_served_and_names_every_socket(node_id: str, client: Client
 
 def test_example_workflows_show_every_node(client: Client) -> None:
     used = {node["type"] for name in WORKFLOWS for node in saved(name)["nodes"]}
-    assert set(NODE_IDS) <= used
+    # A basis is built once, like a profile, and loaded ever after; its help page shows how.
+    assert set(NODE_IDS) - {"LatentTracerBuildFingerprintBasis"} <= used
 
 
 @pytest.mark.parametrize("name", WORKFLOWS)

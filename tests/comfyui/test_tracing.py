@@ -44,7 +44,9 @@ def rerun(client: Client, prompt: Prompt) -> Run:
 def test_saved_workflow_runs_end_to_end(
     name: str, decoder: str, client: Client, photographs: Photographs, folder: str, profile_of: Callable[[str], str]
 ) -> None:
-    if name in ("calibrate_and_trace", "which_vae") and decoder not in ("taesd", "demo-a.safetensors"):
+    if name in ("origin_of_image", "sign_and_read"):
+        pytest.skip("needs a checkpoint: test_origin and test_fingerprints run its nodes")
+    if name in ("calibrate_and_trace", "which_vae", "trace_folder") and decoder not in ("taesd", "demo-a.safetensors"):
         pytest.skip("calibration is slow; two decoders stand for all")
     prompt = to_prompt(saved(name), client.object_info)
     for number, entry in prompt.items():
@@ -53,7 +55,7 @@ def test_saved_workflow_runs_end_to_end(
             inputs["vae_name"] = decoder
         elif entry["class_type"] == "LoadImage":
             inputs["image"] = photographs(int(number), 128, 96)
-        elif entry["class_type"] == "LoadImageDataSetFromFolder":
+        elif entry["class_type"] in ("LoadImageDataSetFromFolder", "LatentTracerLoadImages"):
             inputs["folder"] = folder
         elif entry["class_type"] == "LatentTracerCalibrate":
             inputs["name"] = f"workflow {decoder.removesuffix('.safetensors')}"
@@ -65,15 +67,18 @@ def test_saved_workflow_runs_end_to_end(
     ours = {number for number, entry in prompt.items() if entry["class_type"] in NODE_IDS} & set(run.outputs)
     assert ours
     for number in ours:
-        assert run.text(number).strip()
+        assert run.texts(number) and all(text.strip() for text in run.texts(number))
     verdicts = {n for n in ours if prompt[n]["class_type"] in ("LatentTracerVerdict", "LatentTracerTraceImage")}
     attributed = {n for n in ours if prompt[n]["class_type"] == "LatentTracerAttributeImage"}
+    if name == "find_the_edit":
+        assert any("picture does not look like" in run.text(n) or "no region" in run.text(n) for n in ours)
+        return
     assert verdicts | attributed
-    assert all(run.text(number).startswith(ANSWERS) for number in verdicts)
+    assert all(text.startswith(ANSWERS) for number in verdicts for text in run.texts(number))
     # All three candidates are the same VAE here.
     assert all("image 1: no candidate" in run.text(number) for number in attributed)
-    for number in verdicts:
-        (image,) = run.images(number)
+    assert all(run.images(number) for number in verdicts)
+    for image in [image for number in verdicts for image in run.images(number)]:
         report = picture(client, image)
         assert report.mode == "RGB"
         assert 1000 < report.width < 3000
