@@ -51,8 +51,8 @@ def measure(method: str, autoencoder: ModuleAutoencoder, image: Tensor) -> dict[
             scored = CHEAP[method](autoencoder, image)
         passes, value, peak, extra = scored.passes, scored.value, memory.peak, {"stage": scored.stage}
     seconds = time.perf_counter() - began
-    return {"value": value, "seconds": seconds, "encoder": passes.encoder, "decoder": passes.decoder,
-            "backward": passes.backward, "peak": peak, **extra}  # fmt: skip
+    return {"value": value, "seconds": seconds, "encoder_passes": passes.encoder, "decoder_passes": passes.decoder,
+            "backward_passes": passes.backward, "peak": peak, **extra}  # fmt: skip
 
 
 @torch.no_grad()
@@ -80,10 +80,10 @@ def summarise(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
             table.append({
                 "method": method, "decoder": decoder, "size": size, "batch": 1,
                 "seconds_per_image": round(float(np.median([row["seconds"] for row in own])), 4),
-                "encoder_passes": float(np.median([row["encoder"] for row in own])),
-                "decoder_passes": float(np.median([row["decoder"] for row in own])),
-                "backward_passes": float(np.median([row["backward"] for row in own])),
-                "mean_encoder_passes": float(np.mean([row["encoder"] for row in own])),
+                "encoder_passes": float(np.median([row["encoder_passes"] for row in own])),
+                "decoder_passes": float(np.median([row["decoder_passes"] for row in own])),
+                "backward_passes": float(np.median([row["backward_passes"] for row in own])),
+                "mean_encoder_passes": float(np.mean([row["encoder_passes"] for row in own])),
                 "peak_bytes": int(np.max([row["peak"] for row in own])),
                 "auc": round(area_under_curve(belonging, others), 4),
                 "tpr_at_1_fpr": round(tpr_at_fpr(belonging, others), 4),

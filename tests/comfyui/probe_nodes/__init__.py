@@ -103,7 +103,7 @@ class ProbeOneStep:
         source = torch.Generator().manual_seed(seed)
         config = comfy.supported_models.SD15(
             {
-                "image_size": 32, "in_channels": channels, "out_channels": channels, "model_channels": 32,
+                "image_size": 32, "in_channels": channels, "out_channels": channels, "model_channels": 64,
                 "num_res_blocks": [1, 1], "channel_mult": [1, 2], "transformer_depth": [1, 0],
                 "transformer_depth_output": [1, 1, 0, 0], "transformer_depth_middle": 1, "context_dim": 16,
                 "use_spatial_transformer": True, "use_linear_in_transformer": False, "adm_in_channels": None,
