@@ -106,7 +106,9 @@ def calibrate(
         cropped, _ = crop_to_grid(alter(pixels, condition), autoencoder.spatial_ratio)
         value = score(autoencoder, cropped).value
         if score.name == GridContrast.name and source in WHOLLY_BELONGING:
-            excesses.append(locate_foreign(autoencoder, cropped).largest_excess)
+            # A map needs more detail than the score did: a picture without one still calibrates the score.
+            with contextlib.suppress(InvalidImageError):
+                excesses.append(locate_foreign(autoencoder, cropped).largest_excess)
         return value, (cropped.shape[-2], cropped.shape[-1])
 
     def samples() -> Iterator[Sample]:
