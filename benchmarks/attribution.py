@@ -27,7 +27,7 @@ from typing import Any
 import numpy as np
 import torch
 from latent_tracer.core import ModuleAutoencoder, invert, load_autoencoder, load_image, quantise
-from latent_tracer.core.conditions import CLEAN, CONDITIONS, alter
+from latent_tracer.core.conditions import CLEAN, CONDITIONS, HISTORIES, alter
 from latent_tracer.core.images import crop_to_grid
 from latent_tracer.core.scores.any_grid import AnyGrid
 from latent_tracer.core.scores.double_reconstruction import DoubleReconstruction
@@ -56,6 +56,8 @@ CHEAP: tuple[Score, ...] = (
     Reconstruction(), DoubleReconstruction(), DoubleReconstruction(homogeneity=True), SpectralRatio(), GridContrast()
 )  # fmt: skip
 
+# A picture that never met a decoder, but a lossy file: only our score is measured on it, for the shipped profiles.
+HISTORY = "history"
 # Alterations that move the picture off the decoder's grid: there the search for the grid is measured, too.
 OFF_GRID = ("off-grid-crop", "flip")
 
@@ -101,7 +103,7 @@ def cases_of(inspected: str, number: int, picture: str, others: int) -> Iterator
 @torch.no_grad()
 def image_of(case: Case, autoencoders: dict[str, ModuleAutoencoder], size: int) -> Tensor:
     original = crop_of(case.picture, size)
-    if case.source in ("real", "generated"):
+    if case.source in ("real", "generated", HISTORY):
         return original
     decoder = autoencoders[case.inspected if case.belongs else case.source]
     latents = decoder.encode(original)
@@ -142,12 +144,16 @@ class Remembering:
 
 
 def score_case(
-    image: Tensor, autoencoder: ModuleAutoencoder, solver: WhitenedLBFGS | None, condition: str = CLEAN
+    image: Tensor,
+    autoencoder: ModuleAutoencoder,
+    solver: WhitenedLBFGS | None,
+    condition: str = CLEAN,
+    scores: tuple[Score, ...] = (),
 ) -> dict[str, Any]:
-    """All scores of one image: value, seconds and passes by method."""
+    """``scores`` (default: all) of one image: value, seconds and passes by method."""
     methods: dict[str, Any] = {}
     remembering = Remembering(autoencoder)
-    for score in (*CHEAP, AnyGrid()) if condition in OFF_GRID else CHEAP:
+    for score in scores or ((*CHEAP, AnyGrid()) if condition in OFF_GRID else CHEAP):
         scored = score(remembering, image)
         passes = scored.passes
         seconds = passes.encoder * remembering.seconds["encode"] + passes.decoder * remembering.seconds["decode"]
@@ -277,6 +283,7 @@ def main() -> None:
     parser.add_argument("--pictures", type=int, default=40)
     parser.add_argument("--inverted", type=int, default=16, help="pictures that are also inverted")
     parser.add_argument("--searched", type=int, default=4, help="pictures whose grid is searched for (dear)")
+    parser.add_argument("--histories", type=int, default=0, help="pictures also scored as if out of a lossy file")
     parser.add_argument("--others", type=int, default=4, help="other decoders per picture that is not inverted")
     parser.add_argument("--decoders", default=",".join(DECODERS), help="inspected models")
     parser.add_argument("--condition", default=CLEAN, choices=(*CONDITIONS, "altered"), help="altered: all but clean")
@@ -319,13 +326,20 @@ def run(args: argparse.Namespace, path: Path, rows: list[dict[str, Any]]) -> Non
         for name in inspected
         for case in cases_of(name, number, picture, 1 if number < args.inverted else args.others)
     ]
+    jobs += [
+        (Case(name, picture, HISTORY, "as is"), False, condition)
+        for picture in all_pictures()[: args.histories]
+        for condition in HISTORIES
+        for name in inspected
+    ]
     jobs = [(c, i, a) for c, i, a in jobs if (c.inspected, c.picture, c.source, a, i) not in done]
     with path.open("a", encoding="utf-8") as stream:
         for case, with_inversion, condition in track(jobs, description="scoring"):
             image = alter(image_of(case, autoencoders, args.size), condition)
             autoencoder = autoencoders[case.inspected]
             image, _ = crop_to_grid(image, autoencoder.spatial_ratio)
-            methods = score_case(image, autoencoder, solver if with_inversion else None, condition)
+            scores = (GridContrast(),) if case.source == HISTORY else ()
+            methods = score_case(image, autoencoder, solver if with_inversion else None, condition, scores)
             row = {"inspected": case.inspected, "picture": case.picture, "source": case.source, "stored": case.stored,
                    "condition": condition, "belongs": case.belongs, "methods": methods}  # fmt: skip
             rows.append(row)

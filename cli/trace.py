@@ -110,8 +110,8 @@ def verdict_on(
     profile: Profile | None,
     threshold: float | None,
 ) -> Verdict:
-    """By the profile's own score where there is one, else by the inverted loss and the given threshold."""
-    if profile is None:
+    """By the inverted loss where a threshold is given, else by the profile's own score."""
+    if threshold is not None:
         return verdict_from_threshold(float(inversion.loss[0]), threshold)
     cropped, _ = crop_to_grid(loaded.pixels, autoencoder.spatial_ratio)
     return judge(autoencoder, cropped, profile, lossy=loaded.lossy)

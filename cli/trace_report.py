@@ -108,7 +108,7 @@ class FolderTracer:
         inversion = None
         if self.profile is None or self.pictures is not None:
             inversion = invert(self.autoencoder, pixels, solver=self.solver, steps=self.steps, quantiser=self.quantiser)
-        if self.profile is not None:
+        if self.threshold is None:
             verdict = judge(self.autoencoder, cropped, self.profile, lossy=facts.lossy)
         else:
             assert inversion is not None

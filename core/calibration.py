@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from .autoencoder import Autoencoder
-from .conditions import CLEAN, alter
+from .conditions import CLEAN, HISTORIES, alter
 from .errors import InvalidImageError, InvalidSettingError
 from .images import check_images, crop_to_grid
 from .localisation import THRESHOLD_KEY, fit_localisation, locate_foreign
@@ -48,6 +48,7 @@ class Sample:
     source: str
     belongs: bool
     pixels: Tensor | None  # None where the picture behind it is unusable
+    history: str = ""  # the alteration it went through, in place of the condition that all others go through
 
 
 @dataclass
@@ -75,6 +76,7 @@ def calibrate(
     generated: Sequence[Tensor] = (),
     others: Sequence[Autoencoder] = (),
     condition: str = CLEAN,
+    histories: Sequence[str] = HISTORIES,
     fpr: float = 0.01,
     fnr: float = 0.01,
     seed: int = 0,
@@ -86,6 +88,8 @@ def calibrate(
     ``generated`` are pictures this VAE really made: they count as belonging as they are. ``others`` are further
     decoders whose versions of the photographs count as non-belonging. Photographs larger than 512 pixels are cropped
     at the centre. Every sample is stored as 8 bit (by rounding and truncation in turn) and altered by ``condition``.
+    What is asked is whether the picture under test went from this decoder through ``condition``; one that did not may
+    have gone through anything, so each photograph counts as non-belonging once more after each of ``histories``.
     Pictures and samples that cannot be scored (NaN, smaller than a latent cell, flat) are left out and noted.
     ``on_image`` cancels by raising. Raises :class:`InvalidSettingError` for too few pictures or rates outside (0, 1).
     """
@@ -97,27 +101,22 @@ def calibrate(
             " (a false-positive rate of 1 % needs 99)."
         )
     others = [other for other in others if other.fingerprint != autoencoder.fingerprint]
-    total = len(photographs) * (3 + len(others)) + len(generated)
+    histories = [history for history in histories if history != condition]
+    total = len(photographs) * (3 + len(others) + len(histories)) + len(generated)
 
     excesses: list[float] = []
-    source = ""
 
-    def score_of(pixels: Tensor) -> tuple[float, tuple[int, int]]:
-        cropped, _ = crop_to_grid(alter(pixels, condition), autoencoder.spatial_ratio)
+    def score_of(sample: Sample, pixels: Tensor) -> tuple[float, tuple[int, int]]:
+        cropped, _ = crop_to_grid(alter(pixels, sample.history or condition), autoencoder.spatial_ratio)
         value = score(autoencoder, cropped).value
-        if score.name == GridContrast.name and source in WHOLLY_BELONGING:
+        if score.name == GridContrast.name and sample.source in WHOLLY_BELONGING:
             # A map needs more detail than the score did: a picture without one still calibrates the score.
             with contextlib.suppress(InvalidImageError):
                 excesses.append(locate_foreign(autoencoder, cropped).largest_excess)
         return value, (cropped.shape[-2], cropped.shape[-1])
 
-    def samples() -> Iterator[Sample]:
-        nonlocal source
-        for sample in _samples(autoencoder, photographs, generated, others, seed):
-            source = sample.source
-            yield sample
-
-    scores = collect_scores(samples(), score_of, total, on_image)
+    samples = _samples(autoencoder, photographs, generated, others, histories, seed)
+    scores = collect_scores(samples, score_of, total, on_image)
     # Versions of one photograph are not independent; the count of photographs is what backs the rates.
     notes = [*scores.notes, f"{len(photographs)} photographs stand behind all samples"]
     profile = Profile(
@@ -145,7 +144,7 @@ def calibrate(
 
 def collect_scores(
     samples: Iterable[Sample],
-    score_of: Callable[[Tensor], tuple[float, tuple[int, int]]],
+    score_of: Callable[[Sample, Tensor], tuple[float, tuple[int, int]]],
     total: int,
     on_image: Callable[[CalibrationStep], None] | None = None,
 ) -> CollectedScores:
@@ -159,7 +158,7 @@ def collect_scores(
         if sample.pixels is not None:
             # What cannot be scored (flat, too small once altered, NaN from a broken decoder) calibrates nothing.
             with contextlib.suppress(InvalidImageError):
-                value, sides = score_of(sample.pixels)
+                value, sides = score_of(sample, sample.pixels)
         if math.isfinite(value):
             scores.sides += sides
             (scores.belonging if sample.belongs else scores.non_belonging).append(value)
@@ -194,6 +193,7 @@ def _samples(
     photographs: Sequence[Tensor],
     generated: Sequence[Tensor],
     others: Sequence[Autoencoder],
+    histories: Sequence[str],
     seed: int,
 ) -> Iterator[Sample]:
     """Belonging and non-belonging versions of every photograph, deterministic in ``seed``."""
@@ -201,7 +201,10 @@ def _samples(
         yield Sample("really generated", True, _central(picture, autoencoder.spatial_ratio))
     ratio = math.lcm(*(o.spatial_ratio for o in (autoencoder, *others)))
     for number, photograph in enumerate(photographs):
-        yield from _versions(autoencoder, _central(photograph, ratio), others, number, seed)
+        pixels = _central(photograph, ratio)
+        yield from _versions(autoencoder, pixels, others, number, seed)
+        for history in histories:
+            yield Sample(f"photograph, {history}", False, None if pixels is None else quantise(pixels), history)
 
 
 # Not a generator: one suspended under no_grad would switch gradients off for whoever consumes or cancels it.

@@ -49,6 +49,10 @@ _ALTERATIONS: dict[str, Callable[[Image.Image], Image.Image]] = {
     "flip": lambda picture: picture.transpose(Image.Transpose.FLIP_LEFT_RIGHT),
 }
 CONDITIONS = tuple(_ALTERATIONS)
+LOSSY = ("jpeg-95", "jpeg-90", "jpeg-75", "webp-90")
+# What may have happened to a picture that does not belong before anybody stored it as it is now. JPEG works on an
+# 8-pixel grid as most decoders do: of all histories it is the one that could pass for a decoder's trace.
+HISTORIES = ("jpeg-90", "jpeg-75")
 
 
 def alter(image: Tensor, condition: str) -> Tensor:

@@ -21,7 +21,7 @@ from .images import ALPHA_NOTE, Crop, check_images, crop_to_grid
 from .memory import PeakMemory, bounded, is_out_of_memory, out_of_memory_error
 from .objective import Evaluation, Objective, Passes
 from .quantiser import Quantiser, check_quantiser
-from .solvers import DEFAULT_SOLVER, Search, Solver, Stopped, make_solver
+from .solvers import DEFAULT_SOLVER, EXACT, Search, Solver, Stopped, make_solver
 
 
 @dataclass(frozen=True)
@@ -80,14 +80,16 @@ def invert(
     steps: int | None = None,
     quantiser: Quantiser = "auto",
     loss_target: float = 0.0,
+    least_progress: float = 0.0,
     decided: Callable[[Evaluation], bool] | None = None,
     on_step: Callable[[Step], None] | None = None,
 ) -> Inversion:
     """Invert ``autoencoder``'s decoder for each of ``images`` ``[B,3,H,W]`` in [0,1].
 
     Sides off the latent grid are centre-cropped, nothing is resampled. ``initial_latents`` ``[B,C,h,w]`` replaces
-    E(x). ``steps`` replaces the solver's own number. ``on_step`` cancels by raising, ``decided`` and ``loss_target``
-    end an image early. Images are independent: a batch gives bit for bit what its images give alone. Deterministic on
+    E(x). ``steps`` replaces the solver's own number. ``on_step`` cancels by raising. ``decided``, ``loss_target`` and
+    ``least_progress`` (share of the loss won in ten evaluations) end an image early; so does a latent that reproduces
+    every stored pixel. Images are independent: a batch gives bit for bit what its images give alone. Deterministic on
     the CPU and, with deterministic kernels requested here, on CUDA.
 
     Gradients are computed whatever the caller's mode: inside ``torch.inference_mode`` too, where ComfyUI runs its
@@ -105,6 +107,7 @@ def invert(
         search = Search(
             steps=method.steps,
             loss_target=loss_target,
+            least_progress=least_progress,
             decided=decided,
             on_step=_reporter(on_step, index, len(cropped), method.steps),
         )
@@ -123,6 +126,8 @@ def invert(
     for index, result in enumerate(results):
         if len(result.history) > 1 and result.loss >= result.initial_loss:
             notes.append(f"image {index + 1}: no step improved on the encoder's start, its loss is that of the start")
+        if result.stopped_by == EXACT:
+            notes.append(f"image {index + 1}: a latent was found that reproduces every stored pixel bit for bit")
         if any(not math.isfinite(loss) for loss in result.history):
             notes.append(f"image {index + 1}: the decoder returned NaN or infinite values during the search")
     return Inversion(
@@ -217,6 +222,7 @@ def _invert_one(
             report(step, evaluation)
 
     search.on_step = keep_first
+    search.is_exact = lambda evaluation: objective.is_exact(evaluation.decoded)
     with contextlib.suppress(Stopped):
         solver.minimise(objective, start, autoencoder.latent_spread, search)
     best = search.best

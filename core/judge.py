@@ -8,19 +8,22 @@ from torch import Tensor
 
 from .autoencoder import Autoencoder
 from .errors import InvalidImageError
-from .profile import Profile
+from .profile import Profile, default_profile
 from .scores import make_score
-from .verdict import Verdict, verdict_from_profile
+from .verdict import Verdict, verdict_from_default_profile, verdict_from_profile
 
 
-def judge(autoencoder: Autoencoder, image: Tensor, profile: Profile, *, lossy: bool = False) -> Verdict:
+def judge(autoencoder: Autoencoder, image: Tensor, profile: Profile | None, *, lossy: bool = False) -> Verdict:
     """Score ``image`` ``[1,3,H,W]`` in [0,1], on the latent grid, by the profile's own score and judge it.
 
+    Without a profile the answer is inconclusive and the default profile, made under other decoders, gives a p-value.
     A picture that holds nothing to judge by (one colour, too small for the score) is inconclusive, with the reason and
     the score NaN. ``lossy``: the file format lost something, see :func:`verdict_from_profile`.
     """
+    known = profile or default_profile()
     try:
-        scored = make_score(profile.score)(autoencoder, image)
+        scored = make_score(known.score)(autoencoder, image)
     except InvalidImageError as error:
-        return Verdict("inconclusive", math.nan, str(error), condition=profile.condition, stage="not scored")
-    return verdict_from_profile(scored.value, profile, scored.stage, shortest_side=min(image.shape[-2:]), lossy=lossy)
+        return Verdict("inconclusive", math.nan, str(error), condition=known.condition, stage="not scored")
+    verdict_from = verdict_from_profile if profile is not None else verdict_from_default_profile
+    return verdict_from(scored.value, known, scored.stage, shortest_side=min(image.shape[-2:]), lossy=lossy)

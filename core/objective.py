@@ -9,7 +9,10 @@ import torch
 from torch import Tensor
 
 from .autoencoder import Autoencoder
-from .quantiser import Quantiser, is_eight_bit, mean_squared_residual
+from .quantiser import LEVELS, Quantiser, is_eight_bit, mean_squared_residual, quantise
+
+# Stored values differ by whole levels; less is the rounding of floats.
+HALF_LEVEL = 0.5 / LEVELS
 
 
 @dataclass
@@ -65,6 +68,11 @@ class Objective:
         """The storage model that explains the image best, given a reconstruction."""
         return min(self.candidates, key=lambda q: float(mean_squared_residual(decoded, self.image, q)))
 
+    def is_exact(self, decoded: Tensor) -> bool:
+        """Whether storing ``decoded`` as 8 bit gives this very image: a certificate that needs no calibration."""
+        stored = (q for q in self.candidates if q != "none")
+        return any(bool(((quantise(decoded, q) - self.image).abs() < HALF_LEVEL).all()) for q in stored)
+
     def evaluate(self, latents: Tensor, with_gradient: bool = True, low_precision: bool = False) -> Evaluation:
         """Decode ``latents`` ``[1,C,h,w]`` and return loss and, if asked, its gradient.
 
@@ -80,22 +88,25 @@ class Objective:
         self.passes.backward += 1
         with torch.enable_grad():
             variable = latents.clone().requires_grad_()
-            with torch.autocast(variable.device.type, torch.bfloat16, enabled=low_precision):
-                # Channels last is the layout that bfloat16 convolutions run natively.
-                decoded = self.autoencoder.decode(
-                    variable.contiguous(memory_format=torch.channels_last) if low_precision else variable
-                )
+            decoded = self._decode(variable, low_precision)
             loss = self.loss(decoded.to(variable.dtype))
             (gradient,) = torch.autograd.grad(loss, variable)
         return Evaluation(latents, float(loss.detach()), decoded.detach().to(latents.dtype), gradient)
 
-    def pull_back(self, latents: Tensor, cotangents: Sequence[Tensor]) -> list[Tensor]:
+    def _decode(self, latents: Tensor, low_precision: bool) -> Tensor:
+        if not low_precision:
+            return self.autoencoder.decode(latents)
+        with torch.autocast(latents.device.type, torch.bfloat16):
+            # Channels last is the layout that bfloat16 convolutions run natively.
+            return self.autoencoder.decode(latents.contiguous(memory_format=torch.channels_last))
+
+    def pull_back(self, latents: Tensor, cotangents: Sequence[Tensor], low_precision: bool = False) -> list[Tensor]:
         """J'w for each w ``[1,3,H,W]`` of ``cotangents``, J the decoder's Jacobian there; each ``[1,C,h,w]``."""
         self.passes.decoder += 1
         self.passes.backward += len(cotangents)
         with torch.enable_grad():
             variable = latents.detach().clone().requires_grad_()
-            decoded = self.autoencoder.decode(variable)
+            decoded = self._decode(variable, low_precision)
             last = len(cotangents) - 1
             return [
                 torch.autograd.grad(decoded, variable, w.to(decoded), retain_graph=k < last)[0]

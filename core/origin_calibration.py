@@ -80,7 +80,7 @@ def calibrate_origin(
     per_other = len(photographs) or belonging
     total = belonging + len(generated) + len(photographs) + per_other * len(others)
 
-    def score_of(pixels: Tensor) -> tuple[float, tuple[int, int]]:
+    def score_of(_: Sample, pixels: Tensor) -> tuple[float, tuple[int, int]]:
         altered = alter(pixels, condition)
         if altered.shape != pixels.shape:
             raise InvalidSettingError(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import json
 import os
@@ -11,9 +12,11 @@ from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
+from .conditions import LOSSY
 from .errors import LatentTracerError
 from .thresholds import lower_p_value, rate_interval, upper_p_value
 
+EMBEDDED = Path(__file__).parent / "embedded"
 FORMAT = "latent-tracer-profile"
 VERSION = 1
 
@@ -68,6 +71,11 @@ class Profile:
         for source, score in zip(self.non_belonging_sources, self.non_belonging_scores, strict=True):
             sources.setdefault(source, []).append(score)
         return sources
+
+    @property
+    def covers_lossy_files(self) -> bool:
+        """Whether pictures out of lossy files are among the non-belonging ones: then a yes holds for such files too."""
+        return any(source.endswith(LOSSY) for source in set(self.non_belonging_sources))
 
     @property
     def stated_fnr(self) -> float:
@@ -225,8 +233,17 @@ def builtin_profile(fingerprint: str) -> Profile | None:
 
     Measured by this project on free pictures; a calibration of one's own comes closer to one's images.
     """
-    for path in sorted((Path(__file__).parent / "embedded").glob("*.profile.json")):
+    for path in sorted(EMBEDDED.glob("*.profile.json")):
         profile = load_profile(path)
         if profile.fingerprint == fingerprint:
             return profile
     return None
+
+
+@functools.cache
+def default_profile() -> Profile:
+    """What serves until a decoder is calibrated: other images' scores under several decoders, each its own source.
+
+    Its fingerprint is that of no decoder, so no verdict of its own can rest on it.
+    """
+    return load_profile(EMBEDDED / "default.json")

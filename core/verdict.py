@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from .conditions import CLEAN
@@ -88,7 +88,8 @@ def verdict_from_profile(
     belonging images score this high at no more than the stated false-negative rate; inconclusive between.
 
     Inconclusive too where the profile does not apply: an image whose ``shortest_side`` (pixels) is below those
-    calibrated on, whose scores scatter more, and a ``lossy`` file under a profile for clean images.
+    calibrated on, whose scores scatter more, and a ``lossy`` file under a profile for clean images. There a yes stands
+    if pictures out of lossy files were among the others: a loss weakens the trace but does not make one.
     """
     _check_score(score)
     p_value, belonging_p = profile.p_value(score), profile.belonging_p_value(score)
@@ -115,7 +116,7 @@ def verdict_from_profile(
             f"its shortest side is {shortest_side} pixels, the profile was calibrated on {profile.image_sizes[0]} and"
             " more: calibrate on images of this size."
         )
-    elif lossy and profile.condition == CLEAN:
+    elif lossy and profile.condition == CLEAN and not (answer == "belonging" and profile.covers_lossy_files):
         answer = "inconclusive"
         basis = (
             "the file format is lossy (JPEG, WebP …) and the profile holds for clean images: calibrate with a condition"
@@ -130,6 +131,24 @@ def verdict_from_profile(
         condition=profile.condition,
         stage=stage,
     )
+
+
+def verdict_from_default_profile(
+    score: float, profile: Profile, stage: str, *, shortest_side: int | None = None, lossy: bool = False
+) -> Verdict:
+    """Always inconclusive, with the p-value under a ``profile`` of other decoders: the inspected one has none.
+
+    What other decoders do not do to pictures hints at what this one does not do, and proves nothing: the rate of a
+    false yes is known only for decoders that were calibrated.
+    """
+    known = verdict_from_profile(score, profile, stage, shortest_side=shortest_side, lossy=lossy)
+    p_value = profile.p_value(score)
+    hint = "a sign that it belongs" if p_value <= profile.stated_fpr else "no sign that it belongs"
+    basis = (
+        "no calibration for this decoder, calibrate it on photographs for an answer. Under the decoders of the default"
+        f" profile up to {p_value:.1%} of other images score as low as {score:.3g}: {hint}."
+    )
+    return replace(known, answer="inconclusive", basis=basis)
 
 
 def _check_score(score: float) -> None:

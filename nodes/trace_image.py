@@ -18,7 +18,6 @@ from ..core import (
     crop_to_grid,
     invert,
     judge,
-    verdict_from_threshold,
 )
 from ..core.folder import FileFacts
 from ..core.picture import verdict_card
@@ -93,20 +92,16 @@ class TraceImage(io.ComfyNode):
             with comfy_adapter.inspected_model(vae, image) as autoencoder:
                 known = fitting_profile(autoencoder, profile)
                 cropped, _ = crop_to_grid(checked, autoencoder.spatial_ratio)
-                verdicts = (
-                    [judge(autoencoder, one, known, lossy=facts[0].lossy) for one in comfy_adapter.split(cropped)]
-                    if known is not None
-                    else []
-                )
+                verdicts = [
+                    judge(autoencoder, one, known, lossy=facts[0].lossy) for one in comfy_adapter.split(cropped)
+                ]
                 trace = invert(autoencoder, images, steps=steps, on_step=comfy_adapter.progress_reporter(False, part))
         except InvalidImageError as error:
             if file is None:
                 raise
             # One picture of a folder must not cost the others their verdicts.
             return not_traced(cls, facts[0], checked[:1], str(error))
-        if known is None:
-            verdicts = [verdict_from_threshold(float(loss), None) for loss in trace.loss]
-        elif profile is None:
+        if known is not None and profile is None:
             trace = dataclasses.replace(trace, notes=(*trace.notes, BUILTIN_NOTE))
         names = loaded_vae_names(cls.hidden.prompt, str(cls.hidden.unique_id))
         return verdict_result(cls, trace, verdicts, known, rows_of(trace, verdicts, facts, names))

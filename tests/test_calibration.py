@@ -50,7 +50,9 @@ def pictures():
 def test_every_photograph_gives_two_belonging_samples_and_one_other_per_source(convolutional, linear, pictures):
     inspected, other, score = convolutional(), linear([3.0, 2.0, 1.0]), Recorder()
     steps = []
-    profile = calibrate(inspected, score, pictures, others=[other, inspected], seed=3, on_image=steps.append)
+    profile = calibrate(
+        inspected, score, pictures, others=[other, inspected], histories=(), seed=3, on_image=steps.append
+    )
     assert len(profile.belonging_scores) == 12
     assert profile.non_belonging_sources == ("photograph", "decoded by LinearPatches") * 6
     assert len(profile.non_belonging_scores) == 12
@@ -91,11 +93,27 @@ def test_the_seed_decides_everything(convolutional, pictures):
     assert first.non_belonging_scores == other.non_belonging_scores
 
 
+def test_photographs_out_of_lossy_files_count_as_other_images_whatever_the_condition(convolutional, pictures):
+    score, steps = Recorder(), []
+    profile = calibrate(convolutional(), score, pictures, condition="flip", on_image=steps.append)
+    assert profile.scores_by_source.keys() == {"photograph", "photograph, jpeg-90", "photograph, jpeg-75"}
+    assert [len(scores) for scores in profile.scores_by_source.values()] == [6, 6, 6]
+    # The history takes the condition's place: nothing says that such a picture went through both.
+    assert torch.equal(score.seen[2], alter(pictures[0], "flip"))
+    assert torch.equal(score.seen[3], alter(pictures[0], "jpeg-90"))
+    assert torch.equal(score.seen[4], alter(pictures[0], "jpeg-75"))
+    assert profile.covers_lossy_files
+    assert not calibrate(convolutional(), Recorder(), pictures, histories=()).covers_lossy_files
+    # A condition that is itself one of the histories is not counted twice.
+    profile = calibrate(convolutional(), Recorder(), pictures, condition="jpeg-90")
+    assert profile.scores_by_source.keys() == {"photograph", "photograph, jpeg-75"}
+
+
 @pytest.mark.parametrize("condition", ["jpeg-75", "flip", "resize-0.75", "off-grid-crop"])
 def test_every_sample_goes_through_the_condition_and_then_to_the_grid(convolutional, pictures, condition):
     clean, altered = Recorder(), Recorder()
-    calibrate(convolutional(), clean, pictures)
-    profile = calibrate(convolutional(), altered, pictures, condition=condition)
+    calibrate(convolutional(), clean, pictures, histories=())
+    profile = calibrate(convolutional(), altered, pictures, condition=condition, histories=())
     for before, after in zip(clean.seen, altered.seen, strict=True):
         expected = alter(before, condition)
         height, width = (side // 8 * 8 for side in expected.shape[-2:])
@@ -108,7 +126,7 @@ def test_really_generated_pictures_count_as_belonging_as_they_are(convolutional,
     score = Recorder()
     generated = [quantise(torch.rand(1, 3, 16, 24)) for _ in range(3)]
     steps = []
-    profile = calibrate(convolutional(), score, pictures, generated=generated, on_image=steps.append)
+    profile = calibrate(convolutional(), score, pictures, generated=generated, histories=(), on_image=steps.append)
     assert len(profile.belonging_scores) == 15
     assert [step.source for step in steps[:4]] == ["really generated"] * 3 + ["decoded"]
     assert all(torch.equal(seen, given) for seen, given in zip(score.seen, generated, strict=False))
@@ -144,23 +162,23 @@ def test_an_unusable_picture_is_left_out_and_noted_and_the_rest_is_as_without_it
     )
     assert profile.belonging_scores == expected.belonging_scores
     assert profile.non_belonging_scores == expected.non_belonging_scores
-    assert "4 of 22 samples could not be scored and were left out" in profile.notes
-    assert steps[-1].done == steps[-1].total == 22
+    assert "6 of 36 samples could not be scored and were left out" in profile.notes
+    assert steps[-1].done == steps[-1].total == 36
 
 
 def test_samples_whose_score_is_no_number_are_left_out_and_noted(convolutional, pictures):
     answers = iter([1.0, 2.0, math.nan, 4.0, math.inf, *range(100)])
     profile = calibrate(convolutional(), Recorder(lambda image: float(next(answers))), pictures)
-    assert len(profile.belonging_scores) + len(profile.non_belonging_scores) == 16
-    assert len(profile.non_belonging_scores) == len(profile.non_belonging_sources) == 5
-    assert "2 of 18 samples could not be scored and were left out" in profile.notes
+    assert len(profile.belonging_scores) + len(profile.non_belonging_scores) == 28
+    assert len(profile.non_belonging_scores) == len(profile.non_belonging_sources) == 16
+    assert "2 of 30 samples could not be scored and were left out" in profile.notes
 
 
 def test_a_decoder_that_returns_nan_never_calibrates_not_even_through_jpeg(convolutional, pictures):
     good = convolutional()
     damaged = ModuleAutoencoder("damaged", good.module, good.module.encode, lambda z: good.module.decode(z) * math.nan)
     for condition in ("clean", "jpeg-90"):
-        with pytest.raises(InvalidSettingError, match="Only 0 belonging and 6 other samples gave finite scores"):
+        with pytest.raises(InvalidSettingError, match="Only 0 belonging and (18|12) other samples gave finite scores"):
             calibrate(damaged, Recorder(), pictures, condition=condition)
 
 
@@ -168,7 +186,7 @@ def test_flat_photographs_are_left_out_of_the_default_score(convolutional):
     pictures = [synthetic_photograph(seed, 48, leaves=60) for seed in range(6)]
     flat = [torch.full((1, 3, 48, 48), value) for value in (0.0, 1.0)]
     profile = calibrate(convolutional(), make_score(), [*pictures, *flat])
-    assert profile.non_belonging_sources == ("photograph",) * 6
+    assert profile.non_belonging_sources == ("photograph", "photograph, jpeg-90", "photograph, jpeg-75") * 6
 
 
 @pytest.mark.parametrize("count", [0, 1, 4])
@@ -238,7 +256,7 @@ def calibrated():
 
 def test_an_embedded_decoder_calibrated_on_ten_pictures_judges_new_ones_as_stated(calibrated):
     inspected, other, profile = calibrated
-    assert isinstance(profile, Profile) and len(profile.non_belonging_scores) == 20
+    assert isinstance(profile, Profile) and len(profile.non_belonging_scores) == 40
     score, wrong, right = make_score(), 0, 0
     for seed in range(5):
         photograph = synthetic_photograph(900 + seed, 64)

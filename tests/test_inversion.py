@@ -204,6 +204,29 @@ def test_a_loss_target_ends_the_search_early(linear, photographs):
     assert reference.stopped_by == ("steps",)
 
 
+def test_a_search_that_gains_too_little_ends_early(linear, photographs):
+    autoencoder, images = linear([3.0, 2.0, 1.0, 0.5], encoder_error=3.0), photographs()
+    inversion = invert(autoencoder, images, solver="adam-paper", steps=400, least_progress=0.01)
+    history = inversion.loss_history[0]
+    assert inversion.stopped_by == ("no progress",) and 11 < len(history) < 400
+    assert min(history) > 0.99 * min(history[:-10])
+    # Not a step too early: one before, ten evaluations still gained a hundredth.
+    assert min(history[:-1]) <= 0.99 * min(history[:-11])
+
+
+def test_a_latent_that_reproduces_every_stored_pixel_ends_the_search_and_is_noted(linear):
+    autoencoder = linear([3.0] * 4)
+    latents = torch.randn(1, 4, 3, 3, generator=torch.Generator().manual_seed(0))
+    stored = quantise(autoencoder.decode(latents))
+    inversion = invert(autoencoder, stored, initial_latents=latents, solver="adam-paper", steps=30)
+    assert inversion.stopped_by == ("bit for bit",) and len(inversion.loss_history[0]) == 1
+    assert "reproduces every stored pixel bit for bit" in inversion.notes[0]
+    beside = stored.clone()
+    beside[0, 0, 0, 0] += 1 / 255 if beside[0, 0, 0, 0] < 0.5 else -1 / 255
+    other = invert(autoencoder, beside, initial_latents=latents, solver="adam-paper", steps=1)
+    assert other.stopped_by == ("steps",) and other.notes == ()
+
+
 def test_an_image_off_the_grid_is_centre_cropped_and_says_so(convolutional, photographs):
     autoencoder, images = convolutional(), photographs(1, 21, 35)
     inversion = invert(autoencoder, images, steps=2)

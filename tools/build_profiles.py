@@ -1,7 +1,7 @@
 """Turn the benchmark's raw rows into the profiles that ship for well-known decoders.
 
-python benchmarks/attribution.py --pictures 100 --inverted 0 --others 1 --rows rows.jsonl
-python tools/build_profiles.py rows.jsonl
+python benchmarks/attribution.py --pictures 100 --histories 100 --inverted 0 --others 1 --size 192 --rows rows.jsonl
+python tools/build_profiles.py rows.jsonl --size 192
 """
 
 from __future__ import annotations
@@ -11,8 +11,10 @@ import json
 import os
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from latent_tracer.core import DEFAULT_SCORE, Profile, load_autoencoder, make_score
+from latent_tracer.core.conditions import CLEAN
 from latent_tracer.core.profile import measured_error_rates
 
 EMBEDDED = Path(__file__).resolve().parent.parent / "core" / "embedded"
@@ -28,35 +30,64 @@ def main() -> None:
     for path in args.rows:
         for line in path.read_text().splitlines():
             row = json.loads(line)
-            if row["condition"] == "clean":
-                unique[row["inspected"], row["picture"], row["source"]] = row
+            if row["condition"] == CLEAN or row["source"] == "history":
+                unique[row["inspected"], row["picture"], row["source"], row["condition"]] = row
     rows = list(unique.values())
+    profiles = []
     for inspected in sorted({row["inspected"] for row in rows}):
         own = [row for row in rows if row["inspected"] == inspected]
-        belonging = [row["methods"][DEFAULT_SCORE][0] for row in own if row["belongs"]]
-        others = [row for row in own if not row["belongs"]]
-        pictures = len({row["picture"] for row in own})
-        profile = Profile(
-            fingerprint=load_autoencoder(data / "weights" / inspected).fingerprint,
-            autoencoder=inspected,
-            score=DEFAULT_SCORE,
-            score_settings=dict(make_score().settings),
-            quantiser="auto",
-            decode_path="pillow",
-            condition="clean",
-            image_sizes=(args.size, args.size),
-            calibrated_on=f"{pictures} free photographs and generated pictures, central {args.size}² crops",
-            belonging_scores=tuple(belonging),
-            non_belonging_scores=tuple(row["methods"][DEFAULT_SCORE][0] for row in others),
-            # Pictures, made or photographed, are one source; so are other decoders, of which each picture met a few.
-            non_belonging_sources=tuple(
-                "picture" if row["source"] in ("real", "generated") else "another decoder" for row in others
-            ),
-            notes=(f"{pictures} photographs stand behind all samples", "built in, not calibrated by the user"),
-        )
-        profile = replace(profile, error_rates=measured_error_rates(profile))
+        profile = profile_from(own, inspected, load_autoencoder(data / "weights" / inspected).fingerprint, args.size)
+        profiles.append(profile)
         profile.save(EMBEDDED / f"{inspected}.profile.json")
-        print(inspected, len(belonging), len(others), profile.error_rates, f"stated rate {profile.stated_fpr:.4f}")
+        print(inspected, len(profile.belonging_scores), profile.error_rates, f"stated rate {profile.stated_fpr:.4f}")
+    default_of(profiles).save(EMBEDDED / "default.json")
+
+
+def profile_from(rows: list[dict[str, Any]], inspected: str, fingerprint: str, size: int) -> Profile:
+    """One decoder's profile from its rows."""
+    belonging = [row["methods"][DEFAULT_SCORE][0] for row in rows if row["belongs"]]
+    others = [row for row in rows if not row["belongs"]]
+    pictures = len({row["picture"] for row in rows})
+    profile = Profile(
+        fingerprint=fingerprint,
+        autoencoder=inspected,
+        score=DEFAULT_SCORE,
+        score_settings=dict(make_score().settings),
+        quantiser="auto",
+        decode_path="pillow",
+        condition=CLEAN,
+        image_sizes=(size, size),
+        calibrated_on=f"{pictures} free photographs and generated pictures, central {size}² crops",
+        belonging_scores=tuple(belonging),
+        non_belonging_scores=tuple(row["methods"][DEFAULT_SCORE][0] for row in others),
+        non_belonging_sources=tuple(map(source_of, others)),
+        notes=(f"{pictures} photographs stand behind all samples", "built in, not calibrated by the user"),
+    )
+    return replace(profile, error_rates=measured_error_rates(profile))
+
+
+def source_of(row: dict[str, Any]) -> str:
+    """Pictures, made or photographed, are one source; so are other decoders, of which each picture met a few."""
+    if row["source"] == "history":
+        return f"picture, {row['condition']}"
+    return "picture" if row["source"] in ("real", "generated") else "another decoder"
+
+
+def default_of(profiles: list[Profile]) -> Profile:
+    """What serves for a decoder that has no profile: every source under every decoder of ``profiles`` on its own."""
+    names = ", ".join(profile.autoencoder for profile in profiles)
+    return replace(
+        profiles[0],
+        fingerprint="no decoder",
+        autoencoder=f"other decoders ({names})",
+        calibrated_on=f"other decoders ({names}), {profiles[0].calibrated_on}",
+        belonging_scores=tuple(score for profile in profiles for score in profile.belonging_scores),
+        non_belonging_scores=tuple(score for profile in profiles for score in profile.non_belonging_scores),
+        non_belonging_sources=tuple(
+            f"{source} under {profile.autoencoder}" for profile in profiles for source in profile.non_belonging_sources
+        ),
+        error_rates={},
+    )
 
 
 if __name__ == "__main__":

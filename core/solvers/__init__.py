@@ -5,7 +5,7 @@ from __future__ import annotations
 from ..errors import InvalidSettingError
 from .adam_paper import AdamPaper
 from .gradient_free import GradientFree
-from .protocol import Search, Solver, Stopped
+from .protocol import EXACT, Search, Solver, Stopped
 from .whitened_lbfgs import WhitenedLBFGS
 
 SOLVERS: dict[str, type[Solver]] = {
@@ -17,6 +17,7 @@ DEFAULT_SOLVER = "lbfgs-whitened"
 
 __all__ = [
     "DEFAULT_SOLVER",
+    "EXACT",
     "SOLVERS",
     "AdamPaper",
     "GradientFree",

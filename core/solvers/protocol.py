@@ -11,6 +11,10 @@ from torch import Tensor
 
 from ..objective import Evaluation, Objective
 
+EXACT = "bit for bit"
+# Evaluations over which progress is measured: quasi-Newton searches pause for several before they go on.
+PATIENCE = 10
+
 
 class Solver(Protocol):
     """Minimises an :class:`Objective` from a start. Deterministic; one image at a time.
@@ -40,13 +44,16 @@ class Stopped(Exception):  # noqa: N818  a signal, not an error
 class Search:
     """The record of one image's inversion.
 
-    ``loss_target`` ends it once the loss is that low; ``decided`` ends it once it returns true for the current best;
-    ``on_step`` sees each evaluation and cancels by raising.
+    ``loss_target`` ends it once the loss is that low, ``least_progress`` once the last ten evaluations lowered the best
+    loss by less than that share of it; ``decided`` ends it once it returns true for the current best, ``is_exact`` once
+    it says that every stored pixel is reproduced. ``on_step`` sees each evaluation and cancels by raising.
     """
 
     steps: int
     loss_target: float = 0.0
+    least_progress: float = 0.0
     decided: Callable[[Evaluation], bool] | None = None
+    is_exact: Callable[[Evaluation], bool] | None = None
     on_step: Callable[[int, Evaluation], None] | None = None
     history: list[float] = field(default_factory=list)
     stopped_by: str = "steps"
@@ -74,6 +81,14 @@ class Search:
         if self.best.loss <= self.loss_target:
             self.stopped_by = "loss target"
             raise Stopped
+        if improved and self.is_exact is not None and self.is_exact(self.best):
+            self.stopped_by = EXACT
+            raise Stopped
+        if self.least_progress > 0 and len(self.history) > PATIENCE:
+            before = min(loss for loss in self.history[:-PATIENCE] if not math.isnan(loss))
+            if before - self.best.loss < self.least_progress * before:
+                self.stopped_by = "no progress"
+                raise Stopped
         if improved and self.decided is not None and self.decided(self.best):
             self.stopped_by = "verdict decided"
             raise Stopped

@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from ..objective import Evaluation, Objective
+from ..precision import bfloat16_pays
 from .protocol import Search
 
 ARMIJO = 1e-4
@@ -23,6 +24,8 @@ SHRINK_STEP = 0.3
 SMALLEST_STEP = 0.02
 # Added to the channel block, in units of its mean eigenvalue: channels the decoder ignores must not explode.
 RIDGE = 0.02
+# At the end of a search in low precision, whose gradients are too coarse to settle.
+EXACT_STEPS = 6
 
 
 class WhitenedLBFGS:
@@ -31,12 +34,15 @@ class WhitenedLBFGS:
     One decoder pass more for the whitening, and one more where low precision hands over.
 
     Low precision only chooses the path: its losses are never recorded, and the search returns to the start if the
-    exact loss turns out higher. It pays where the processor has bfloat16 matrix units.
+    exact loss turns out higher. ``None`` takes all steps but a few where the processor has bfloat16 matrix units, and
+    none elsewhere.
     """
 
     name = "lbfgs-whitened"
 
-    def __init__(self, *, steps: int = 60, low_precision_steps: int = 0, memory: int = 20, probes: int = 2) -> None:
+    def __init__(
+        self, *, steps: int = 60, low_precision_steps: int | None = None, memory: int = 20, probes: int = 2
+    ) -> None:
         self.steps = steps
         self.low_precision_steps = low_precision_steps
         self.memory = memory
@@ -48,10 +54,10 @@ class WhitenedLBFGS:
         # A c×c block needs several times c samples; small images have few cells per probe.
         cells = start.shape[-2] * start.shape[-1]
         probes = max(self.probes, math.ceil(4 * start.shape[1] / cells))
-        whitening = channel_whitening(objective, start, probes)
+        low = self._low_precision_steps(start.device)
+        whitening = channel_whitening(objective, start, probes, low > 0)
         curvature = Curvature(whitening, self.memory, longest=spread)
         current = origin
-        low = min(self.low_precision_steps, self.steps - 2)
         if low > 0:
             current = self._descend(
                 objective, objective.evaluate(start, low_precision=True), curvature, low, search, True
@@ -61,6 +67,12 @@ class WhitenedLBFGS:
             if not current.loss <= origin.loss:
                 current = origin
         self._descend(objective, current, curvature, self.steps - len(search.history) - max(low, 0), search, False)
+
+    def _low_precision_steps(self, device: torch.device) -> int:
+        low = self.low_precision_steps
+        if low is None:
+            low = self.steps - max(EXACT_STEPS, self.steps // 6) if bfloat16_pays(device) else 0
+        return max(0, min(low, self.steps - 2))
 
     def _descend(
         self, objective: Objective, current: Evaluation, curvature: Curvature, budget: int, search: Search, low: bool
@@ -132,12 +144,12 @@ class Curvature:
         return -result * min(1.0, self.longest / max(length, 1e-300))
 
 
-def channel_whitening(objective: Objective, latents: Tensor, probes: int) -> Tensor:
+def channel_whitening(objective: Objective, latents: Tensor, probes: int, low_precision: bool = False) -> Tensor:
     """``[C,C]``: inverse of the Hessian's average channel block at ``latents``, from ``probes`` backward passes."""
     # Drawn on the CPU from a fixed seed, so that results do not depend on the device's generator.
     noise = [torch.randn(objective.image.shape, generator=torch.Generator().manual_seed(k)) for k in range(probes)]
     block = torch.zeros(latents.shape[1], latents.shape[1], dtype=torch.float64)
-    for pulled in objective.pull_back(latents, noise):
+    for pulled in objective.pull_back(latents, noise, low_precision):
         rows = pulled[0].flatten(1).double().cpu()
         block += rows @ rows.T / rows.shape[1] / probes
     mean_eigenvalue = float(block.diagonal().mean())

@@ -1,0 +1,103 @@
+"""What does one inversion step of a Stable-Diffusion-size decoder keep in memory, with and without block checkpointing?
+
+Random weights: they change neither time nor memory. On a GPU the allocator's peak counts, on the CPU the bytes of the
+tensors alive (workspaces inside one operation are not seen); 1024² is then extrapolated from the two largest sizes,
+for activations grow with the number of pixels.
+
+    python benchmarks/memory.py --sizes 256,384,512 --json memory.json
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import time
+from pathlib import Path
+from typing import Any
+
+import torch
+from diffusers import AutoencoderKL
+from latent_tracer.core import ModuleAutoencoder
+from latent_tracer.core.memory import PeakMemory, block_checkpointing
+from latent_tracer.core.objective import Objective
+
+GIB = 2**30
+GOAL_SIDE = 1024
+
+
+def stable_diffusion_size(device: str) -> ModuleAutoencoder:
+    """The architecture of Stable Diffusion's first stage: 4 latent channels, 49 million weights in the decoder."""
+    torch.manual_seed(0)
+    module = AutoencoderKL(
+        in_channels=3,
+        out_channels=3,
+        latent_channels=4,
+        layers_per_block=2,
+        block_out_channels=(128, 256, 512, 512),
+        down_block_types=("DownEncoderBlock2D",) * 4,
+        up_block_types=("UpDecoderBlock2D",) * 4,
+    ).to(device)
+    return ModuleAutoencoder(
+        "random weights, Stable Diffusion's size",
+        module,
+        lambda images: module.encode(2 * images - 1).latent_dist.mean,
+        lambda latents: (module.decode(latents).sample + 1) / 2,
+    )
+
+
+def measure(autoencoder: ModuleAutoencoder, side: int, checkpointed: bool) -> dict[str, Any]:
+    """Peak bytes beyond weights and image, and seconds, of one evaluation with gradient."""
+    generator = torch.Generator().manual_seed(0)
+    image = torch.rand(1, 3, side, side, generator=generator)
+    latents = torch.randn(1, 4, side // 8, side // 8, generator=generator).to(autoencoder.device)
+    objective = Objective(autoencoder, image)
+    began = time.perf_counter()
+    with PeakMemory(autoencoder.device) as memory:
+        if checkpointed:
+            with block_checkpointing(autoencoder.module):
+                objective.evaluate(latents)
+        else:
+            objective.evaluate(latents)
+    return {"side": side, "checkpointed": checkpointed, "peak_bytes": memory.peak,
+            "seconds": round(time.perf_counter() - began, 2)}  # fmt: skip
+
+
+def extrapolated(rows: list[dict[str, Any]], checkpointed: bool) -> float | None:
+    """Peak bytes at 1024² on the line through the two largest sizes, over the number of pixels."""
+    known = sorted((r["side"] ** 2, r["peak_bytes"]) for r in rows if r["checkpointed"] == checkpointed)[-2:]
+    if len(known) < 2:
+        return None
+    (x0, y0), (x1, y1) = known
+    return y1 + (y1 - y0) / (x1 - x0) * (GOAL_SIDE**2 - x1)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--quick", action="store_true", help="128² and 192²")
+    parser.add_argument("--sizes", default="256,384,512")
+    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+    parser.add_argument("--json", type=Path)
+    args = parser.parse_args()
+    autoencoder = stable_diffusion_size(args.device)
+    rows = []
+    for side in map(int, ("128,192" if args.quick else args.sizes).split(",")):
+        for checkpointed in (True, False):
+            rows.append(measure(autoencoder, side, checkpointed))
+            row = rows[-1]
+            kept = "recomputed" if checkpointed else "kept"
+            print(f"{side}², blocks {kept}: {row['peak_bytes'] / GIB:.2f} GiB, {row['seconds']} s", flush=True)
+    result = {"device": args.device, "rows": rows, "at_1024": {
+        name: extrapolated(rows, checkpointed) for name, checkpointed in (("kept", False), ("recomputed", True))
+    }}  # fmt: skip
+    for name, value in result["at_1024"].items():
+        print(f"1024², blocks {name}: {'unknown' if value is None else f'{value / GIB:.2f} GiB (extrapolated)'}")
+    if args.json:
+        args.json.parent.mkdir(parents=True, exist_ok=True)
+        temporary = args.json.with_suffix(".part")
+        temporary.write_text(json.dumps(result, indent=1) + "\n")
+        os.replace(temporary, args.json)
+
+
+if __name__ == "__main__":
+    main()

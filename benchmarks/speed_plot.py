@@ -1,0 +1,69 @@
+"""Draw the table of `speed.py`: what each method costs, in units of AEDR's time, against how well it separates.
+
+python benchmarks/speed_plot.py speed.json plot.png
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from latent_tracer.core.pictures.style import CANVAS, FAINT, GRID, INK, font
+from PIL import Image, ImageDraw
+
+COLOURS = {"paper": "#e69f00", "fast": "#56b4e9", "gradient-free": "#cc79a7", "aeroblade": "#f0e442",
+           "aedr": "#d55e00", "cascade": "#009e73"}  # fmt: skip
+WIDTH, HEIGHT, LEFT, RIGHT, TOP, BOTTOM = 1400, 760, 110, 40, 130, 90
+DECADES = (-1, 3)
+LOWEST = 0.4
+
+
+def draw(table: list[dict[str, Any]]) -> Image.Image:
+    """A small dot per decoder, a large one for the mean over decoders (geometric for the cost)."""
+    picture = Image.new("RGB", (WIDTH, HEIGHT), CANVAS)
+    canvas = ImageDraw.Draw(picture)
+
+    def place(cost: float, auc: float) -> tuple[float, float]:
+        across = (math.log10(cost) - DECADES[0]) / (DECADES[1] - DECADES[0])
+        return LEFT + across * (WIDTH - LEFT - RIGHT), TOP + (1 - auc) / (1 - LOWEST) * (HEIGHT - TOP - BOTTOM)
+
+    for decade in range(DECADES[0], DECADES[1] + 1):
+        x = place(10.0**decade, 1)[0]
+        canvas.line((x, TOP, x, HEIGHT - BOTTOM), fill=GRID, width=1)
+        canvas.text((x - 16, HEIGHT - BOTTOM + 10), f"{10.0**decade:g}", font=font(20), fill=FAINT)
+    for auc in np.arange(LOWEST, 1.01, 0.1):
+        y = place(1, auc)[1]
+        canvas.line((LEFT, y, WIDTH - RIGHT, y), fill=GRID, width=1)
+        canvas.text((LEFT - 56, y - 12), f"{auc:.1f}", font=font(20), fill=FAINT)
+    decoders = sorted({row["decoder"] for row in table})
+    title = f"Separation (AUC) against time per image, AEDR = 1; {', '.join(decoders)}"
+    canvas.text((20, 16), title, font=font(24), fill=INK)
+    for number, (method, colour) in enumerate(COLOURS.items()):
+        rows = [row for row in table if row["method"] == method and row["cost_over_aedr"]]
+        left = LEFT + number * 205
+        canvas.ellipse((left, 74, left + 14, 88), fill=colour)
+        canvas.text((left + 22, 68), method, font=font(21), fill=INK)
+        if not rows:
+            continue
+        for row in rows:
+            x, y = place(row["cost_over_aedr"], max(LOWEST, row["auc"]))
+            canvas.ellipse((x - 4, y - 4, x + 4, y + 4), fill=colour)
+        mean = math.exp(float(np.mean([math.log(row["cost_over_aedr"]) for row in rows])))
+        x, y = place(mean, max(LOWEST, float(np.mean([row["auc"] for row in rows]))))
+        canvas.ellipse((x - 11, y - 11, x + 11, y + 11), fill=colour, outline=INK, width=2)
+    canvas.text((LEFT, HEIGHT - 44), "time per image over AEDR's, one thread", font=font(20), fill=FAINT)
+    return picture
+
+
+def main() -> None:
+    table = json.loads(Path(sys.argv[1]).read_text())
+    largest_set = max({row["size"] for row in table}, key=lambda size: sum(row["size"] == size for row in table))
+    draw([row for row in table if row["size"] == largest_set]).save(sys.argv[2])
+
+
+if __name__ == "__main__":
+    main()
