@@ -284,6 +284,7 @@ def main() -> None:
     parser.add_argument("--inverted", type=int, default=16, help="pictures that are also inverted")
     parser.add_argument("--searched", type=int, default=4, help="pictures whose grid is searched for (dear)")
     parser.add_argument("--histories", type=int, default=0, help="pictures also scored as if out of a lossy file")
+    parser.add_argument("--default-only", action="store_true", help="new rows hold only the default score")
     parser.add_argument("--others", type=int, default=4, help="other decoders per picture that is not inverted")
     parser.add_argument("--decoders", default=",".join(DECODERS), help="inspected models")
     parser.add_argument("--condition", default=CLEAN, choices=(*CONDITIONS, "altered"), help="altered: all but clean")
@@ -338,7 +339,7 @@ def run(args: argparse.Namespace, path: Path, rows: list[dict[str, Any]]) -> Non
             image = alter(image_of(case, autoencoders, args.size), condition)
             autoencoder = autoencoders[case.inspected]
             image, _ = crop_to_grid(image, autoencoder.spatial_ratio)
-            scores = (GridContrast(),) if case.source == HISTORY else ()
+            scores = (GridContrast(),) if case.source == HISTORY or args.default_only else ()
             methods = score_case(image, autoencoder, solver if with_inversion else None, condition, scores)
             row = {"inspected": case.inspected, "picture": case.picture, "source": case.source, "stored": case.stored,
                    "condition": condition, "belongs": case.belongs, "methods": methods}  # fmt: skip

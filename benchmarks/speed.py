@@ -42,15 +42,16 @@ def measure(method: str, autoencoder: ModuleAutoencoder, image: Tensor) -> dict[
     """Score, seconds, passes and peak bytes of one image; loss history where there is one."""
     began = time.perf_counter()
     if method in INVERSIONS:
-        times: list[float] = []
+        shown: list[tuple[float, float]] = []
         inversion = invert(
-            autoencoder, image, solver=INVERSIONS[method], on_step=lambda _: times.append(time.perf_counter() - began)
+            autoencoder,
+            image,
+            solver=INVERSIONS[method],
+            on_step=lambda step: shown.append((step.loss, time.perf_counter() - began)),
         )
         passes, value, peak = inversion.passes[0], float(inversion.loss[0]), inversion.peak_bytes[0]
         extra: dict[str, Any] = {"stage": inversion.stopped_by[0], "history": inversion.loss_history[0]}
-        # Only the evaluations that count: those in low precision are shown, too, between the first and the rest.
-        counted = len(inversion.loss_history[0])
-        extra["reached_at"] = [times[0], *times[len(times) - counted + 1 :]]
+        extra["reached_at"] = times_of(inversion.loss_history[0], shown)
     else:
         with PeakMemory(autoencoder.device) as memory:
             scored = CHEAP[method](autoencoder, image)
@@ -58,6 +59,15 @@ def measure(method: str, autoencoder: ModuleAutoencoder, image: Tensor) -> dict[
     seconds = time.perf_counter() - began
     return {"value": value, "seconds": seconds, "encoder_passes": passes.encoder, "decoder_passes": passes.decoder,
             "backward_passes": passes.backward, "peak": peak, **extra}  # fmt: skip
+
+
+def times_of(history: tuple[float, ...], shown: list[tuple[float, float]]) -> list[float]:
+    """Seconds at which each evaluation of ``history`` was made; those in low precision are shown without counting."""
+    times: list[float] = []
+    for loss, seconds in shown:
+        if len(times) < len(history) and loss == history[len(times)]:
+            times.append(seconds)
+    return times
 
 
 def images_of(number: int, picture: str, inspected: str, models: dict[str, ModuleAutoencoder], size: int) -> list[Any]:

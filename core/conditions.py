@@ -47,12 +47,14 @@ _ALTERATIONS: dict[str, Callable[[Image.Image], Image.Image]] = {
     "resize-0.5": lambda picture: _resized(picture, 0.5),
     "off-grid-crop": lambda picture: picture.crop((3, 5, picture.width, picture.height)),
     "flip": lambda picture: picture.transpose(Image.Transpose.FLIP_LEFT_RIGHT),
+    "jpeg-30": lambda picture: _stored_as(picture, "JPEG", 30),
 }
 CONDITIONS = tuple(_ALTERATIONS)
-LOSSY = ("jpeg-95", "jpeg-90", "jpeg-75", "webp-90")
+LOSSY = ("jpeg-95", "jpeg-90", "jpeg-75", "jpeg-30", "webp-90")
 # What may have happened to a picture that does not belong before anybody stored it as it is now. JPEG works on an
-# 8-pixel grid as most decoders do: of all histories it is the one that could pass for a decoder's trace.
-HISTORIES = ("jpeg-90", "jpeg-75")
+# 8-pixel grid as most decoders do: of all histories it is the one that could pass for a decoder's trace, the more the
+# stronger it is (at quality 10 it does, for some decoders).
+HISTORIES = ("jpeg-75", "jpeg-30")
 
 
 def alter(image: Tensor, condition: str) -> Tensor:

@@ -96,17 +96,17 @@ def test_the_seed_decides_everything(convolutional, pictures):
 def test_photographs_out_of_lossy_files_count_as_other_images_whatever_the_condition(convolutional, pictures):
     score, steps = Recorder(), []
     profile = calibrate(convolutional(), score, pictures, condition="flip", on_image=steps.append)
-    assert profile.scores_by_source.keys() == {"photograph", "photograph, jpeg-90", "photograph, jpeg-75"}
+    assert profile.scores_by_source.keys() == {"photograph", "photograph, jpeg-75", "photograph, jpeg-30"}
     assert [len(scores) for scores in profile.scores_by_source.values()] == [6, 6, 6]
     # The history takes the condition's place: nothing says that such a picture went through both.
     assert torch.equal(score.seen[2], alter(pictures[0], "flip"))
-    assert torch.equal(score.seen[3], alter(pictures[0], "jpeg-90"))
-    assert torch.equal(score.seen[4], alter(pictures[0], "jpeg-75"))
+    assert torch.equal(score.seen[3], alter(pictures[0], "jpeg-75"))
+    assert torch.equal(score.seen[4], alter(pictures[0], "jpeg-30"))
     assert profile.covers_lossy_files
     assert not calibrate(convolutional(), Recorder(), pictures, histories=()).covers_lossy_files
     # A condition that is itself one of the histories is not counted twice.
-    profile = calibrate(convolutional(), Recorder(), pictures, condition="jpeg-90")
-    assert profile.scores_by_source.keys() == {"photograph", "photograph, jpeg-75"}
+    profile = calibrate(convolutional(), Recorder(), pictures, condition="jpeg-75")
+    assert profile.scores_by_source.keys() == {"photograph", "photograph, jpeg-30"}
 
 
 @pytest.mark.parametrize("condition", ["jpeg-75", "flip", "resize-0.75", "off-grid-crop"])
@@ -186,7 +186,7 @@ def test_flat_photographs_are_left_out_of_the_default_score(convolutional):
     pictures = [synthetic_photograph(seed, 48, leaves=60) for seed in range(6)]
     flat = [torch.full((1, 3, 48, 48), value) for value in (0.0, 1.0)]
     profile = calibrate(convolutional(), make_score(), [*pictures, *flat])
-    assert profile.non_belonging_sources == ("photograph", "photograph, jpeg-90", "photograph, jpeg-75") * 6
+    assert profile.non_belonging_sources == ("photograph", "photograph, jpeg-75", "photograph, jpeg-30") * 6
 
 
 @pytest.mark.parametrize("count", [0, 1, 4])

@@ -26,16 +26,18 @@ SMALLEST_STEP = 0.02
 RIDGE = 0.02
 # At the end of a search in low precision, whose gradients are too coarse to settle.
 EXACT_STEPS = 6
+# Low-precision steps between two looks at the exact loss: a stopping rule must not wait for the end.
+EXACT_EVERY = 20
 
 
 class WhitenedLBFGS:
     """``steps`` evaluations of loss and gradient; the first ``low_precision_steps`` of them under bfloat16 autocast.
 
-    One decoder pass more for the whitening, and one more where low precision hands over.
+    One decoder pass more for the whitening, one more where low precision hands over, and one every 20 of its steps.
 
-    Low precision only chooses the path: its losses are never recorded, and the search returns to the start if the
-    exact loss turns out higher. ``None`` takes all steps but a few where the processor has bfloat16 matrix units, and
-    none elsewhere.
+    Low precision only chooses the path: its losses never count, the exact ones every 20 steps do, and the search
+    returns to the start if the exact loss turns out higher. ``None`` takes all steps but a few where the processor has
+    bfloat16 matrix units, and none elsewhere.
     """
 
     name = "lbfgs-whitened"
@@ -66,12 +68,12 @@ class WhitenedLBFGS:
             search.record(current)
             if not current.loss <= origin.loss:
                 current = origin
-        self._descend(objective, current, curvature, self.steps - len(search.history) - max(low, 0), search, False)
+        self._descend(objective, current, curvature, self.steps - low - (2 if low else 1), search, False)
 
     def _low_precision_steps(self, device: torch.device) -> int:
         low = self.low_precision_steps
         if low is None:
-            low = self.steps - max(EXACT_STEPS, self.steps // 6) if bfloat16_pays(device) else 0
+            low = self.steps - max(EXACT_STEPS, self.steps // 10) if bfloat16_pays(device) else 0
         return max(0, min(low, self.steps - 2))
 
     def _descend(
@@ -79,7 +81,9 @@ class WhitenedLBFGS:
     ) -> Evaluation:
         direction = curvature.direction(current.gradient)
         step = 1.0
-        for _ in range(budget):
+        for number in range(budget):
+            if low and number and number % EXACT_EVERY == 0:
+                search.record(objective.evaluate(current.latents, with_gradient=False))
             trial = objective.evaluate(current.latents + step * direction, low_precision=low)
             if low:
                 search.progress(trial)
@@ -98,7 +102,7 @@ class WhitenedLBFGS:
                 step = SMALLEST_STEP
             else:
                 if step < 1e-6:
-                    search.stopped_by = "no descent left"
+                    search.stopped_by = search.stopped_by if low else "no descent left"
                     return current
                 step *= SHRINK_STEP
             direction = curvature.direction(current.gradient)
