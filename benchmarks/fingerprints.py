@@ -59,7 +59,7 @@ USERS, TRIALS = 10_000, 10_000
 
 
 def noisy(image: Tensor) -> Tensor:
-    """Noise of deviation 0.1 on [−1,1], one fixed field."""
+    """Noise of deviation 0.1 on [-1,1], one fixed field."""
     noise = torch.randn(image.shape, generator=torch.Generator().manual_seed(0))
     return quantise(image + 0.05 * noise)
 
@@ -153,7 +153,7 @@ def key_for(picture: str, bits: int) -> Key:
 
 
 def judge(method: str, name: str, image: Tensor, key: Key, job: dict[str, Any]) -> dict[str, Any]:
-    """Is the key right (all bits, and for ours with p ≤ 1e-6), and how many bits are?"""
+    """Is the key right (all bits, and for ours with p <= 1e-6), and how many bits are?"""
     autoencoder, basis = model(name), basis_of(name)
     truth = key.bits
     if method in ("ours", "lowest-variance"):

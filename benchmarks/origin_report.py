@@ -104,7 +104,7 @@ def answers(profile: Profile, score: float) -> dict[str, str]:
 
 
 def split_counts(scores: Sequence[Scored]) -> dict[str, dict[str, Counts]]:
-    """rule → what it is compared with → counts; numbers below :data:`CALIBRATION` calibrate, the others are judged."""
+    """rule -> what it is compared with -> counts; numbers below :data:`CALIBRATION` calibrate, others are judged."""
     counts: dict[str, dict[str, Counts]] = defaultdict(lambda: defaultdict(Counts))
     for inspected in sorted({entry.inspected for entry in scores}):
         mine = [entry for entry in scores if entry.inspected == inspected]

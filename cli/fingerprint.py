@@ -257,7 +257,7 @@ def reading_record(path: Path, reading: Reading, owner: UserAttribution | None) 
 def sentence(reading: Reading, owner: UserAttribution | None) -> str:
     """One picture in words, without its key: terminals are logged, ``--json`` is asked for."""
     found = "no key" if reading.key is None else f"a key of {reading.key_bits} bits (--json shows it)"
-    text = f"{found}, p ≤ {reading.p_value:.2g} for an unmarked picture"
+    text = f"{found}, p <= {reading.p_value:.2g} for an unmarked picture"
     if reading.refined:
         text += ", after inversion"
     if owner is not None:

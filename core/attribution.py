@@ -47,7 +47,7 @@ class Attribution:
 
 
 def standing(score: float, profile: Profile) -> float:
-    """(score − median) / (1.4826·MAD) among the profile's belonging scores: comparable between decoders."""
+    """(score - median) / (1.4826·MAD) among the profile's belonging scores: comparable between decoders."""
     scores = np.asarray(profile.belonging_scores)
     median = float(np.median(scores))
     deviation = 1.4826 * float(np.median(np.abs(scores - median)))

@@ -11,7 +11,7 @@ from .errors import InvalidImageError
 
 
 def two_dimensional_entropy(image: NDArray[Any]) -> float:
-    """H = −Σ p log2 p in bits, p the joint histogram of (grey value, mean of its 3×3 neighbourhood rounded down).
+    """H = -sum p log2 p in bits, p the joint histogram of (grey value, mean of its 3×3 neighbourhood rounded down).
 
     ``image``: ``[H,W]`` uint8. The neighbourhood includes the pixel itself; beyond the border the edge pixels are
     repeated, so that every pixel counts and a flat image has entropy 0. The result lies in [0, 16]. Raises
@@ -29,5 +29,5 @@ def two_dimensional_entropy(image: NDArray[Any]) -> float:
     means = (rows[:, :-2] + rows[:, 1:-1] + rows[:, 2:]) // 9
     counts = np.bincount((256 * grey.astype(np.int64) + means).ravel())
     shares = counts[counts > 0] / grey.size
-    # Adding 0 turns the −0 of a flat image into 0.
+    # Adding 0 turns the -0 of a flat image into 0.
     return float(-(shares * np.log2(shares)).sum()) + 0.0

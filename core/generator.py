@@ -68,8 +68,8 @@ class ModuleGenerator:
     """A :class:`Generator` around a torch module that this object owns, such as the generator of a GAN.
 
     ``module`` maps ``[n, *input_shape]`` to images ``[n,3,H,W]`` or grey ``[n,1,H,W]`` in ``output_range``; without
-    one, the range is [−1,1] if any of eight sampled images has values below −0.05, and [0,1] otherwise. Inputs are
-    drawn from N(0,1) or U(−1,1). The module is frozen and put in evaluation mode. Raises
+    one, the range is [-1,1] if any of eight sampled images has values below -0.05, and [0,1] otherwise. Inputs are
+    drawn from N(0,1) or U(-1,1). The module is frozen and put in evaluation mode. Raises
     :class:`UnsupportedGeneratorError` where it takes no such inputs.
     """
 

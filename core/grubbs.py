@@ -13,7 +13,8 @@ from .errors import InvalidSettingError
 
 def grubbs_critical(n: int, alpha: float = 0.05) -> float:
     """G such that the largest of ``n`` normal values lies more than G sample deviations above their mean with
-    probability ``alpha``: G = (n−1)/√n · √(t²/(n−2+t²)), t the upper alpha/n quantile of Student's t, n−2 degrees.
+    probability ``alpha``: G = (n-1)/sqrt(n) · sqrt(t²/(n-2+t²)), t the upper alpha/n quantile of
+    Student's t with n-2 degrees.
 
     Raises :class:`InvalidSettingError` for fewer than three values or an alpha outside (0, 1).
     """

@@ -10,6 +10,7 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
+from torch.nn import Conv2d, GroupNorm
 
 from . import vae_layouts
 from .autoencoder import ModuleAutoencoder
@@ -128,10 +129,10 @@ class PooledBlock(nn.Module):
         super().__init__()
         self.block = block
         self.pool = nn.Sequential(
-            nn.Conv2d(channels, 4 * channels, 1, bias=False),
-            nn.GroupNorm(4, 4 * channels),
+            Conv2d(channels, 4 * channels, 1, bias=False),
+            GroupNorm(4, 4 * channels),
             nn.ReLU(),
-            nn.Conv2d(4 * channels, channels, 1, bias=False),
+            Conv2d(4 * channels, channels, 1, bias=False),
         )
 
     def forward(self, features: Tensor) -> Tensor:

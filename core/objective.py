@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor
+from torch import Tensor, autocast
 
 from .autoencoder import Autoencoder
 from .quantiser import LEVELS, Quantiser, is_eight_bit, mean_squared_residual, quantise
@@ -96,7 +96,7 @@ class Objective:
     def _decode(self, latents: Tensor, low_precision: bool) -> Tensor:
         if not low_precision:
             return self.autoencoder.decode(latents)
-        with torch.autocast(latents.device.type, torch.bfloat16):
+        with autocast(latents.device.type, torch.bfloat16):
             # Channels last is the layout that bfloat16 convolutions run natively.
             return self.autoencoder.decode(latents.contiguous(memory_format=torch.channels_last))
 

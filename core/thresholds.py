@@ -46,7 +46,7 @@ def check_scores(scores: Sequence[float] | Scores) -> Scores:
 
 
 def quantile_threshold(scores: Sequence[float] | Scores, alpha: float) -> float:
-    """Split-conformal quantile: the ⌈(n+1)(1−alpha)⌉-th smallest score, +inf when n is too small to say.
+    """Split-conformal quantile: the ceil((n+1)(1-alpha))-th smallest score, +inf when n is too small to say.
 
     A further exchangeable score exceeds it with probability at most ``alpha``, for every n and every distribution
     (Vovk, Gammerman & Shafer 2005; Lei et al., JASA 2018, section 2).
@@ -57,7 +57,7 @@ def quantile_threshold(scores: Sequence[float] | Scores, alpha: float) -> float:
 
 
 def kde_threshold(scores: Sequence[float] | Scores, alpha: float) -> float:
-    """AEDR's rule: the smallest value whose Gaussian KDE distribution function (Scott bandwidth) reaches 1 − alpha."""
+    """AEDR's rule: the smallest value whose Gaussian KDE distribution function (Scott bandwidth) reaches 1 - alpha."""
     values = check_scores(scores)
     # The spread tells equal scores apart from different ones: rounding leaves a deviation even where all are equal.
     deviation = float(values.std(ddof=1)) if np.ptp(values) > 0 else 0.0
@@ -96,14 +96,14 @@ def fit_threshold(
 
 
 def lower_p_value(score: float, reference: Sequence[float] | Scores) -> float:
-    """Conformal p-value of a score as low as this under ``reference``: (1 + #{r ≤ score}) / (n + 1)."""
+    """Conformal p-value of a score as low as this under ``reference``: (1 + #{r <= score}) / (n + 1)."""
     values = check_scores(reference)
     _check_finite(score)
     return float((1 + np.count_nonzero(values <= score)) / (len(values) + 1))
 
 
 def upper_p_value(score: float, reference: Sequence[float] | Scores) -> float:
-    """Conformal p-value of a score as high as this under ``reference``: (1 + #{r ≥ score}) / (n + 1)."""
+    """Conformal p-value of a score as high as this under ``reference``: (1 + #{r >= score}) / (n + 1)."""
     values = check_scores(reference)
     _check_finite(score)
     return float((1 + np.count_nonzero(values >= score)) / (len(values) + 1))

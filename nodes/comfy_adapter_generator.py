@@ -33,7 +33,7 @@ HARMLESS = {"pooled_output", "width", "height", "crop_w", "crop_h", "target_widt
 
 
 class OneStepGenerator:
-    """Noise ``[n,C,h,w]`` of unit variance → one step of the model → VAE decode → images of one size."""
+    """Noise ``[n,C,h,w]`` of unit variance -> one step of the model -> VAE decode -> images of one size."""
 
     def __init__(
         self, model: Any, sampling: Any, sigma: Tensor, conds: dict[str, Any], decoder: AutoencoderGenerator

@@ -12,6 +12,7 @@ import torch.nn.functional as F
 from hypothesis import settings
 from latent_tracer.core import ModuleAutoencoder
 from torch import Tensor, nn
+from torch.nn import Conv2d, ConvTranspose2d
 
 # No deadline: these tests must not fail because the machine is busy. No randomness: a failure must repeat.
 settings.register_profile("latent-tracer", deadline=None, derandomize=True)
@@ -45,7 +46,7 @@ class LinearPatches(nn.Module):
         return F.conv_transpose2d(latents, kernels, stride=self.ratio) + 0.5
 
     def least_squares(self, images: Tensor) -> Tensor:
-        """The latents that minimise |D(z) − x|², in closed form and float64."""
+        """The latents that minimise |D(z) - x|², in closed form and float64."""
         patches = F.unfold(images.double() - 0.5, self.ratio, stride=self.ratio)
         solution = torch.linalg.pinv(self.matrix.double()) @ patches
         return solution.view(len(images), -1, images.shape[2] // self.ratio, images.shape[3] // self.ratio)
@@ -58,13 +59,13 @@ class SmallConvolutional(nn.Module):
         super().__init__()
         with torch.random.fork_rng():
             torch.manual_seed(3)
-            self.encoder = nn.Conv2d(3, channels, 8, stride=8)
+            self.encoder = Conv2d(3, channels, 8, stride=8)
             self.decoder = nn.Sequential(
-                nn.Conv2d(channels, 16, 3, padding=1),
+                Conv2d(channels, 16, 3, padding=1),
                 nn.SiLU(),
-                nn.ConvTranspose2d(16, 16, 8, stride=8),
+                ConvTranspose2d(16, 16, 8, stride=8),
                 nn.SiLU(),
-                nn.Conv2d(16, 3, 3, padding=1),
+                Conv2d(16, 3, 3, padding=1),
             )
         self.scale = scale
 

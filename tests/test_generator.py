@@ -19,6 +19,7 @@ from latent_tracer.core.generator import draw
 from latent_tracer.core.generators.dcgan import DCGAN32
 from safetensors.torch import save_file
 from torch import nn
+from torch.nn import Linear
 
 
 class Small(nn.Module):
@@ -28,8 +29,8 @@ class Small(nn.Module):
         super().__init__()
         with torch.random.fork_rng():
             torch.manual_seed(1)
-            self.first = nn.Linear(5, 16)
-            self.last = nn.Linear(16, channels * 12 * 8)
+            self.first = Linear(5, 16)
+            self.last = Linear(16, channels * 12 * 8)
         self.fault = fault
         self.channels = channels
 

@@ -17,6 +17,7 @@ from latent_tracer.core import (
     invert,
     quantise,
 )
+from torch.nn import Conv2d
 
 EVERY_SOLVER = pytest.mark.parametrize("solver", sorted(SOLVERS))
 
@@ -38,7 +39,7 @@ def test_linear_decoder_is_inverted_to_its_least_squares_solution(linear, singul
     solution = module.least_squares(images)
 
     def excess(latents):
-        """What is left of the loss above its minimum: |W (z − z*)|² per pixel, in float64."""
+        """What is left of the loss above its minimum: |W (z - z*)|² per pixel, in float64."""
         difference = (latents.double() - solution).movedim(1, -1) @ module.matrix.double().T
         return difference.square().mean().item()
 
@@ -302,7 +303,7 @@ def test_a_decoder_that_returns_no_numbers_is_refused(convolutional, photographs
 
 
 def test_an_autoencoder_without_a_latent_grid_is_refused(photographs):
-    identity = torch.nn.Conv2d(3, 3, 1)
+    identity = Conv2d(3, 3, 1)
     pixel_space = ModuleAutoencoder("pixel space", identity, identity, identity)
     with pytest.raises(UnsupportedAutoencoderError, match="pixel space maps 128 pixels to 128"):
         invert(pixel_space, photographs())

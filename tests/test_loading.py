@@ -34,7 +34,7 @@ def random_tiny(latent_channels=4):
 
 
 def ldm_key(key: str, stages: int) -> str:
-    """diffusers' name of a KL weight → the name in CompVis' latent-diffusion, which ComfyUI and checkpoints use."""
+    """diffusers' name of a KL weight -> the name in CompVis' latent-diffusion, which ComfyUI and checkpoints use."""
     side, *path = key.split(".")
     match path:
         case ["down_blocks", stage, "resnets", block, *rest]:

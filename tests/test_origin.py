@@ -35,19 +35,20 @@ from latent_tracer.core import (
 from latent_tracer.core.input_inversion import LOSS_TARGET
 from latent_tracer.core.origin_calibration import made_image
 from torch import Tensor, nn
+from torch.nn import Linear
 
 SIDE = 16
 
 
 class Curved(nn.Module):
-    """Six inputs to a 16² picture in [−1,1] through two layers: a small nonlinear range inside 768 dimensions."""
+    """Six inputs to a 16² picture in [-1,1] through two layers: a small nonlinear range inside 768 dimensions."""
 
     def __init__(self, seed: int, inputs: int = 6) -> None:
         super().__init__()
         with torch.random.fork_rng():
             torch.manual_seed(seed)
-            self.first = nn.Linear(inputs, 24)
-            self.last = nn.Linear(24, 3 * SIDE * SIDE)
+            self.first = Linear(inputs, 24)
+            self.last = Linear(24, 3 * SIDE * SIDE)
 
     def forward(self, inputs: Tensor) -> Tensor:
         return torch.tanh(2 * self.last(torch.nn.functional.leaky_relu(self.first(inputs), 0.2))).view(
@@ -98,7 +99,7 @@ def test_what_another_generator_made_is_not_explained(generator, other, solver):
 
 
 def test_a_linear_generator_is_inverted_to_its_least_squares_solution():
-    linear = nn.Sequential(nn.Linear(4, 3 * 64), nn.Unflatten(1, (3, 8, 8)))
+    linear = nn.Sequential(Linear(4, 3 * 64), nn.Unflatten(1, (3, 8, 8)))
     with torch.no_grad():
         linear[0].weight.normal_(0, 0.1, generator=torch.Generator().manual_seed(0))
         linear[0].bias.fill_(0.5)

@@ -2,7 +2,7 @@
 
     python tools/drive_comfyui.py workflows/api/trace_image.json --image 2=picture.png --set 1.vae_name=taesd -o results
 
-The workflow is one in API format, as in ``workflows/api`` or from *Workflow → Export (API)*. ``--image NODE=FILE``
+The workflow is one in API format, as in ``workflows/api`` or from *Workflow -> Export (API)*. ``--image NODE=FILE``
 uploads a picture for a Load Image node, ``--set NODE.INPUT=VALUE`` changes a widget. What the nodes say goes to
 standard output and to ``results/NODE.txt``, their pictures to ``results/``.
 

@@ -22,6 +22,7 @@ from latent_tracer.core.generators.dcgan import DCGAN32, INPUTS
 from PIL import Image
 from safetensors.torch import save_file
 from torch import Tensor, nn
+from torch.nn import Conv2d
 
 SIDE, BATCH = 32, 32
 
@@ -33,7 +34,7 @@ def pictures_of(folder: Path, unseen: bool) -> list[Path]:
 
 
 def load(path: Path, longest: int = 160) -> Tensor:
-    """One picture ``[3,H,W]`` in [−1,1], small enough that a crop of 32² shows more than a texture."""
+    """One picture ``[3,H,W]`` in [-1,1], small enough that a crop of 32² shows more than a texture."""
     picture = Image.open(path).convert("RGB")
     scale = longest / max(picture.size)
     size = tuple(max(SIDE, round(side * scale)) for side in picture.size)
@@ -52,10 +53,10 @@ def random_crops(pictures: list[Tensor], count: int, rng: np.random.Generator) -
 
 def discriminator() -> nn.Module:
     return nn.Sequential(
-        nn.Conv2d(3, 32, 4, 2, 1), nn.LeakyReLU(0.2),
-        nn.Conv2d(32, 64, 4, 2, 1, bias=False), nn.BatchNorm2d(64), nn.LeakyReLU(0.2),
-        nn.Conv2d(64, 128, 4, 2, 1, bias=False), nn.BatchNorm2d(128), nn.LeakyReLU(0.2),
-        nn.Conv2d(128, 1, 4),
+        Conv2d(3, 32, 4, 2, 1), nn.LeakyReLU(0.2),
+        Conv2d(32, 64, 4, 2, 1, bias=False), nn.BatchNorm2d(64), nn.LeakyReLU(0.2),
+        Conv2d(64, 128, 4, 2, 1, bias=False), nn.BatchNorm2d(128), nn.LeakyReLU(0.2),
+        Conv2d(128, 1, 4),
     )  # fmt: skip
 
 

@@ -22,6 +22,7 @@ import torch
 from diffusers import AutoencoderTiny
 from PIL import Image
 from safetensors.torch import save_file
+from torch import autocast
 
 # Never trained on: the reconstruction quality is reported on these.
 HELD_OUT = ("kodim13", "kodim14", "kodim15", "kodim16", "coffee", "chelsea", "u76c0g_bliznaca_srgb8")
@@ -186,7 +187,7 @@ def main() -> None:
     recent: list[float] = []
     for step in range(args.steps):
         crops = random_crops(training, args.batch, args.crop, rng).to(device, memory_format=torch.channels_last)
-        with torch.autocast(device.type, torch.bfloat16):
+        with autocast(device.type, torch.bfloat16):
             latents = model.encoder(crops * 2 - 1)
             decoded = (model.decoder(latents) + 1) / 2
         # The decoder squashes its input with 3·tanh(z/3); a faint pull keeps latents where that is nearly linear.

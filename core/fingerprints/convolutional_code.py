@@ -4,7 +4,7 @@ ComfyUI ships no coding library and a pack must not install one, so this is writ
 register, the decoder the wrap-around Viterbi algorithm (Shao, Lin & Fossorier, IEEE Trans. Commun. 51(10), 2003). The
 generators are the best known of their rates (Larsen 1973; Lin & Costello, Error Control Coding, table 12.1).
 Convolutional codes because soft read-outs of 40 to 260 bits are what they do best, and because messages then form a
-group: the codeword of a ⊕ b is the product of the codewords.
+group: the codeword of a xor b is the product of the codewords.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ def _outputs(inverse_rate: int) -> Signs:
 
 
 def encode(messages: Bits, inverse_rate: int) -> Signs:
-    """``[..., k]`` bits as ``[..., k·inverse_rate]`` signs, +1 for 0. k ≥ 8: the register starts with the last bits."""
+    """``[..., k]`` bits as ``[..., k·inverse_rate]`` signs, +1 for 0. k >= 8: it starts with the last bits."""
     bits = messages.astype(np.int64)
     registers = np.zeros_like(bits)
     for delay in range(CONSTRAINT):
@@ -72,7 +72,7 @@ def decode(soft: NDArray[np.floating], inverse_rate: int) -> Bits:
 
 
 def reliabilities(soft: NDArray[np.floating], inverse_rate: int) -> NDArray[np.float64]:
-    """``[B,k]``: how much better the best codeword is than the best one that differs in each message bit, ≥ 0.
+    """``[B,k]``: how much better the best codeword is than the best one that differs in each message bit, >= 0.
 
     In the units of ``soft`` ``[B, k·inverse_rate]``; with logarithmic likelihood ratios L, the logarithmic odds that a
     bit is right (max-log-MAP; Robertson, Villebrun & Hoeher, ICC 1995). The sums run twice around the trellis, so that

@@ -1,8 +1,8 @@
 """The published rule, as the baseline: last principal directions, no code, sigmoid read-out.
 
 Latent fingerprints (Nie et al., ICML 2023, sections 3.2 and 3.3): the d directions of least variance are *replaced* by
-the key, w = m + U·a + s·V·(σ∘k), and read by minimising the reconstruction error over a and l with k̂ = sigmoid(l)
-rounded. Here on the patch-wise basis: each bit takes the last ``depth`` directions of every ⌈d⌉-th patch, as in the
+the key, w = m + U·a + s·V·(sigma*k), and read by minimising the reconstruction error over a and l with k^ = sigmoid(l)
+rounded. Here on the patch-wise basis: each bit takes the last ``depth`` directions of every ceil(d)-th patch, as in the
 paper's variant that writes each bit several times.
 """
 
@@ -22,7 +22,7 @@ LEARNING_RATE = 0.05
 def embed_by_paper_rule(
     latents: Tensor, basis: FingerprintBasis, key: Key, strength: float = 1.0, depth: int = 1
 ) -> Tensor:
-    """``latents`` ``[B,C,h,w]`` with the last ``depth`` directions of each patch set to strength·σ·k."""
+    """``latents`` ``[B,C,h,w]`` with the last ``depth`` directions of each patch set to strength·sigma·k."""
     patches = to_patches(latents, basis.side) - basis.mean
     directions, wanted = _last(basis, depth), _targets(basis, key, patches.shape[1], strength, depth)
     return add_patches(latents, (wanted - patches @ directions) @ directions.T, basis.side)
@@ -39,7 +39,7 @@ def read_by_paper_rule(
 ) -> Tensor:
     """``[key_bits]`` probabilities of a 1, rounded by the paper. Starts at E(x) (the paper: at random starts).
 
-    ``steps`` of Adam minimise MSE(D(m + U·a + s·V·(σ∘sigmoid(l))), x) over a and l; the paper adds LPIPS instead of
+    ``steps`` of Adam minimise MSE(D(m + U·a + s·V·(sigma*sigmoid(l))), x) over a and l; the paper adds LPIPS instead of
     MSE and a penalty that E(x) as a start makes needless.
     """
     with torch.no_grad():
@@ -47,7 +47,7 @@ def read_by_paper_rule(
     patches = to_patches(start, basis.side) - basis.mean
     directions, deviations = _last(basis, depth), basis.variance[:depth].sqrt() * strength
     held = patches @ directions
-    # σ·sigmoid(l) = held, kept inside the range where the sigmoid can be inverted.
+    # sigma·sigmoid(l) = held, kept inside the range where the sigmoid can be inverted.
     logits = torch.logit((held / deviations).clamp(0.02, 0.98))
     if steps:
         rest = (patches - held @ directions.T).requires_grad_()

@@ -6,7 +6,7 @@ from torch import Tensor
 
 
 def to_patches(latents: Tensor, side: int) -> Tensor:
-    """``[B,C,h,w]`` as ``[B,P,C·side²]``, P = ⌊h/side⌋·⌊w/side⌋ patches in reading order; a remainder is left out."""
+    """``[B,C,h,w]`` as ``[B,P,C·side²]``, P = floor(h/side)·floor(w/side) patches by rows; a remainder is left out."""
     batch, channels, height, width = latents.shape
     rows, columns = height // side, width // side
     whole = latents[..., : rows * side, : columns * side]

@@ -171,7 +171,7 @@ def attribute_user(
             None,
             probability,
             len(keys),
-            f"no registered key: an unmarked picture does as well with p ≤ {rate:.0e} or more",
+            f"no registered key: an unmarked picture does as well with p <= {rate:.0e} or more",
         )
     if reading.key is not None and reading.key != keys[best]:
         return UserAttribution(None, probability, len(keys), "another key was read, whose user is not registered")

@@ -13,7 +13,7 @@ LIMITS = (
 
 def reading_report(reading: Reading, owner: UserAttribution | None = None) -> str:
     """Several lines: answer and its certainty first, then cost and limits."""
-    certainty = f"an unmarked picture yields one this good with p ≤ {reading.p_value:.2g}"
+    certainty = f"an unmarked picture yields one this good with p <= {reading.p_value:.2g}"
     answer = "NO KEY" if reading.key is None else f"A KEY of {reading.key_bits} bits"
     lines = [f"{answer}: {certainty} (reported up to {reading.rate:.0e})"]
     if owner is not None:

@@ -1,4 +1,4 @@
-"""Build a basis: principal components of latent patches, and how each direction survives decode → 8 bit → encode.
+"""Build a basis: principal components of latent patches, and how each direction survives decode -> 8 bit -> encode.
 
 Everything is accumulated as D×D sums of products, one picture at a time: memory does not grow with the number of
 pictures nor with their size (D = 16 × channels).

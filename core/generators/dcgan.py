@@ -1,7 +1,7 @@
 """The DCGAN-like architecture at 32×32 of which freely licensed face weights exist, built from a state dict.
 
 Radford, Metz & Chintala (ICLR 2016), with one stride-1 convolution after the first block:
-z [100] → 256×4×4 → 128×4×4 → 64×8×8 → 32×16×16 → 3×32×32, tanh.
+z [100] -> 256×4×4 -> 128×4×4 -> 64×8×8 -> 32×16×16 -> 3×32×32, tanh.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from torch import Tensor, nn
+from torch.nn import Conv2d, ConvTranspose2d
 
 from ..errors import UnsupportedGeneratorError
 
@@ -17,17 +18,17 @@ PREFIX = "generator_deconv."
 
 
 class DCGAN32(nn.Module):
-    """Images ``[n,3,32,32]`` in [−1,1] from inputs ``[n,100]``, drawn from U(−1,1) in training."""
+    """Images ``[n,3,32,32]`` in [-1,1] from inputs ``[n,100]``, drawn from U(-1,1) in training."""
 
     def __init__(self) -> None:
         super().__init__()
         self.generator_deconv = nn.Sequential(
             # No activation follows the first block: so were the published weights trained.
-            nn.Sequential(nn.ConvTranspose2d(INPUTS, 256, 4, bias=False), nn.BatchNorm2d(256)),
-            _block(nn.Conv2d(256, 128, 3, padding=1, bias=False)),
-            _block(nn.ConvTranspose2d(128, 64, 4, 2, 1, bias=False)),
-            _block(nn.ConvTranspose2d(64, 32, 4, 2, 1, bias=False)),
-            nn.Sequential(nn.ConvTranspose2d(32, 3, 4, 2, 1), nn.Tanh()),
+            nn.Sequential(ConvTranspose2d(INPUTS, 256, 4, bias=False), nn.BatchNorm2d(256)),
+            _block(Conv2d(256, 128, 3, padding=1, bias=False)),
+            _block(ConvTranspose2d(128, 64, 4, 2, 1, bias=False)),
+            _block(ConvTranspose2d(64, 32, 4, 2, 1, bias=False)),
+            nn.Sequential(ConvTranspose2d(32, 3, 4, 2, 1), nn.Tanh()),
         )
 
     def forward(self, inputs: Tensor) -> Tensor:

@@ -20,7 +20,7 @@ SCHEDULERS = ("CMStochasticIterativeScheduler", "DDIMScheduler")
 
 
 class OneStep(nn.Module):
-    """Images ``[n,C,H,W]`` in [−1,1] from noise of the same shape, N(0,1)."""
+    """Images ``[n,C,H,W]`` in [-1,1] from noise of the same shape, N(0,1)."""
 
     def __init__(self, unet: nn.Module, scheduler: Any) -> None:
         super().__init__()

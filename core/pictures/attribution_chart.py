@@ -13,7 +13,7 @@ ROW, NAME, ANSWER = 84, 270, 250
 
 
 def attribution_chart(result: Attribution) -> Image.Image:
-    """1200 pixels wide. A bar grows with −log10 of the p-value: the rarer such a score is among pictures the candidate
+    """1200 pixels wide. A bar grows with -log10 of the p-value: the rarer such a score is among pictures the candidate
     did not make. To be attributed the picture's bar must reach its mark, and no other candidate may explain it too.
     """
     reason = wrapped(result.reason, 24, WIDTH - 3 * MARGIN)

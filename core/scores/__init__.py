@@ -1,4 +1,4 @@
-"""Scores: image → number, lower for belonging images; one per module."""
+"""Scores: image -> number, lower for belonging images; one per module."""
 
 from __future__ import annotations
 

@@ -40,7 +40,7 @@ class DoubleReconstruction:
 
 
 def homogeneity(image: Tensor, levels: int = 32) -> float:
-    """Σ p(i,j) / (1 + (i−j)²) of the grey co-occurrence matrix of horizontal neighbours, symmetric and normalised.
+    """sum p(i,j) / (1 + (i-j)²) of the grey co-occurrence matrix of horizontal neighbours, symmetric and normalised.
 
     ``image`` is ``[1,3,H,W]`` in [0,1]; the result lies in (0, 1], 1 for a flat picture.
     """

@@ -72,9 +72,9 @@ class GridContrast:
 
 
 def residual_energies(autoencoder: Autoencoder, image: Tensor, offset: tuple[int, int], passes: Passes) -> Tensor:
-    """Band energies ``[h,w,9]`` of x − D(E(x)) with the latent grid's corner at ``offset`` (rows, columns < r).
+    """Band energies ``[h,w,9]`` of x - D(E(x)) with the latent grid's corner at ``offset`` (rows, columns < r).
 
-    Of an image ``[1,3,H,W]`` the same (H−3r)×(W−3r) pixels for every offset, r the spatial ratio.
+    Of an image ``[1,3,H,W]`` the same (H-3r)×(W-3r) pixels for every offset, r the spatial ratio.
     """
     ratio = autoencoder.spatial_ratio
     height, width = image.shape[-2:]

@@ -24,7 +24,7 @@ LEAST_EVIDENCE = 0.1
 
 
 class SpectralRatio:
-    """Weighted mean of log(energy of x − x1 / energy of x1 − x2) over 8×8 blocks and frequency bands."""
+    """Weighted mean of log(energy of x - x1 / energy of x1 - x2) over 8×8 blocks and frequency bands."""
 
     name = "spectral-ratio"
 

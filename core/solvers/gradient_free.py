@@ -1,7 +1,7 @@
-"""Gradient-free decoder inversion (Hong et al., NeurIPS 2024): z ← z − ρ·(E(D(z)) − E(x)), no backward pass.
+"""Gradient-free decoder inversion (Hong et al., NeurIPS 2024): z <- z - rho·(E(D(z)) - E(x)), no backward pass.
 
-The published step can diverge (it does on several small decoders), so ρ is found on the way: it is halved, and the best
-latent restored, whenever the loss rises; it recovers slowly. A fast first approach that ends on a plateau.
+The published step can diverge (it does on several small decoders), so rho is found on the way: it is halved, and
+the best latent restored, whenever the loss rises; it recovers slowly. A fast first approach that ends on a plateau.
 """
 
 from __future__ import annotations

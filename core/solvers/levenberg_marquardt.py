@@ -1,9 +1,9 @@
 """Levenberg–Marquardt for generators with few inputs: the whole Jacobian, so that a random start suffices.
 
 A GAN has some hundred inputs and thousands of pixels. Its Jacobian J by forward differences costs one batch of d + 1
-images, and (J'J + λ·mean(diag)·I) s = −J'r takes the curvature of all inputs into account at once: a dozen steps reach
-the floor of 8-bit storage where Adam's 1500 stop well above it (Nocedal & Wright, Numerical Optimization, 2nd ed.,
-section 10.3). Far too large for the latents of a VAE: there limited-memory BFGS takes over.
+images, and (J'J + lambda·mean(diag)·I) s = -J'r takes the curvature of all inputs into account at once: a dozen steps
+reach the floor of 8-bit storage where Adam's 1500 stop well above it (Nocedal & Wright, Numerical Optimization, 2nd
+ed., section 10.3). Far too large for the latents of a VAE: there limited-memory BFGS takes over.
 """
 
 from __future__ import annotations

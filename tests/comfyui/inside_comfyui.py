@@ -34,6 +34,7 @@ from comfy.ldm.models.autoencoder import AutoencoderKL
 from comfy.taesd.taesd import TAESD
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
+from torch.nn import Conv2d
 
 import nodes
 
@@ -73,7 +74,7 @@ class ResidualBlock(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        first, second, third = (nn.Conv2d(64, 64, 3, padding=1) for _ in range(3))
+        first, second, third = (Conv2d(64, 64, 3, padding=1) for _ in range(3))
         self.conv = nn.Sequential(first, nn.ReLU(), second, nn.ReLU(), third)
 
     def forward(self, features: Tensor) -> Tensor:
@@ -83,11 +84,11 @@ class ResidualBlock(nn.Module):
 def plain_taesd(name: str, scale: float, shift: float) -> Decode:
     """TAESD's decoder in ordinary torch, its weights read from the file again, for VAELoader's unscaled latents."""
     state = load_file(WEIGHTS / f"{name}_decoder.safetensors")
-    layers: list[nn.Module] = [Squash(), nn.Conv2d(state["1.weight"].shape[1], 64, 3, padding=1), nn.ReLU()]
+    layers: list[nn.Module] = [Squash(), Conv2d(state["1.weight"].shape[1], 64, 3, padding=1), nn.ReLU()]
     for _ in range(3):
         layers += [ResidualBlock(), ResidualBlock(), ResidualBlock(), nn.Upsample(scale_factor=2)]
-        layers += [nn.Conv2d(64, 64, 3, padding=1, bias=False)]
-    layers += [ResidualBlock(), nn.Conv2d(64, 3, 3, padding=1)]
+        layers += [Conv2d(64, 64, 3, padding=1, bias=False)]
+    layers += [ResidualBlock(), Conv2d(64, 3, 3, padding=1)]
     module = nn.Sequential(*layers)
     module.load_state_dict({key: value.float() for key, value in state.items()})
     return lambda latents: module((latents - shift) * scale)
