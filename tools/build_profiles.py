@@ -1,7 +1,8 @@
 """Turn the benchmark's raw rows into the profiles that ship for well-known decoders.
 
 python benchmarks/attribution.py --pictures 100 --histories 100 --inverted 0 --others 1 --size 192 --rows rows.jsonl
-python tools/build_profiles.py rows.jsonl --size 192
+python benchmarks/localisation.py --patches 0 --conditions clean --pictures 40 --size 256 --rows maps.jsonl
+python tools/build_profiles.py rows.jsonl --size 192 --localisation maps.jsonl
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from typing import Any
 
 from latent_tracer.core import DEFAULT_SCORE, Profile, load_autoencoder, make_score
 from latent_tracer.core.conditions import CLEAN
+from latent_tracer.core.localisation import THRESHOLD_KEY, fit_localisation
 from latent_tracer.core.profile import measured_error_rates
 
 EMBEDDED = Path(__file__).resolve().parent.parent / "core" / "embedded"
@@ -24,7 +26,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("rows", type=Path, nargs="+", help="files written by benchmarks/attribution.py --rows")
     parser.add_argument("--size", type=int, default=256, help="crop size those rows were made with")
+    parser.add_argument("--localisation", type=Path, help="file written by benchmarks/localisation.py --rows")
     args = parser.parse_args()
+    maps = [json.loads(line) for line in args.localisation.read_text().splitlines()] if args.localisation else []
     data = Path(os.environ.get("LATENT_TRACER_DATA", Path(__file__).resolve().parents[2] / "shared"))
     unique = {}
     for path in args.rows:
@@ -38,6 +42,11 @@ def main() -> None:
         own = [row for row in rows if row["inspected"] == inspected]
         profile = profile_from(own, inspected, load_autoencoder(data / "weights" / inspected).fingerprint, args.size)
         profiles.append(profile)
+        # Whole pictures of this decoder: what their maps reach by chance.
+        whole = [row for row in maps if row["inspected"] == inspected and row["patch"] == 0]
+        excesses = [row["largest_excess"] for row in whole if row["condition"] == CLEAN]
+        if excesses:
+            profile = replace(profile, thresholds={**profile.thresholds, THRESHOLD_KEY: fit_localisation(excesses)})
         profile.save(EMBEDDED / f"{inspected}.profile.json")
         print(inspected, len(profile.belonging_scores), profile.error_rates, f"stated rate {profile.stated_fpr:.4f}")
     default_of(profiles).save(EMBEDDED / "default.json")

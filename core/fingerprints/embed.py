@@ -16,14 +16,13 @@ from .basis import FingerprintBasis
 from .carrier import Carrier, make_carrier
 from .codebook import coded_bits, free_codewords, key_codewords
 from .keys import Key, Secret, carrier_seed
+from .margin import margin_of
 from .patches import add_patches, to_patches
 
 DEFAULT_STRENGTH = 1.0
 STRONGEST = 10.0
-# Margin of a 256² picture at strength 1, in standard deviations of the basis's noise (half 8-bit storage, half JPEG
-# q75). It grows with the fourth root of the number of patches: of what a larger picture gives, half goes into a smaller
+# A margin grows with the fourth root of the number of patches: of what a larger picture gives, half goes into a smaller
 # change and half into certainty.
-MARGIN = 1.5
 MARGIN_PATCHES = 64
 # How the change is shared among patches of different activity; see :func:`allocation`.
 CALM_FLOOR, ALLOCATION = 0.1, -0.4
@@ -58,7 +57,7 @@ def embed(
     shares = torch.zeros_like(predicted).index_add_(1, carrier.bit, weights)
     price = _price(carrier, weights, shares, basis)
     codewords = key_codewords([key]) * free_codewords(len(key))
-    margin = MARGIN * strength * (patches.shape[1] / MARGIN_PATCHES) ** 0.25
+    margin = margin_of(basis) * strength * (patches.shape[1] / MARGIN_PATCHES) ** 0.25
     signs = codewords[_nearest(predicted, price, codewords, margin)]
     wanted = signs * (margin - signs * predicted).clamp(min=0) * carrier.places.sqrt()
     moves = carrier.sign * weights * (wanted / shares)[:, carrier.bit]
