@@ -14,6 +14,7 @@ from torch import Tensor
 
 from ..core import (
     CONDITIONS,
+    DEFAULT_SCORE,
     InvalidImageError,
     InvalidProfileError,
     InvalidSettingError,
@@ -24,6 +25,7 @@ from ..core import (
     make_score,
 )
 from ..core.calibration import LARGEST_SIDE, MIN_IMAGES, CalibrationStep
+from ..core.scores.any_grid import AnyGrid
 from . import comfy_adapter
 from .sockets import CATEGORY, ProfileSocket
 
@@ -134,6 +136,14 @@ class Calibrate(io.ComfyNode):
                     advanced=True,
                     tooltip="Pictures this VAE really made, if there are any.",
                 ),
+                io.Boolean.Input(
+                    "search_grid",
+                    default=False,
+                    optional=True,
+                    advanced=True,
+                    tooltip="For images that may have been cropped or mirrored: search the latent grid first. Costs"
+                    " about 130 passes through a small region per image, here and with every trace.",
+                ),
             ],
             outputs=[
                 ProfileSocket.Output("profile", tooltip="For Trace Image and Attribute Image."),
@@ -150,6 +160,7 @@ class Calibrate(io.ComfyNode):
         fpr: list[float],
         condition: list[str],
         generated: list[Tensor] | None = None,
+        search_grid: list[bool] | None = None,
     ) -> io.NodeOutput:
         path = profile_path(name[0])
         photos = [one for batch in photographs for one in comfy_adapter.split_images(batch)]
@@ -174,7 +185,7 @@ class Calibrate(io.ComfyNode):
             made, unusable = usable(made, "Generated image", ratio)
             profile = calibrate(
                 autoencoder,
-                make_score(),
+                make_score(AnyGrid.name if search_grid and search_grid[0] else DEFAULT_SCORE),
                 photos,
                 generated=made,
                 others=others,

@@ -265,7 +265,7 @@ def calibrate_and_trace() -> tuple[list[Node], list[dict[str, Any]]]:
         (340, 290),
         [("profile", "LATENT_TRACE_PROFILE"), ("report", "STRING")],
         {"vae": (vae, 0, "VAE"), "photographs": (folder, 0, "IMAGE")},
-        {"name": "my-vae", "fpr": 0.01, "condition": "clean"},
+        {"name": "my-vae", "fpr": 0.01, "condition": "clean", "search_grid": False},
     )
     report = show_text(calibrate, 1, (420, 450), (340, 200))
     image = load_image((40, 570))
