@@ -24,10 +24,13 @@ SHRINK_STEP = 0.3
 SMALLEST_STEP = 0.02
 # Added to the channel block, in units of its mean eigenvalue: channels the decoder ignores must not explode.
 RIDGE = 0.02
-# At the end of a search in low precision, whose gradients are too coarse to settle.
+# At least so many steps are left to full precision: gradients in low precision are too coarse to settle.
 EXACT_STEPS = 6
 # Low-precision steps between two looks at the exact loss: a stopping rule must not wait for the end.
 EXACT_EVERY = 20
+# Low precision hands over once its last ten steps won less than this share: nearer to the solution its rounding is
+# all that is left to descend.
+LOW_PROGRESS, LOW_PATIENCE = 0.2, 10
 
 
 class WhitenedLBFGS:
@@ -36,8 +39,8 @@ class WhitenedLBFGS:
     One decoder pass more for the whitening, one more where low precision hands over, and one every 20 of its steps.
 
     Low precision only chooses the path: its losses never count, the exact ones every 20 steps do, and the search
-    returns to the start if the exact loss turns out higher. ``None`` takes all steps but a few where the processor has
-    bfloat16 matrix units, and none elsewhere.
+    returns to the start if the exact loss turns out higher. It hands over early where it makes no more progress.
+    ``None`` takes all steps but a few where the processor has bfloat16 matrix units, and none elsewhere.
     """
 
     name = "lbfgs-whitened"
@@ -61,9 +64,10 @@ class WhitenedLBFGS:
         curvature = Curvature(whitening, self.memory, longest=spread)
         current = origin
         if low > 0:
-            current = self._descend(
-                objective, objective.evaluate(start, low_precision=True), curvature, low, search, True
-            )
+            rough = objective.evaluate(start, low_precision=True)
+            before = search.shown
+            current = self._descend(objective, rough, curvature, low, search, True)
+            low = search.shown - before
             current = objective.evaluate(current.latents)
             search.record(current)
             if not current.loss <= origin.loss:
@@ -81,7 +85,11 @@ class WhitenedLBFGS:
     ) -> Evaluation:
         direction = curvature.direction(current.gradient)
         step = 1.0
+        losses = [current.loss]
         for number in range(budget):
+            if low and number > LOW_PATIENCE and current.loss > (1 - LOW_PROGRESS) * losses[-LOW_PATIENCE - 1]:
+                return current
+            losses.append(current.loss)
             if low and number and number % EXACT_EVERY == 0:
                 search.record(objective.evaluate(current.latents, with_gradient=False))
             trial = objective.evaluate(current.latents + step * direction, low_precision=low)
