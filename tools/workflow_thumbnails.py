@@ -119,12 +119,12 @@ def calibrate_and_trace() -> Image.Image:
     draw.rectangle((EDGE, TOP, SIDE - EDGE, SIDE - EDGE), fill=SURFACE)
     for row, ((label, answer), values) in enumerate(zip(heaps, scores, strict=True)):
         base = TOP + 190 + 190 * row
-        heights: dict[int, int] = {}
+        columns = [round(x(value) / 8) for value in sorted(values)]
+        # The label stands above the highest heap.
+        unit = min(5.0, 120 / max(map(columns.count, columns)))
         colour = COLOURS["belonging" if answer == "belonging" else "non-belonging"]
-        for value in sorted(values):
-            column = round(x(value) / 8)
-            heights[column] = heights.get(column, 0) + 1
-            top = base - 5 * heights[column]
+        for index, column in enumerate(columns):
+            top = base - unit * (columns[:index].count(column) + 1)
             draw.ellipse((column * 8 - 2, top - 2, column * 8 + 2, top + 2), fill=colour)
         draw.text((right, base - 150), label, font=font(20), fill=colour, anchor="rm")
     draw.line((x(score), TOP + 30, x(score), SIDE - EDGE - 8), fill=INK, width=2)
