@@ -39,7 +39,7 @@ class WhitenedLBFGS:
     Low precision only chooses the path: its losses never count, the exact ones every 20 steps do, and the search
     returns to the start if the exact loss turns out higher. It hands over early where it makes no more progress.
     ``None`` takes half of the steps where the processor has bfloat16 matrix units, and none elsewhere: the other half
-    wins what the rounding of bfloat16 hides (up to eight times in the loss, where the decoder reproduces an image well).
+    wins what the rounding of bfloat16 hides, most where the decoder reproduces an image well.
     """
 
     name = "lbfgs-whitened"
