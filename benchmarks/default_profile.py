@@ -24,9 +24,8 @@ def main() -> None:
             continue
         kind = "picture" if row["source"] in ("real", "generated", "history") else "another decoder"
         others.setdefault(row["inspected"], {}).setdefault(f"{kind}, {row['condition']}", []).append(value)
-    print(
-        "| left out | stated rate | others called belonging | observed (95 %) | belonging found |\n|---|---|---|---|---|"
-    )
+    print("| left out | stated rate | others called belonging | observed (95 %) | belonging found |")
+    print("|---|---|---|---|---|")
     for inspected in others:
         fitted = [scores for name in others if name != inspected for scores in others[name].values()]
         rate = max(0.01, 1 / (min(map(len, fitted)) + 1))
