@@ -71,8 +71,8 @@ def test_workflow_loads_without_a_complaint_and_runs(name: str, page: Any, clien
     open_template(page, name)
     complaints = page.evaluate(COMPLAINTS)
     if name in NOT_RUN:
-        # The checkpoint is the user's own; nothing else may be missing.
-        complaints = [complaint for complaint in complaints if "Checkpoint" not in complaint]
+        # The checkpoint is the user's own, and so is a basis, built once per VAE; nothing else may be missing.
+        complaints = [one for one in complaints if "Checkpoint" not in one and "LoadFingerprintBasis" not in one]
     assert not complaints
     if name in NOT_RUN:
         page.screenshot(path=SCREENSHOTS / f"{name}.png")
