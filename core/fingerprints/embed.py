@@ -89,7 +89,8 @@ def allocation(patches: Tensor, basis: FingerprintBasis) -> Tensor:
     *less*. Against the textbook's masking (exponent +0.5) that gained 0.9 dB, and 0.005 of SSIM as well.
     """
     cells = patches.unflatten(2, (basis.channels, basis.side**2))
-    activity = cells.var(3).mean(2)
+    # torch's var() takes as long as everything else here together.
+    activity = (cells.square().mean(3) - cells.mean(3).square()).mean(2).clamp(min=0)
     return (CALM_FLOOR + activity / activity.mean(1, keepdim=True).clamp(min=1e-12)) ** ALLOCATION
 
 
