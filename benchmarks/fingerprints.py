@@ -372,11 +372,11 @@ def frontier(table: list[dict[str, Any]]) -> Image.Image:
     width, height, edge = 460, 360, 56
     picture = Image.new("RGB", (2 * width, height + 60), "#14171c")
     draw = ImageDraw.Draw(picture)
-    low, high = 15.0, 45.0
+    low, high = 15.0, 47.0
     for panel, decoder in enumerate(DECODERS[:2]):
         left, right, top, bottom = panel * width + edge, (panel + 1) * width - 16, 40, height - 30
         draw.rectangle((left, top, right, bottom), fill="#1e232b")
-        draw.text((left, 16), f"{decoder}, 256², 64 bits: keys right after JPEG q75", fill="#f2f4f7")
+        draw.text((left, 16), f"{decoder}, 256x256, 64 bits: keys right after JPEG q75", fill="#f2f4f7")
         for value in range(15, 46, 5):
             x = left + (value - low) / (high - low) * (right - left)
             draw.text((x, bottom + 6), str(value), fill="#9aa4b2", anchor="ma")

@@ -11,8 +11,8 @@ def bfloat16_pays(device: torch.device) -> bool:
     Asked of the hardware and never timed, so that the same machine always takes the same path.
     """
     if device.type == "cpu":
-        capabilities = getattr(torch.cpu, "get_capabilities", dict)()  # absent from older releases of torch
-        return bool(capabilities.get("amx_bf16", False))
+        ask = getattr(torch.cpu, "get_capabilities", None)  # absent from older releases of torch
+        return ask is not None and bool(ask().get("amx_bf16", False))
     if device.type == "cuda":
         return torch.version.hip is None and torch.cuda.get_device_capability(device)[0] >= 8
     return False
