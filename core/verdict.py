@@ -136,7 +136,7 @@ def verdict_from_profile(
 def verdict_from_default_profile(
     score: float, profile: Profile, stage: str, *, shortest_side: int | None = None, lossy: bool = False
 ) -> Verdict:
-    """Always inconclusive, with the p-value under a ``profile`` of other decoders: the inspected one has none.
+    """Always inconclusive, with the p-value under a ``profile`` of other decoders and no rate: this one has neither.
 
     What other decoders do not do to pictures hints at what this one does not do, and proves nothing: the rate of a
     false yes is known only for decoders that were calibrated.
@@ -148,7 +148,7 @@ def verdict_from_default_profile(
         "no calibration for this decoder, calibrate it on photographs for an answer. Under the decoders of the default"
         f" profile up to {p_value:.1%} of other images score as low as {score:.3g}: {hint}."
     )
-    return replace(known, answer="inconclusive", basis=basis)
+    return replace(known, answer="inconclusive", basis=basis, fpr=None)
 
 
 def _check_score(score: float) -> None:

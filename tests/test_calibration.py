@@ -236,7 +236,8 @@ def test_calibration_inside_inference_mode_gives_the_same_profile(convolutional,
 def test_the_observed_false_positive_rate_on_new_pictures_agrees_with_the_stated_one(convolutional):
     autoencoder, score = convolutional(), make_score("spectral-ratio")
     photographs = [synthetic_photograph(seed, 16, leaves=30) for seed in range(420)]
-    profile = calibrate(autoencoder, score, photographs[:120], fpr=0.1)
+    # One source only: the largest p-value over several is stricter than the stated rate, and not exact.
+    profile = calibrate(autoencoder, score, photographs[:120], histories=(), fpr=0.1)
     assert profile.stated_fpr == 0.1
     scores = [score(autoencoder, image).value for image in photographs[120:]]
     accepted = sum(profile.p_value(value) <= profile.stated_fpr for value in scores)

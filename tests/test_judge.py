@@ -75,6 +75,7 @@ def test_without_a_profile_there_is_a_p_value_under_other_decoders_and_never_an_
         own = quantise(autoencoder.decode(autoencoder.encode(photograph)))
     first, second = judge(autoencoder, own, None), judge(autoencoder, photograph, None)
     assert first.answer == second.answer == "inconclusive"
+    assert first.fpr is None and second.fpr is None
     assert first.p_value is not None and second.p_value is not None and first.p_value < second.p_value
     assert "no calibration for this decoder" in first.sentence and "a sign that it belongs" in first.sentence
     assert "no sign that it belongs" in second.sentence
