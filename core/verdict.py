@@ -25,7 +25,8 @@ class Verdict:
     """An answer about one image with all that is needed to judge it.
 
     ``fpr`` is the stated false-positive rate of a ``belonging`` answer and ``p_value`` the image's own; both ``None``
-    when nothing was measured that could support them, ``fpr`` alone where only other decoders were. ``threshold``: belonging lies below it.
+    when nothing was measured that could support them, ``fpr`` alone where only other decoders were.
+    ``threshold``: belonging lies below it.
     """
 
     answer: Answer
