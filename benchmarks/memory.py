@@ -1,4 +1,7 @@
-"""What does one inversion step of a Stable-Diffusion-size decoder keep in memory, with and without block checkpointing?
+"""What does one inversion step of a Stable-Diffusion-size decoder keep in memory?
+
+Three ways: as PyTorch does it, without the inputs of frozen convolutions (our default), and with recomputed blocks
+besides (where memory is tight).
 
 Random weights: they change neither time nor memory. On a GPU the allocator's peak counts, on the CPU the bytes of the
 tensors alive (workspaces inside one operation are not seen); 1024² is then extrapolated from the two largest sizes,
@@ -13,17 +16,20 @@ import argparse
 import json
 import os
 import time
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 import torch
 from diffusers import AutoencoderKL
 from latent_tracer.core import ModuleAutoencoder
+from latent_tracer.core.frozen_convolution import frozen_convolutions
 from latent_tracer.core.memory import PeakMemory, block_checkpointing
 from latent_tracer.core.objective import Objective
 
 GIB = 2**30
 GOAL_SIDE = 1024
+WAYS = ("naive", "frozen", "recomputed")
 
 
 def stable_diffusion_size(device: str) -> ModuleAutoencoder:
@@ -46,26 +52,27 @@ def stable_diffusion_size(device: str) -> ModuleAutoencoder:
     )
 
 
-def measure(autoencoder: ModuleAutoencoder, side: int, checkpointed: bool) -> dict[str, Any]:
+def measure(autoencoder: ModuleAutoencoder, side: int, way: str) -> dict[str, Any]:
     """Peak bytes beyond weights and image, and seconds, of one evaluation with gradient."""
     generator = torch.Generator().manual_seed(0)
     image = torch.rand(1, 3, side, side, generator=generator)
     latents = torch.randn(1, 4, side // 8, side // 8, generator=generator).to(autoencoder.device)
     objective = Objective(autoencoder, image)
     began = time.perf_counter()
-    with PeakMemory(autoencoder.device) as memory:
-        if checkpointed:
-            with block_checkpointing(autoencoder.module):
-                objective.evaluate(latents)
-        else:
-            objective.evaluate(latents)
-    return {"side": side, "checkpointed": checkpointed, "peak_bytes": memory.peak,
+    with ExitStack() as stack:
+        if way != "naive":
+            stack.enter_context(frozen_convolutions(autoencoder.module))
+        if way == "recomputed":
+            stack.enter_context(block_checkpointing(autoencoder.module))
+        memory = stack.enter_context(PeakMemory(autoencoder.device))
+        objective.evaluate(latents)
+    return {"side": side, "way": way, "peak_bytes": memory.peak,
             "seconds": round(time.perf_counter() - began, 2)}  # fmt: skip
 
 
-def extrapolated(rows: list[dict[str, Any]], checkpointed: bool) -> float | None:
+def extrapolated(rows: list[dict[str, Any]], way: str) -> float | None:
     """Peak bytes at 1024² on the line through the two largest sizes, over the number of pixels."""
-    known = sorted((r["side"] ** 2, r["peak_bytes"]) for r in rows if r["checkpointed"] == checkpointed)[-2:]
+    known = sorted((r["side"] ** 2, r["peak_bytes"]) for r in rows if r["way"] == way)[-2:]
     if len(known) < 2:
         return None
     (x0, y0), (x1, y1) = known
@@ -82,16 +89,12 @@ def main() -> None:
     autoencoder = stable_diffusion_size(args.device)
     rows = []
     for side in map(int, ("128,192" if args.quick else args.sizes).split(",")):
-        for checkpointed in (True, False):
-            rows.append(measure(autoencoder, side, checkpointed))
-            row = rows[-1]
-            kept = "recomputed" if checkpointed else "kept"
-            print(f"{side}², blocks {kept}: {row['peak_bytes'] / GIB:.2f} GiB, {row['seconds']} s", flush=True)
-    result = {"device": args.device, "rows": rows, "at_1024": {
-        name: extrapolated(rows, checkpointed) for name, checkpointed in (("kept", False), ("recomputed", True))
-    }}  # fmt: skip
+        for way in WAYS:
+            rows.append(measure(autoencoder, side, way))
+            print(f"{side}², {way}: {rows[-1]['peak_bytes'] / GIB:.2f} GiB, {rows[-1]['seconds']} s", flush=True)
+    result = {"device": args.device, "rows": rows, "at_1024": {way: extrapolated(rows, way) for way in WAYS}}
     for name, value in result["at_1024"].items():
-        print(f"1024², blocks {name}: {'unknown' if value is None else f'{value / GIB:.2f} GiB (extrapolated)'}")
+        print(f"1024², {name}: {'unknown' if value is None else f'{value / GIB:.2f} GiB (extrapolated)'}")
     if args.json:
         args.json.parent.mkdir(parents=True, exist_ok=True)
         temporary = args.json.with_suffix(".part")

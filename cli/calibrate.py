@@ -10,7 +10,6 @@ from torch import Tensor
 
 from ..core import (
     CONDITIONS,
-    DEFAULT_SCORE,
     InvalidImageError,
     InvalidSettingError,
     calibrate,
@@ -21,6 +20,7 @@ from ..core import (
 from ..core.calibration import CalibrationStep
 from ..core.input_inversion import STARTS
 from ..core.loading import EMBEDDED
+from ..core.scores import default_score
 from .calibrate_generator import calibrate_generator
 from .console import progress_bar, say, show
 
@@ -35,7 +35,9 @@ def calibrate_command(
     fnr: Annotated[float, typer.Option(help="False-negative rate of a non-belonging answer.")] = 0.01,
     generated: Annotated[Path | None, typer.Option(help="Folder of pictures this model really made.")] = None,
     other: Annotated[list[str] | None, typer.Option(help="Further decoders as non-belonging sources.")] = None,
-    score: Annotated[str, typer.Option(help="The score to calibrate.")] = DEFAULT_SCORE,
+    score: Annotated[
+        str | None, typer.Option(help="The score to calibrate; by default the one that suits the condition.")
+    ] = None,
     condition: Annotated[str, typer.Option(help=f"One of {', '.join(CONDITIONS)}.")] = "clean",
     seed: Annotated[int, typer.Option(help="Of the perturbed belonging samples.")] = 0,
     device: Annotated[str, typer.Option(help="cpu, cuda, …")] = "cpu",
@@ -74,7 +76,7 @@ def calibrate_command(
         )
     if vae is None or images is None:
         raise InvalidSettingError("Calibrating a VAE needs --images: a folder of photographs.")
-    method = make_score(score)
+    method = make_score(score or default_score(condition))
     autoencoder = load_autoencoder(vae, device)
     others = [load_autoencoder(name, device) for name in (other or EMBEDDED)]
     photographs = read_folder(images)

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from .autoencoder import Autoencoder
-from .conditions import CLEAN, HISTORIES, alter
+from .conditions import CLEAN, HISTORIES, RESIZES, alter
 from .errors import InvalidImageError, InvalidSettingError
 from .images import check_images, crop_to_grid
 from .localisation import THRESHOLD_KEY, fit_localisation, locate_foreign
@@ -89,7 +89,8 @@ def calibrate(
     decoders whose versions of the photographs count as non-belonging. Photographs larger than 512 pixels are cropped
     at the centre. Every sample is stored as 8 bit (by rounding and truncation in turn) and altered by ``condition``.
     What is asked is whether the picture under test went from this decoder through ``condition``; one that did not may
-    have gone through anything, so each photograph counts as non-belonging once more after each of ``histories``.
+    have gone through anything, so each photograph counts as non-belonging once more after each of ``histories`` (and
+    then ``condition``, if that is a resize).
     Pictures and samples that cannot be scored (NaN, smaller than a latent cell, flat) are left out and noted.
     ``on_image`` cancels by raising. Raises :class:`InvalidSettingError` for too few pictures or rates outside (0, 1).
     """
@@ -107,7 +108,11 @@ def calibrate(
     excesses: list[float] = []
 
     def score_of(sample: Sample, pixels: Tensor) -> tuple[float, tuple[int, int]]:
-        cropped, _ = crop_to_grid(alter(pixels, sample.history or condition), autoencoder.spatial_ratio)
+        altered = alter(pixels, sample.history) if sample.history else pixels
+        # Scores that undo a resize put the grid of an earlier JPEG back in place as well: worse than one of another size.
+        if not sample.history or condition in RESIZES:
+            altered = alter(altered, condition)
+        cropped, _ = crop_to_grid(altered, autoencoder.spatial_ratio)
         value = score(autoencoder, cropped).value
         if score.name == GridContrast.name and sample.source in WHOLLY_BELONGING:
             # A map needs more detail than the score did: a picture without one still calibrates the score.

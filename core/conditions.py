@@ -13,6 +13,8 @@ from .errors import InvalidImageError, InvalidSettingError
 from .images import to_picture, to_tensor
 
 CLEAN = "clean"
+# Conditions that change the scale, and by what factor.
+RESIZES = {"resize-0.75": 0.75, "resize-0.5": 0.5}
 
 
 def _stored_as(picture: Image.Image, file_format: str, quality: int) -> Image.Image:
@@ -43,8 +45,8 @@ _ALTERATIONS: dict[str, Callable[[Image.Image], Image.Image]] = {
     "blur-0.5": lambda picture: picture.filter(ImageFilter.GaussianBlur(0.5)),
     "brighter-10": lambda picture: ImageEnhance.Brightness(picture).enhance(1.1),
     "darker-10": lambda picture: ImageEnhance.Brightness(picture).enhance(0.9),
-    "resize-0.75": lambda picture: _resized(picture, 0.75),
-    "resize-0.5": lambda picture: _resized(picture, 0.5),
+    "resize-0.75": lambda picture: _resized(picture, RESIZES["resize-0.75"]),
+    "resize-0.5": lambda picture: _resized(picture, RESIZES["resize-0.5"]),
     "off-grid-crop": lambda picture: picture.crop((3, 5, picture.width, picture.height)),
     "flip": lambda picture: picture.transpose(Image.Transpose.FLIP_LEFT_RIGHT),
     "jpeg-30": lambda picture: _stored_as(picture, "JPEG", 30),

@@ -22,11 +22,12 @@ from torch.utils.checkpoint import checkpoint
 
 from .autoencoder import Autoencoder
 from .errors import UnsupportedAutoencoderError
+from .frozen_convolution import frozen_convolutions
 
 # Of the free memory: the rest is for convolution workspaces and whoever shares the device.
 SHARE_OF_FREE = 0.6
 PROBE_CELLS = 16
-# More than any known decoder keeps (Stable Diffusion's: 23 KiB in fp32): images this rules out need no probe.
+# More than any known decoder keeps (Stable Diffusion's: 15 KiB in fp32): images this rules out need no probe.
 MOST_BYTES_PER_PIXEL = 64 * 1024
 
 
@@ -146,14 +147,17 @@ def is_tight(autoencoder: Autoencoder, height: int, width: int, free: int | None
 def bounded(autoencoder: Autoencoder, height: int, width: int, always: bool = False) -> Iterator[bool]:
     """Block checkpointing inside the block if free memory is tight, or ``always``; yields whether it is on.
 
-    Only for autoencoders that own a torch ``module``; for others nothing changes.
+    Inputs of frozen convolutions are never kept, for that costs nothing. Only for autoencoders that own a torch
+    ``module``; for others nothing changes.
     """
     module = getattr(autoencoder, "module", None)
-    wanted = isinstance(module, nn.Module) and (
-        always or is_tight(autoencoder, height, width, free_memory(autoencoder.device))
-    )
-    with block_checkpointing(module) if wanted and module is not None else nullcontext():
-        yield wanted
+    if not isinstance(module, nn.Module):
+        yield False
+        return
+    with frozen_convolutions(module):
+        wanted = always or is_tight(autoencoder, height, width, free_memory(autoencoder.device))
+        with block_checkpointing(module) if wanted else nullcontext():
+            yield wanted
 
 
 class PeakMemory:

@@ -14,7 +14,6 @@ from torch import Tensor
 
 from ..core import (
     CONDITIONS,
-    DEFAULT_SCORE,
     InvalidImageError,
     InvalidProfileError,
     InvalidSettingError,
@@ -25,6 +24,7 @@ from ..core import (
     make_score,
 )
 from ..core.calibration import LARGEST_SIDE, MIN_IMAGES, CalibrationStep
+from ..core.scores import default_score
 from ..core.scores.any_grid import AnyGrid
 from . import comfy_adapter
 from .sockets import CATEGORY, ProfileSocket
@@ -185,7 +185,7 @@ class Calibrate(io.ComfyNode):
             made, unusable = usable(made, "Generated image", ratio)
             profile = calibrate(
                 autoencoder,
-                make_score(AnyGrid.name if search_grid and search_grid[0] else DEFAULT_SCORE),
+                make_score(AnyGrid.name if search_grid and search_grid[0] else default_score(condition[0])),
                 photos,
                 generated=made,
                 others=others,

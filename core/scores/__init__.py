@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
+from ..conditions import RESIZES
 from ..errors import InvalidSettingError
 from .any_grid import AnyGrid
 from .double_reconstruction import DoubleReconstruction
@@ -11,8 +13,11 @@ from .grid_contrast import GridContrast
 from .inversion import InversionLoss
 from .protocol import Score, Scored
 from .reconstruction import Reconstruction
+from .resized import Resized
 from .spectral_ratio import SpectralRatio
 
+# Conditions that move a picture off every grid of whole pixels, and the scores that put it back.
+_OF_CONDITION = {condition: f"grid-contrast-resized-{factor:g}" for condition, factor in RESIZES.items()}
 SCORES: dict[str, Callable[[], Score]] = {
     "grid-contrast": GridContrast,
     "spectral-ratio": SpectralRatio,
@@ -21,10 +26,16 @@ SCORES: dict[str, Callable[[], Score]] = {
     "double-reconstruction-homogeneity": lambda: DoubleReconstruction(homogeneity=True),
     "inversion": InversionLoss,
     "grid-contrast-any-grid": AnyGrid,
+    **{name: partial(Resized, RESIZES[condition]) for condition, name in _OF_CONDITION.items()},
 }
 DEFAULT_SCORE = "grid-contrast"
 
-__all__ = ["DEFAULT_SCORE", "SCORES", "Score", "Scored", "make_score"]
+__all__ = ["DEFAULT_SCORE", "SCORES", "Score", "Scored", "default_score", "make_score"]
+
+
+def default_score(condition: str) -> str:
+    """The name of the score that pictures in ``condition`` are best judged by."""
+    return _OF_CONDITION.get(condition, DEFAULT_SCORE)
 
 
 def make_score(name: str = DEFAULT_SCORE) -> Score:
