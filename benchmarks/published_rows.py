@@ -65,7 +65,8 @@ def main() -> None:
     print(f"\nTheir KDE threshold of the last score: {PUBLISHED_KDE:.6f}, ours {ours:.6f}.")
     if args.json:
         temporary = args.json.with_suffix(".part")
-        temporary.write_text(json.dumps({"alpha": ALPHA, "published_kde": PUBLISHED_KDE, "rows": rows}, indent=1) + "\n")
+        result = {"alpha": ALPHA, "published_kde": PUBLISHED_KDE, "rows": rows}
+        temporary.write_text(json.dumps(result, indent=1) + "\n")
         os.replace(temporary, args.json)
 
 

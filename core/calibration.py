@@ -15,13 +15,15 @@ from dataclasses import asdict, dataclass, field, replace
 import torch
 from torch import Tensor
 
+from . import localisation, rough_score
 from .autoencoder import Autoencoder
 from .conditions import CLEAN, HISTORIES, RESIZES, alter
 from .errors import InvalidImageError, InvalidSettingError
 from .images import check_images, crop_to_grid
-from .localisation import THRESHOLD_KEY, fit_localisation, locate_foreign
+from .localisation import locate_foreign
 from .profile import Profile, measured_error_rates
 from .quantiser import Quantiser, quantise
+from .rough_score import roughness_of
 from .scores.grid_contrast import GridContrast
 from .scores.protocol import Score
 from .thresholds import fit_threshold
@@ -106,14 +108,18 @@ def calibrate(
     total = len(photographs) * (3 + len(others) + len(histories)) + len(generated)
 
     excesses: list[float] = []
+    differences: list[float] = []
 
     def score_of(sample: Sample, pixels: Tensor) -> tuple[float, tuple[int, int]]:
         altered = alter(pixels, sample.history) if sample.history else pixels
-        # Scores that undo a resize put the grid of an earlier JPEG back in place as well: worse than one of another size.
+        # Scores that undo a resize put the grid of an earlier JPEG back in place as well.
         if not sample.history or condition in RESIZES:
             altered = alter(altered, condition)
         cropped, _ = crop_to_grid(altered, autoencoder.spatial_ratio)
         value = score(autoencoder, cropped).value
+        difference = roughness_of(score, autoencoder, cropped, value)
+        if difference is not None and math.isfinite(difference):
+            differences.append(difference)
         if score.name == GridContrast.name and sample.source in WHOLLY_BELONGING:
             # A map needs more detail than the score did: a picture without one still calibrates the score.
             with contextlib.suppress(InvalidImageError):
@@ -142,9 +148,12 @@ def calibrate(
         notes=tuple(notes),
     )
     profile = with_rules(profile)
-    if not excesses:
-        return profile
-    return replace(profile, thresholds={**profile.thresholds, THRESHOLD_KEY: fit_localisation(excesses)})
+    further = {
+        localisation.THRESHOLD_KEY: localisation.fit_localisation(excesses) if excesses else None,
+        rough_score.THRESHOLD_KEY: rough_score.fit_roughness(differences),
+    }
+    measured = {key: value for key, value in further.items() if value is not None}
+    return replace(profile, thresholds={**profile.thresholds, **measured})
 
 
 def collect_scores(

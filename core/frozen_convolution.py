@@ -53,7 +53,7 @@ class _FrozenConvolutionMode(TorchFunctionMode):
         if func in _CONVOLUTIONS:
             settings = _settings(_CONVOLUTIONS[func], *args, **kwargs)
             if settings is not None:
-                return _ShapeOnlyConvolution.apply(func, *settings)
+                return _ShapeOnlyConvolution.apply(func, *settings)  # type: ignore[no-untyped-call]
         return func(*args, **kwargs)
 
 

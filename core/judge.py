@@ -9,6 +9,7 @@ from torch import Tensor
 from .autoencoder import Autoencoder
 from .errors import InvalidImageError
 from .profile import Profile, default_profile
+from .rough_score import score_for
 from .scores import make_score
 from .verdict import Verdict, verdict_from_default_profile, verdict_from_profile
 
@@ -22,7 +23,7 @@ def judge(autoencoder: Autoencoder, image: Tensor, profile: Profile | None, *, l
     """
     known = profile or default_profile()
     try:
-        scored = make_score(known.score)(autoencoder, image)
+        scored = score_for(known, make_score(known.score), autoencoder, image)
     except InvalidImageError as error:
         return Verdict("inconclusive", math.nan, str(error), condition=known.condition, stage="not scored")
     verdict_from = verdict_from_profile if profile is not None else verdict_from_default_profile

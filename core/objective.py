@@ -6,9 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor, autocast
+from torch import Tensor
 
 from .autoencoder import Autoencoder
+from .precision import channels_last, low_precision_convolutions
 from .quantiser import LEVELS, Quantiser, is_eight_bit, mean_squared_residual, quantise
 
 # Stored values differ by whole levels; less is the rounding of floats.
@@ -96,9 +97,8 @@ class Objective:
     def _decode(self, latents: Tensor, low_precision: bool) -> Tensor:
         if not low_precision:
             return self.autoencoder.decode(latents)
-        with autocast(latents.device.type, torch.bfloat16):
-            # Channels last is the layout that bfloat16 convolutions run natively.
-            return self.autoencoder.decode(latents.contiguous(memory_format=torch.channels_last))
+        with low_precision_convolutions(latents.device):
+            return self.autoencoder.decode(channels_last(latents))
 
     def pull_back(self, latents: Tensor, cotangents: Sequence[Tensor], low_precision: bool = False) -> list[Tensor]:
         """J'w for each w ``[1,3,H,W]`` of ``cotangents``, J the decoder's Jacobian there; each ``[1,C,h,w]``."""

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager
+
 import torch
+from torch import Tensor
 
 
 def bfloat16_pays(device: torch.device) -> bool:
@@ -16,3 +19,13 @@ def bfloat16_pays(device: torch.device) -> bool:
     if device.type == "cuda":
         return torch.version.hip is None and torch.cuda.get_device_capability(device)[0] >= 8
     return False
+
+
+def low_precision_convolutions(device: torch.device) -> AbstractContextManager[None]:
+    """Convolutions and matrix products inside run in bfloat16; results need ``.float()``."""
+    return torch.autocast(device.type, torch.bfloat16)
+
+
+def channels_last(tensor: Tensor) -> Tensor:
+    """``tensor`` ``[B,C,H,W]`` in the layout that bfloat16 convolutions run natively; others as they are."""
+    return tensor.contiguous(memory_format=torch.channels_last) if tensor.ndim == 4 else tensor

@@ -20,6 +20,7 @@ from ..autoencoder import Autoencoder
 from ..errors import InvalidImageError
 from ..inversion import Step
 from ..objective import Passes
+from ..precision import bfloat16_pays
 from ..quantiser import Quantiser
 from .grid_contrast import GridContrast, compared_pixels, grid_contrast, least_side, residual_energies
 from .protocol import Scored, Setting, check_single
@@ -53,6 +54,8 @@ def find_grid_phase(autoencoder: Autoencoder, image: Tensor, passes: Passes) -> 
     or too small picture.
     """
     ratio = autoencoder.spatial_ratio
+    # The search only chooses where to look: the score itself is exact.
+    low_precision = bfloat16_pays(autoencoder.device)
     # A mirrored picture whose width is off the grid has its cells counted from the other edge: phases cover that.
     side = min(ratio * REGION_CELLS, *((length // ratio) * ratio for length in image.shape[-2:]))
     if side < least_side(ratio):
@@ -69,7 +72,7 @@ def find_grid_phase(autoencoder: Autoencoder, image: Tensor, passes: Passes) -> 
         region = turned[..., top : top + side, left : left + side]
         picture = band_energies(compared_pixels(region, ratio))[0]
         energies = {
-            offset: residual_energies(autoencoder, region, offset, passes)
+            offset: residual_energies(autoencoder, region, offset, passes, low_precision)
             for offset in product(range(ratio), range(ratio))
         }
         mean = torch.stack(list(energies.values())).mean(0)

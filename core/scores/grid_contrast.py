@@ -21,12 +21,14 @@ from ..errors import InvalidImageError
 from ..inversion import Step
 from ..objective import Passes
 from ..quantiser import Quantiser
-from .protocol import Scored, Setting, check_single, reconstruct
+from .protocol import Rough, Scored, Setting, check_single, reconstruct
 from .spectral import BAND_WEIGHTS, BLOCK, ROUNDING_ENERGY, band_energies
 
 # One look decides outside these bounds. On five decoders pictures that do not belong had scores of 0 ± 0.03.
 CLEARLY_BELONGING = -0.25
 CLEARLY_NOT = -0.03
+# How far a look in bfloat16 may be off before it could have fallen on the other side of a bound (measured: 0.02).
+ROUGHNESS = 0.02
 # A block is trusted by how far its residual rises above this many times the rounding noise, and never for more than
 # this much: one patch that happens to fit well must not carry the picture.
 NOISE_LEVELS = 10
@@ -56,22 +58,57 @@ class GridContrast:
         quantiser: Quantiser = "auto",
         on_step: Callable[[Step], None] | None = None,
     ) -> Scored:
-        passes = Passes()
-        image = check_single(image).to(autoencoder.device, autoencoder.dtype)
-        half = autoencoder.spatial_ratio // 2
-        on_grid = residual_energies(autoencoder, image, (0, 0), passes)
-        picture = band_energies(compared_pixels(image, autoencoder.spatial_ratio))[0]
-
-        def look(rows: int, columns: int) -> float:
-            return grid_contrast(on_grid, residual_energies(autoencoder, image, (rows, columns), passes), picture)
-
-        first = look(half, half)
+        looks = Looks(autoencoder, image)
+        first = looks.first()
         if first <= self.bounds[0] or first >= self.bounds[1]:
-            return Scored(first, passes, "grid contrast, one look")
-        return Scored((first + look(half, 0) + look(0, half)) / 3, passes, "grid contrast, three looks")
+            return Scored(first, looks.passes, "grid contrast, one look")
+        return Scored(looks.mean_of_three(first), looks.passes, "grid contrast, three looks")
+
+    def rough(self, autoencoder: Autoencoder, image: Tensor) -> Rough:
+        """The score in bfloat16. Near the bounds both values count, for the exact score may be either."""
+        looks = Looks(autoencoder, image, low_precision=True)
+        first = looks.first()
+        if first <= self.bounds[0] - ROUGHNESS or first >= self.bounds[1] + ROUGHNESS:
+            return Rough(Scored(first, looks.passes, "grid contrast, one look in bfloat16"), (first,))
+        mean = looks.mean_of_three(first)
+        scored = Scored(mean, looks.passes, "grid contrast, three looks in bfloat16")
+        between = self.bounds[0] + ROUGHNESS < first < self.bounds[1] - ROUGHNESS
+        return Rough(scored, (mean,) if between else (first, mean))
 
 
-def residual_energies(autoencoder: Autoencoder, image: Tensor, offset: tuple[int, int], passes: Passes) -> Tensor:
+class Looks:
+    """The residual on the grid of one ``image`` ``[1,3,H,W]``, and contrasts to those beside it, with their passes."""
+
+    def __init__(self, autoencoder: Autoencoder, image: Tensor, low_precision: bool = False) -> None:
+        self.autoencoder = autoencoder
+        self.low_precision = low_precision
+        self.image = check_single(image).to(autoencoder.device, autoencoder.dtype)
+        self.passes = Passes()
+        self.on_grid = self._energies(0, 0)
+        self.picture = band_energies(compared_pixels(self.image, autoencoder.spatial_ratio))[0]
+
+    def first(self) -> float:
+        """The contrast half a cell down and across."""
+        half = self.autoencoder.spatial_ratio // 2
+        return grid_contrast(self.on_grid, self._energies(half, half), self.picture)
+
+    def mean_of_three(self, first: float) -> float:
+        """The mean of the ``first`` look, one down and one across."""
+        half = self.autoencoder.spatial_ratio // 2
+        beside = (self._energies(half, 0), self._energies(0, half))
+        return (first + sum(grid_contrast(self.on_grid, energies, self.picture) for energies in beside)) / 3
+
+    def _energies(self, rows: int, columns: int) -> Tensor:
+        return residual_energies(self.autoencoder, self.image, (rows, columns), self.passes, self.low_precision)
+
+
+def residual_energies(
+    autoencoder: Autoencoder,
+    image: Tensor,
+    offset: tuple[int, int],
+    passes: Passes,
+    low_precision: bool = False,
+) -> Tensor:
     """Band energies ``[h,w,9]`` of x - D(E(x)) with the latent grid's corner at ``offset`` (rows, columns < r).
 
     Of an image ``[1,3,H,W]`` the same (H-3r)×(W-3r) pixels for every offset, r the spatial ratio.
@@ -85,7 +122,7 @@ def residual_energies(autoencoder: Autoencoder, image: Tensor, offset: tuple[int
         )
     top, left = offset
     crop = image[..., top : top + height - ratio, left : left + width - ratio]
-    residual = crop - reconstruct(autoencoder, crop, passes)
+    residual = crop - reconstruct(autoencoder, crop, passes, low_precision)
     if not torch.isfinite(residual).all():
         raise InvalidImageError(
             f"{autoencoder.name} reconstructs this image with NaN or infinite values: load the VAE again."

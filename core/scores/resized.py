@@ -1,9 +1,9 @@
 """The grid contrast of a picture that was made smaller: enlarge it back to the decoder's grid, then score it.
 
-A resized picture lies on no latent grid of whole pixels, so every score that encodes it as it lies is blind to it. Where
-the factor is known, enlarging by its inverse puts the cells back where the decoder wrote them. What was lost between
-stays lost, and the contrast is weaker by half to two thirds; but the residual on the grid still stands out below that
-beside it, and what does not belong still lies near zero. The enlarged copy exists inside this score only.
+A resized picture lies on no latent grid of whole pixels, so every score that encodes it as it lies is blind to it.
+Where the factor is known, enlarging by its inverse puts the cells back where the decoder wrote them. What was lost
+between stays lost, and the contrast is weaker by half to two thirds; but the residual on the grid still stands out
+below that beside it, and what does not belong still lies near zero. The enlarged copy exists inside this score only.
 """
 
 from __future__ import annotations
@@ -18,8 +18,7 @@ from ..images import crop_to_grid
 from ..inversion import Step
 from ..quantiser import Quantiser
 from .grid_contrast import GridContrast
-from .protocol import Scored, Setting, check_single
-
+from .protocol import Rough, Scored, Setting, check_single
 
 # One look is noisier here than on a picture as it was made: a high value alone does not settle it.
 CLEARLY_NOT = 0.05
@@ -44,8 +43,17 @@ class Resized:
         quantiser: Quantiser = "auto",
         on_step: Callable[[Step], None] | None = None,
     ) -> Scored:
-        enlarged, _ = crop_to_grid(enlarge(check_single(image), self.factor), autoencoder.spatial_ratio)
-        scored = self.score(autoencoder, enlarged, quantiser)
+        return self._named(self.score(autoencoder, self._enlarged(autoencoder, image), quantiser))
+
+    def rough(self, autoencoder: Autoencoder, image: Tensor) -> Rough:
+        """The score in bfloat16, as that of the grid contrast."""
+        rough = self.score.rough(autoencoder, self._enlarged(autoencoder, image))
+        return Rough(self._named(rough.scored), rough.candidates)
+
+    def _enlarged(self, autoencoder: Autoencoder, image: Tensor) -> Tensor:
+        return crop_to_grid(enlarge(check_single(image), self.factor), autoencoder.spatial_ratio)[0]
+
+    def _named(self, scored: Scored) -> Scored:
         return Scored(scored.value, scored.passes, f"{scored.stage}, after enlarging by {1 / self.factor:.4g}")
 
 

@@ -1,0 +1,78 @@
+"""A verdict from a score in bfloat16, where exactness could not change it.
+
+On hardware with bfloat16 matrix units a look costs a quarter. Calibration scores every sample both ways, and the
+profile keeps how far they differ. A rough score decides if the answer is the same everywhere within that distance of
+it; else the exact one is taken. So precision costs time where a verdict hangs on it, and nowhere else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from torch import Tensor
+
+from .autoencoder import Autoencoder
+from .errors import InvalidImageError
+from .precision import bfloat16_pays
+from .profile import Profile
+from .scores import Score, Scored
+from .scores.protocol import RoughScore
+
+THRESHOLD_KEY = "low-precision"
+# The distance allowed for: this many times the largest that calibration saw. A further image beats the largest of n
+# with probability 1/(n+1), twice the largest far more rarely.
+SAFETY = 2.0
+MIN_DIFFERENCES = 20
+
+
+def fit_roughness(differences: Sequence[float]) -> dict[str, Any] | None:
+    """A profile's entry from |rough - exact| of its samples, or ``None`` for too few to tell."""
+    if len(differences) < MIN_DIFFERENCES:
+        return None
+    return {"rule": f"{SAFETY:g} times the largest", "value": SAFETY * max(differences), "n": len(differences)}
+
+
+def roughness_of(score: Score, autoencoder: Autoencoder, image: Tensor, exact: float) -> float | None:
+    """|rough - ``exact``| of one image, or ``None`` where a rough score does not exist or does not pay."""
+    if not (isinstance(score, RoughScore) and bfloat16_pays(autoencoder.device)):
+        return None
+    try:
+        candidates = score.rough(autoencoder, image).candidates
+    except InvalidImageError:  # there a verdict takes the exact score, too
+        return None
+    return min(abs(candidate - exact) for candidate in candidates)
+
+
+def score_for(profile: Profile, score: Score, autoencoder: Autoencoder, image: Tensor) -> Scored:
+    """``score`` of one image ``[1,3,H,W]``, roughly where that decides the verdict under ``profile``, else exactly.
+
+    The passes are those of both. Raises :class:`InvalidImageError` as the score does.
+    """
+    held = profile.thresholds.get(THRESHOLD_KEY)
+    distance = held.get("value") if isinstance(held, dict) else None
+    known = isinstance(distance, float) and distance >= 0
+    if not (known and isinstance(score, RoughScore) and bfloat16_pays(autoencoder.device)):
+        return score(autoencoder, image)
+    assert isinstance(distance, float)
+    try:
+        rough = score.rough(autoencoder, image)
+    except InvalidImageError:
+        # In bfloat16 the networks may overflow, or a picture look flat: the exact score has the last word on that.
+        return score(autoencoder, image)
+    if is_decided(profile, rough.candidates, distance):
+        return rough.scored
+    exact = score(autoencoder, image)
+    return Scored(exact.value, rough.scored.passes + exact.passes, f"{exact.stage} after bfloat16", exact.inversion)
+
+
+def is_decided(profile: Profile, candidates: Sequence[float], distance: float) -> bool:
+    """Whether every score within ``distance`` of any candidate has the same answer under ``profile``.
+
+    Both p-values grow or fall with the score, so looking at the ends is enough.
+    """
+    ends = (min(candidates) - distance, max(candidates) + distance)
+    answers = {
+        (profile.p_value(v) <= profile.stated_fpr, profile.belonging_p_value(v) <= profile.stated_fnr) for v in ends
+    }
+    return len(answers) == 1
