@@ -33,11 +33,8 @@ def summarise(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
         differences = [min(abs(c - row["exact"]) for c in row["candidates"]) for row in own]
         distance = SAFETY * max(differences)
         decided = [is_decided(profile, row["candidates"], distance) for row in own]
-        changed = [
-            d
-            and verdict_from_profile(row["rough"], profile).answer != verdict_from_profile(row["exact"], profile).answer
-            for d, row in zip(decided, own, strict=True)
-        ]
+        answers = [tuple(verdict_from_profile(row[key], profile).answer for key in ("rough", "exact")) for row in own]
+        changed = [d and rough != exact for d, (rough, exact) in zip(decided, answers, strict=True)]
         seconds = [
             row["rough_seconds"] + (0 if d else row["exact_seconds"]) for d, row in zip(decided, own, strict=True)
         ]

@@ -11,7 +11,11 @@ pictures themselves. Seconds are medians per image, one image at a time; passes 
     gradient-free  Hong et al., NeurIPS 2024, 20 steps
     aeroblade      one reconstruction, mean square
     aedr           double reconstruction
-    cascade        grid contrast: one look, three where one does not decide
+    cascade        our verdict: grid contrast, in bfloat16 where that decides; one look, three where one does not
+    cascade-exact  the same without bfloat16
+
+Inversions run at the first of ``--sizes`` only. ``--batches`` scores batches of several images: cost per image must
+not depend on their number.
 """
 
 from __future__ import annotations
@@ -24,18 +28,31 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from attribution import DATA, DECODERS, RESULTS, Case, all_pictures, area_under_curve, image_of, tpr_at_fpr
-from latent_tracer.core import ROUNDING_FLOOR, ModuleAutoencoder, invert, load_autoencoder
+import torch
+from attribution import (
+    DATA,
+    DECODERS,
+    RESULTS,
+    Case,
+    all_pictures,
+    area_under_curve,
+    crop_of,
+    image_of,
+    tpr_at_fpr,
+)  # fmt: skip
+from latent_tracer.core import ROUNDING_FLOOR, ModuleAutoencoder, Scored, builtin_profile, invert, load_autoencoder
 from latent_tracer.core.memory import PeakMemory
+from latent_tracer.core.rough_score import score_for
 from latent_tracer.core.scores.double_reconstruction import DoubleReconstruction
 from latent_tracer.core.scores.grid_contrast import GridContrast
 from latent_tracer.core.scores.reconstruction import Reconstruction
 from rich.progress import track
 from torch import Tensor
 
-CHEAP = {"aeroblade": Reconstruction(), "aedr": DoubleReconstruction(), "cascade": GridContrast()}
+CHEAP = {"aeroblade": Reconstruction(), "aedr": DoubleReconstruction(), "cascade-exact": GridContrast()}
+CASCADE = "cascade"
 INVERSIONS = {"paper": "adam-paper", "fast": "lbfgs-whitened", "gradient-free": "gradient-free"}
-METHODS = (*INVERSIONS, *CHEAP)
+METHODS = (*INVERSIONS, *CHEAP, CASCADE)
 
 
 def measure(method: str, autoencoder: ModuleAutoencoder, image: Tensor) -> dict[str, Any]:
@@ -54,11 +71,38 @@ def measure(method: str, autoencoder: ModuleAutoencoder, image: Tensor) -> dict[
         extra["reached_at"] = times_of(inversion.loss_history[0], shown)
     else:
         with PeakMemory(autoencoder.device) as memory:
-            scored = CHEAP[method](autoencoder, image)
+            scored = verdict_score(autoencoder, image) if method == CASCADE else CHEAP[method](autoencoder, image)
         passes, value, peak, extra = scored.passes, scored.value, memory.peak, {"stage": scored.stage}
     seconds = time.perf_counter() - began
     return {"value": value, "seconds": seconds, "encoder_passes": passes.encoder, "decoder_passes": passes.decoder,
             "backward_passes": passes.backward, "peak": peak, **extra}  # fmt: skip
+
+
+def verdict_score(autoencoder: ModuleAutoencoder, image: Tensor) -> Scored:
+    """The score as a verdict under the decoder's shipped profile takes it."""
+    profile = builtin_profile(autoencoder.fingerprint)
+    assert profile is not None
+    return score_for(profile, GridContrast(), autoencoder, image)
+
+
+def measure_batches(
+    autoencoder: ModuleAutoencoder, images: list[Tensor], counts: list[int], steps: int = 10
+) -> list[dict[str, Any]]:
+    """Seconds per image of verdicts and of a short inversion, by the number of images given at once."""
+    rows = []
+    for count in counts:
+        batch = torch.cat([images[k % len(images)] for k in range(count)])
+        began = time.perf_counter()
+        for k in range(count):
+            verdict_score(autoencoder, batch[k : k + 1])
+        middle = time.perf_counter()
+        inversion = invert(autoencoder, batch, steps=steps)
+        ended = time.perf_counter()
+        peak = max(inversion.peak_bytes)
+        for method, seconds in ((CASCADE, middle - began), (f"fast, {steps} steps", ended - middle)):
+            rows.append({"method": method, "decoder": autoencoder.name, "size": batch.shape[-1], "batch": count,
+                         "seconds_per_image": round(seconds / count, 3), "peak_bytes": peak})  # fmt: skip
+    return rows
 
 
 def times_of(history: tuple[float, ...], shown: list[tuple[float, float]]) -> list[float]:
@@ -158,12 +202,20 @@ def main() -> None:
         "--sizes", default="128,256", help="sides of the central crops, cheap methods only beyond the first"
     )
     parser.add_argument("--decoders", default=",".join(DECODERS))
+    parser.add_argument("--batches", default="", help="numbers of images, such as 1,2,4,8: measures only these")
     parser.add_argument("--report-only", action="store_true")
     args = parser.parse_args()
     if args.quick:
         args.pictures, args.sizes, args.decoders = 3, "64", "taesd,taef1"
     if not (DATA / "weights").is_dir():
         raise SystemExit(f"No data at {DATA}: set LATENT_TRACER_DATA to the folder with weights/ and images/.")
+    if args.batches:
+        model = load_autoencoder(DATA / "weights" / args.decoders.split(",")[0])
+        side = int(args.sizes.split(",")[0])
+        images = [crop_of(picture, side) for picture in all_pictures()[: args.pictures]]
+        for row in measure_batches(model, images, [int(count) for count in args.batches.split(",")]):
+            print(row, flush=True)
+        return
     path = args.rows or RESULTS / "partial" / ("speed-quick.jsonl" if args.quick else "speed.jsonl")
     path.parent.mkdir(parents=True, exist_ok=True)
     rows = [json.loads(line) for line in path.read_text().splitlines()] if path.is_file() else []
@@ -187,7 +239,9 @@ def run(args: argparse.Namespace, path: Path, rows: list[dict[str, Any]]) -> Non
             for number, picture in enumerate(all_pictures()[: args.pictures]) for name in names]  # fmt: skip
     with path.open("a", encoding="utf-8") as stream:
         for size, number, picture, name in track(jobs, description="measuring"):
-            methods = METHODS if size == sizes[0] else tuple(CHEAP)
+            methods = METHODS if size == sizes[0] else (*CHEAP, CASCADE)
+            if min(crop_of(picture, size).shape[-2:]) < size:
+                continue  # smaller than the crop
             for source, belongs, image in images_of(number, picture, name, models, size):
                 for method in methods:
                     if (name, size, picture, source, method) in done:

@@ -15,12 +15,12 @@ from ..core import (
     Profile,
     attribute,
     builtin_profile,
-    crop_to_grid,
     load_autoencoder,
     load_image,
     load_profile,
     make_score,
 )
+from ..core.scores import on_cells
 from .console import emit_json, progress_bar, say, show
 
 
@@ -44,8 +44,8 @@ def attribute_command(
                 for name, autoencoder, own in zip(vae, autoencoders, profiles, strict=True):
                     score = make_score(own.score)
                     own.check(autoencoder.fingerprint, score.name, score.settings)
-                    cropped, _ = crop_to_grid(loaded.pixels, autoencoder.spatial_ratio)
-                    scores.append((name, score(autoencoder, cropped).value, own))
+                    placed = on_cells(score, loaded.pixels, autoencoder.spatial_ratio)
+                    scores.append((name, score(autoencoder, placed).value, own))
                     progress.advance(task)
             except LatentTracerError as error:
                 failures += 1

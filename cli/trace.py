@@ -20,7 +20,6 @@ from ..core import (
     Step,
     Verdict,
     builtin_profile,
-    crop_to_grid,
     invert,
     judge,
     load_autoencoder,
@@ -44,7 +43,7 @@ def trace(
     threshold: Annotated[float | None, typer.Option(help="Loss below which an image belongs to this model.")] = None,
     profile: Annotated[Path | None, typer.Option(help="Calibration of this model, from `calibrate`.")] = None,
     solver: Annotated[str, typer.Option(help=f"One of {', '.join(SOLVERS)}.")] = DEFAULT_SOLVER,
-    steps: Annotated[int | None, typer.Option(help="Replaces the solver's own number of steps.")] = None,
+    steps: Annotated[int | None, typer.Option(help="Replaces the solver's own; 1 leaves the search out.")] = None,
     quantiser: Annotated[str, typer.Option(help="How the pictures were stored: auto, round, floor or none.")] = "auto",
     device: Annotated[str, typer.Option(help="cpu, cuda, …")] = "cpu",
     picture: Annotated[Path | None, typer.Option(help="Folder for one explaining picture per image.")] = None,
@@ -113,8 +112,7 @@ def verdict_on(
     """By the inverted loss where a threshold is given, else by the profile's own score."""
     if threshold is not None:
         return verdict_from_threshold(float(inversion.loss[0]), threshold)
-    cropped, _ = crop_to_grid(loaded.pixels, autoencoder.spatial_ratio)
-    return judge(autoencoder, cropped, profile, lossy=loaded.lossy)
+    return judge(autoencoder, loaded.pixels, profile, lossy=loaded.lossy)
 
 
 def trace_record(path: Path, vae: str, inversion: Inversion, verdict: Verdict) -> dict[str, Any]:

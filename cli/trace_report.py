@@ -104,12 +104,12 @@ class FolderTracer:
         return shown
 
     def __call__(self, pixels: Tensor, facts: FileFacts) -> TraceRow:
-        cropped, crop = crop_to_grid(pixels, self.autoencoder.spatial_ratio)
+        _, crop = crop_to_grid(pixels, self.autoencoder.spatial_ratio)
         inversion = None
         if self.profile is None or self.pictures is not None:
             inversion = invert(self.autoencoder, pixels, solver=self.solver, steps=self.steps, quantiser=self.quantiser)
         if self.threshold is None:
-            verdict = judge(self.autoencoder, cropped, self.profile, lossy=facts.lossy)
+            verdict = judge(self.autoencoder, pixels, self.profile, lossy=facts.lossy)
         else:
             assert inversion is not None
             verdict = verdict_from_threshold(float(inversion.loss[0]), self.threshold)

@@ -25,7 +25,7 @@ from .profile import Profile, measured_error_rates
 from .quantiser import Quantiser, quantise
 from .rough_score import roughness_of
 from .scores.grid_contrast import GridContrast
-from .scores.protocol import Score
+from .scores.protocol import Score, on_cells
 from .thresholds import fit_threshold
 
 MIN_IMAGES = 5
@@ -115,7 +115,7 @@ def calibrate(
         # Scores that undo a resize put the grid of an earlier JPEG back in place as well.
         if not sample.history or condition in RESIZES:
             altered = alter(altered, condition)
-        cropped, _ = crop_to_grid(altered, autoencoder.spatial_ratio)
+        cropped = on_cells(score, altered, autoencoder.spatial_ratio)
         value = score(autoencoder, cropped).value
         difference = roughness_of(score, autoencoder, cropped, value)
         if difference is not None and math.isfinite(difference):

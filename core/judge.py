@@ -10,20 +10,23 @@ from .autoencoder import Autoencoder
 from .errors import InvalidImageError
 from .profile import Profile, default_profile
 from .rough_score import score_for
-from .scores import make_score
+from .scores import make_score, on_cells
 from .verdict import Verdict, verdict_from_default_profile, verdict_from_profile
 
 
 def judge(autoencoder: Autoencoder, image: Tensor, profile: Profile | None, *, lossy: bool = False) -> Verdict:
-    """Score ``image`` ``[1,3,H,W]`` in [0,1], on the latent grid, by the profile's own score and judge it.
+    """Score ``image`` ``[1,3,H,W]`` in [0,1] by the profile's own score and judge it.
 
+    Sides off the latent grid are cut, where the score does not find the grid itself.
     Without a profile the answer is inconclusive and the default profile, made under other decoders, gives a p-value.
     A picture that holds nothing to judge by (one colour, too small for the score) is inconclusive, with the reason and
     the score NaN. ``lossy``: the file format lost something, see :func:`verdict_from_profile`.
     """
     known = profile or default_profile()
     try:
-        scored = score_for(known, make_score(known.score), autoencoder, image)
+        score = make_score(known.score)
+        image = on_cells(score, image, autoencoder.spatial_ratio)
+        scored = score_for(known, score, autoencoder, image)
     except InvalidImageError as error:
         return Verdict("inconclusive", math.nan, str(error), condition=known.condition, stage="not scored")
     verdict_from = verdict_from_profile if profile is not None else verdict_from_default_profile

@@ -13,9 +13,9 @@ from ..core import (
     Profile,
     Scored,
     builtin_profile,
-    crop_to_grid,
     make_score,
 )
+from ..core.scores import on_cells
 from .comfy_adapter import split
 
 
@@ -42,9 +42,8 @@ def score_images(
 ) -> list[Scored]:
     """One score per image ``[B,3,H,W]`` in [0,1], each on its own; sides off the latent grid are cropped."""
     score = make_score(profile.score)
-    cropped, _ = crop_to_grid(images, autoencoder.spatial_ratio)
     scored = []
-    for number, image in enumerate(split(cropped), start=1):
+    for number, image in enumerate(split(on_cells(score, images, autoencoder.spatial_ratio)), start=1):
         try:
             scored.append(score(autoencoder, image))
         except InvalidImageError as error:

@@ -15,7 +15,6 @@ from ..core import (
     Profile,
     Verdict,
     check_images,
-    crop_to_grid,
     invert,
     judge,
 )
@@ -62,7 +61,8 @@ class TraceImage(io.ComfyNode):
                     max=10000,
                     optional=True,
                     advanced=True,
-                    tooltip="Steps of the inversion that the picture shows.",
+                    tooltip="Steps of the inversion that the picture shows. 1: only the first reconstruction, fastest;"
+                    " the verdict is the same.",
                 ),
                 FileSocket.Input(
                     "file",
@@ -91,9 +91,8 @@ class TraceImage(io.ComfyNode):
         try:
             with comfy_adapter.inspected_model(vae, image) as autoencoder:
                 known = fitting_profile(autoencoder, profile)
-                cropped, _ = crop_to_grid(checked, autoencoder.spatial_ratio)
                 verdicts = [
-                    judge(autoencoder, one, known, lossy=facts[0].lossy) for one in comfy_adapter.split(cropped)
+                    judge(autoencoder, one, known, lossy=facts[0].lossy) for one in comfy_adapter.split(checked)
                 ]
                 trace = invert(autoencoder, images, steps=steps, on_step=comfy_adapter.progress_reporter(False, part))
         except InvalidImageError as error:

@@ -348,3 +348,10 @@ def _measured_inside(make, images, solver):
     with torch.inference_mode(False):
         autoencoder = make()
     return invert(autoencoder, images, solver=solver, steps=6)
+
+
+def test_one_step_is_the_start_alone_and_costs_one_pass_of_each(convolutional, photographs):
+    inversion = invert(convolutional(), photographs(1, 32, 32), steps=1)
+    assert float(inversion.loss[0]) == float(inversion.initial_loss[0])
+    passes = inversion.passes[0]
+    assert (passes.encoder, passes.decoder, passes.backward) == (1, 1, 0)

@@ -2,8 +2,17 @@
 
 import pytest
 import torch
-from latent_tracer.core import InvalidImageError, alter, calibrate, load_autoencoder, quantise, synthetic_photograph
-from latent_tracer.core.scores import DEFAULT_SCORE, default_score, make_score
+from latent_tracer.core import (
+    InvalidImageError,
+    alter,
+    calibrate,
+    judge,
+    load_autoencoder,
+    quantise,
+    synthetic_photograph,
+)
+from latent_tracer.core.objective import Passes
+from latent_tracer.core.scores import DEFAULT_SCORE, Scored, default_score, make_score
 from latent_tracer.core.scores.resized import Resized, enlarge
 
 
@@ -14,7 +23,7 @@ def decoder():
 
 @pytest.fixture(scope="module")
 def photographs():
-    return [synthetic_photograph(seed, 160) for seed in range(6)]
+    return [synthetic_photograph(seed, 96) for seed in range(5)]
 
 
 @torch.no_grad()
@@ -57,8 +66,8 @@ def test_a_profile_of_resized_pictures_refuses_no_version_of_its_own_and_states_
     profile = calibrate(decoder, make_score(default_score(condition)), photographs, condition=condition, fpr=0.2)
     assert profile.score == "grid-contrast-resized-0.75" and profile.condition == condition
     assert max(profile.belonging_scores) < min(profile.non_belonging_scores)
-    # 160 pixels made 120: the profile holds for the sizes that pictures have when they are traced.
-    assert profile.image_sizes == (120, 120)
+    # 96 pixels made 72: the profile holds for the sizes that pictures have when they are traced.
+    assert profile.image_sizes == (72, 72)
 
 
 def test_a_lossy_history_comes_before_the_resize(decoder, photographs):
@@ -68,12 +77,25 @@ def test_a_lossy_history_comes_before_the_resize(decoder, photographs):
 
         def __call__(self, autoencoder, image, quantiser="auto", on_step=None):
             self.sides.add(tuple(image.shape[-2:]))
-            return Resized(0.75)(autoencoder, image)
+            return Scored(float(image.mean()), Passes(), "recorder")
 
-    calibrate(decoder, Recorder(), photographs[:5], condition="resize-0.75", fpr=0.2)
-    assert Recorder.sides == {(120, 120)}
+    calibrate(decoder, Recorder(), photographs, condition="resize-0.75", fpr=0.2)
+    assert Recorder.sides == {(72, 72)}
 
 
 def test_a_picture_too_small_even_when_enlarged_is_refused(decoder):
     with pytest.raises(InvalidImageError, match="needs at least 40"):
         Resized(0.5)(decoder, torch.rand(1, 3, 16, 16))
+
+
+def test_a_size_that_the_resize_took_off_the_cells_is_not_cut_before_it_is_enlarged(decoder):
+    # 88 = 11 cells; three quarters of it are 66 pixels, which cells of 8 would cut at both sides.
+    photographs = [synthetic_photograph(seed, 88) for seed in range(6)]
+    condition = "resize-0.75"
+    profile = calibrate(decoder, make_score(default_score(condition)), photographs[:5], condition=condition, fpr=0.2)
+    assert profile.image_sizes == (66, 66)
+    assert max(profile.belonging_scores) < min(profile.non_belonging_scores)
+    made = versions(decoder, photographs[5:])[0]
+    belonging, photograph = (alter(picture, condition) for picture in (made, photographs[5]))
+    assert judge(decoder, belonging, profile).answer == "belonging"
+    assert judge(decoder, photograph, profile).answer != "belonging"

@@ -11,7 +11,7 @@ from .any_grid import AnyGrid
 from .double_reconstruction import DoubleReconstruction
 from .grid_contrast import GridContrast
 from .inversion import InversionLoss
-from .protocol import Score, Scored
+from .protocol import Score, Scored, on_cells
 from .reconstruction import Reconstruction
 from .resized import Resized
 from .spectral_ratio import SpectralRatio
@@ -30,7 +30,7 @@ SCORES: dict[str, Callable[[], Score]] = {
 }
 DEFAULT_SCORE = "grid-contrast"
 
-__all__ = ["DEFAULT_SCORE", "SCORES", "Score", "Scored", "default_score", "make_score"]
+__all__ = ["DEFAULT_SCORE", "SCORES", "Score", "Scored", "default_score", "make_score", "on_cells"]
 
 
 def default_score(condition: str) -> str:

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from ..autoencoder import Autoencoder
 from ..errors import InvalidImageError
+from ..images import crop_to_grid
 from ..inversion import Inversion, Step
 from ..objective import Passes
 from ..precision import channels_last, low_precision_convolutions
@@ -64,6 +65,15 @@ class Score(Protocol):
 
         Raises :class:`InvalidImageError` for a batch, and for an image that holds nothing to judge by.
         """
+
+
+def on_cells(score: Score, images: Tensor, spatial_ratio: int) -> Tensor:
+    """``images`` ``[B,3,H,W]`` cut to whole latent cells as a VAE's encoder would; untouched for a score that has
+    ``finds_cells``, because cutting a resized picture by its own pixels would shift it off the grid.
+
+    Raises :class:`InvalidImageError` for an image smaller than one cell.
+    """
+    return images if getattr(score, "finds_cells", False) else crop_to_grid(images, spatial_ratio)[0]
 
 
 def check_single(image: Tensor) -> Tensor:

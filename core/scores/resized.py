@@ -30,6 +30,8 @@ class Resized:
     A decoder with 8-pixel cells makes pictures whose sides, times 0.75 or 0.5, are whole: nothing is lost to rounding.
     """
 
+    finds_cells = True
+
     def __init__(self, factor: float) -> None:
         self.factor = factor
         self.score = GridContrast(clearly_not=CLEARLY_NOT)

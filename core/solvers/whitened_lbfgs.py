@@ -33,6 +33,7 @@ LOW_PROGRESS, LOW_PATIENCE = 0.2, 10
 
 class WhitenedLBFGS:
     """``steps`` evaluations of loss and gradient; the first ``low_precision_steps`` of them under bfloat16 autocast.
+    One step looks at the start alone.
 
     One decoder pass more for the whitening, one more where low precision hands over, and one every 20 of its steps.
 
@@ -53,8 +54,10 @@ class WhitenedLBFGS:
         self.probes = probes
 
     def minimise(self, objective: Objective, start: Tensor, spread: float, search: Search) -> None:
-        origin = objective.evaluate(start)
+        origin = objective.evaluate(start, with_gradient=self.steps > 1)
         search.record(origin)
+        if self.steps == 1:
+            return
         # A c×c block needs several times c samples; small images have few cells per probe.
         cells = start.shape[-2] * start.shape[-1]
         probes = max(self.probes, math.ceil(4 * start.shape[1] / cells))
