@@ -27,14 +27,15 @@ from typing import Any
 import numpy as np
 import torch
 from latent_tracer.core import ModuleAutoencoder, invert, load_autoencoder, load_image, quantise
-from latent_tracer.core.conditions import CLEAN, CONDITIONS, HISTORIES, RESIZES, alter
+from latent_tracer.core.conditions import CLEAN, CONDITIONS, HISTORIES, alter
 from latent_tracer.core.images import crop_to_grid
-from latent_tracer.core.scores import default_score, make_score, on_cells
+from latent_tracer.core.scores import DEFAULT_SCORE, default_score, make_score, on_cells
 from latent_tracer.core.scores.any_grid import AnyGrid
 from latent_tracer.core.scores.double_reconstruction import DoubleReconstruction
 from latent_tracer.core.scores.grid_contrast import GridContrast
 from latent_tracer.core.scores.protocol import Score
 from latent_tracer.core.scores.reconstruction import Reconstruction
+from latent_tracer.core.scores.resized import Resized
 from latent_tracer.core.scores.spectral_ratio import SpectralRatio
 from latent_tracer.core.solvers import WhitenedLBFGS
 from latent_tracer.core.thresholds import lower_p_value, rate_interval
@@ -155,14 +156,16 @@ def score_case(
     methods: dict[str, Any] = {}
     remembering = Remembering(autoencoder)
     on_grid, _ = crop_to_grid(image, autoencoder.spatial_ratio)
-    for score in scores or CHEAP:
+    # The score that suits the condition; two of them look at other pixels than the rest.
+    further = AnyGrid() if condition in OFF_GRID else make_score(default_score(condition))
+    apart = isinstance(further, AnyGrid | Resized)
+    for score in scores or (CHEAP if apart or further.name == DEFAULT_SCORE else (*CHEAP, further)):
         scored = score(remembering, on_grid)
         passes = scored.passes
         seconds = passes.encoder * remembering.seconds["encode"] + passes.decoder * remembering.seconds["decode"]
         methods[score.name] = [scored.value, seconds, passes.encoder, passes.decoder]
-    # These two look at other pixels than the rest, and the search in bfloat16 where that pays: timed as they run.
-    further = AnyGrid() if condition in OFF_GRID else make_score(default_score(condition))
-    if not scores and further.name not in methods:
+    if not scores and apart:
+        # The search runs in bfloat16 where that pays: timed as it runs.
         began = time.perf_counter()
         scored = further(autoencoder, on_cells(further, image, autoencoder.spatial_ratio))
         seconds = time.perf_counter() - began
@@ -231,8 +234,8 @@ def observed_rates(belonging: dict[str, list[float]], others: dict[str, list[flo
 def summarise(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
     table = []
     groups = sorted({(row["condition"], row["inspected"]) for row in rows})
-    undoing = [default_score(condition) for condition in RESIZES]
-    methods = [*(score.name for score in CHEAP), AnyGrid.name, *undoing, "inversion", "inversion-gain"]
+    suited = sorted({default_score(condition) for condition in CONDITIONS} - {DEFAULT_SCORE})
+    methods = [*(score.name for score in CHEAP), AnyGrid.name, *suited, "inversion", "inversion-gain"]
     for condition, inspected in groups:
         for method in methods:
             chosen = [

@@ -54,8 +54,9 @@ def test_enlarging_gives_back_the_size_and_nearly_the_picture():
         assert float((back - smooth).abs().max()) < 3 / 255
 
 
-def test_only_resizes_have_a_score_of_their_own():
+def test_resizes_and_strong_jpeg_have_a_score_of_their_own():
     assert default_score("clean") == default_score("jpeg-90") == default_score("flip") == DEFAULT_SCORE
+    assert default_score("jpeg-75") == default_score("jpeg-30") == "grid-contrast-and-ratio"
     for condition, factor in (("resize-0.75", 0.75), ("resize-0.5", 0.5)):
         score = make_score(default_score(condition))
         assert score.name == default_score(condition) and score.settings["factor"] == factor

@@ -8,6 +8,7 @@ from functools import partial
 from ..conditions import RESIZES
 from ..errors import InvalidSettingError
 from .any_grid import AnyGrid
+from .contrast_and_ratio import ContrastAndRatio
 from .double_reconstruction import DoubleReconstruction
 from .grid_contrast import GridContrast
 from .inversion import InversionLoss
@@ -17,7 +18,9 @@ from .resized import Resized
 from .spectral_ratio import SpectralRatio
 
 # Conditions that move a picture off every grid of whole pixels, and the scores that put it back.
-_OF_CONDITION = {condition: f"grid-contrast-resized-{factor:g}" for condition, factor in RESIZES.items()}
+_RESIZED = {condition: f"grid-contrast-resized-{factor:g}" for condition, factor in RESIZES.items()}
+# Conditions under which some other score than the default tells best.
+_OF_CONDITION = {**_RESIZED, "jpeg-75": ContrastAndRatio.name, "jpeg-30": ContrastAndRatio.name}
 SCORES: dict[str, Callable[[], Score]] = {
     "grid-contrast": GridContrast,
     "spectral-ratio": SpectralRatio,
@@ -26,7 +29,8 @@ SCORES: dict[str, Callable[[], Score]] = {
     "double-reconstruction-homogeneity": lambda: DoubleReconstruction(homogeneity=True),
     "inversion": InversionLoss,
     "grid-contrast-any-grid": AnyGrid,
-    **{name: partial(Resized, RESIZES[condition]) for condition, name in _OF_CONDITION.items()},
+    **{name: partial(Resized, RESIZES[condition]) for condition, name in _RESIZED.items()},
+    ContrastAndRatio.name: ContrastAndRatio,
 }
 DEFAULT_SCORE = "grid-contrast"
 
