@@ -2,7 +2,8 @@
 
 python benchmarks/attribution.py --pictures 100 --histories 100 --inverted 0 --others 1 --size 192 --rows rows.jsonl
 python benchmarks/localisation.py --patches 0 --conditions clean --pictures 40 --size 256 --rows maps.jsonl
-python tools/build_profiles.py rows.jsonl --size 192 --localisation maps.jsonl
+python benchmarks/precision.py --pictures 24 --rows precision.jsonl
+python tools/build_profiles.py rows.jsonl --size 192 --localisation maps.jsonl --precision precision.jsonl
 """
 
 from __future__ import annotations
@@ -18,6 +19,8 @@ from latent_tracer.core import DEFAULT_SCORE, Profile, load_autoencoder, make_sc
 from latent_tracer.core.conditions import CLEAN
 from latent_tracer.core.localisation import THRESHOLD_KEY, fit_localisation
 from latent_tracer.core.profile import measured_error_rates
+from latent_tracer.core.rough_score import THRESHOLD_KEY as ROUGHNESS_KEY
+from latent_tracer.core.rough_score import fit_roughness
 
 EMBEDDED = Path(__file__).resolve().parent.parent / "core" / "embedded"
 
@@ -27,7 +30,9 @@ def main() -> None:
     parser.add_argument("rows", type=Path, nargs="+", help="files written by benchmarks/attribution.py --rows")
     parser.add_argument("--size", type=int, default=256, help="crop size those rows were made with")
     parser.add_argument("--localisation", type=Path, help="file written by benchmarks/localisation.py --rows")
+    parser.add_argument("--precision", type=Path, help="file written by benchmarks/precision.py --rows")
     args = parser.parse_args()
+    both = [json.loads(line) for line in args.precision.read_text().splitlines()] if args.precision else []
     maps = [json.loads(line) for line in args.localisation.read_text().splitlines()] if args.localisation else []
     data = Path(os.environ.get("LATENT_TRACER_DATA", Path(__file__).resolve().parents[2] / "shared"))
     unique = {}
@@ -47,6 +52,11 @@ def main() -> None:
         excesses = [row["largest_excess"] for row in whole if row["condition"] == CLEAN]
         if excesses:
             profile = replace(profile, thresholds={**profile.thresholds, THRESHOLD_KEY: fit_localisation(excesses)})
+        # How far the score in bfloat16 is from the exact one.
+        pairs = [row for row in both if row["inspected"] == inspected]
+        roughness = fit_roughness([min(abs(c - row["exact"]) for c in row["candidates"]) for row in pairs])
+        if roughness is not None:
+            profile = replace(profile, thresholds={**profile.thresholds, ROUGHNESS_KEY: roughness})
         profile.save(EMBEDDED / f"{inspected}.profile.json")
         print(inspected, len(profile.belonging_scores), profile.error_rates, f"stated rate {profile.stated_fpr:.4f}")
     default_of(profiles).save(EMBEDDED / "default.json")
