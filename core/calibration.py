@@ -91,8 +91,8 @@ def calibrate(
     decoders whose versions of the photographs count as non-belonging. Photographs larger than 512 pixels are cropped
     at the centre. Every sample is stored as 8 bit (by rounding and truncation in turn) and altered by ``condition``.
     What is asked is whether the picture under test went from this decoder through ``condition``; one that did not may
-    have gone through anything, so each photograph counts as non-belonging once more after each of ``histories`` (and
-    then ``condition``, if that is a resize).
+    have gone through anything, so each photograph counts as non-belonging once more after each of ``histories``: then
+    ``condition``, if that is a resize, and once as it is, if that is anything else but clean.
     Pictures and samples that cannot be scored (NaN, smaller than a latent cell, flat) are left out and noted.
     ``on_image`` cancels by raising. Raises :class:`InvalidSettingError` for too few pictures or rates outside (0, 1).
     """
@@ -104,6 +104,8 @@ def calibrate(
             " (a false-positive rate of 1 % needs 99)."
         )
     others = [other for other in others if other.fingerprint != autoencoder.fingerprint]
+    if histories and condition != CLEAN and condition not in RESIZES:
+        histories = [CLEAN, *histories]
     histories = [history for history in histories if history != condition]
     total = len(photographs) * (3 + len(others) + len(histories)) + len(generated)
 
