@@ -107,7 +107,7 @@ def test_photographs_out_of_lossy_files_count_as_other_images_whatever_the_condi
     assert not calibrate(convolutional(), Recorder(), pictures, histories=()).covers_lossy_files
     # A condition that is itself one of the histories is not counted twice.
     profile = calibrate(convolutional(), Recorder(), pictures, condition="jpeg-75")
-    assert profile.scores_by_source.keys() == {"photograph", "photograph, jpeg-30"}
+    assert profile.scores_by_source.keys() == {"photograph", "photograph, clean", "photograph, jpeg-30"}
 
 
 @pytest.mark.parametrize("condition", ["jpeg-75", "flip", "resize-0.75", "off-grid-crop"])
