@@ -16,7 +16,7 @@ from latent_tracer.core.pictures.style import CANVAS, FAINT, GRID, INK, font
 from PIL import Image, ImageDraw
 
 COLOURS = {"paper": "#e69f00", "fast": "#56b4e9", "gradient-free": "#cc79a7", "aeroblade": "#f0e442",
-           "aedr": "#d55e00", "cascade": "#009e73"}  # fmt: skip
+           "aedr": "#d55e00", "cascade": "#009e73", "cascade-exact": "#0072b2"}  # fmt: skip
 WIDTH, HEIGHT, LEFT, RIGHT, TOP, BOTTOM = 1400, 760, 110, 40, 130, 90
 DECADES = (-1, 3)
 LOWEST = 0.4
@@ -44,7 +44,7 @@ def draw(table: list[dict[str, Any]]) -> Image.Image:
     canvas.text((20, 16), title, font=font(24), fill=INK)
     for number, (method, colour) in enumerate(COLOURS.items()):
         rows = [row for row in table if row["method"] == method and row["cost_over_aedr"]]
-        left = LEFT + number * 205
+        left = 30 + number * 195
         canvas.ellipse((left, 74, left + 14, 88), fill=colour)
         canvas.text((left + 22, 68), method, font=font(21), fill=INK)
         if not rows:

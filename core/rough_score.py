@@ -24,6 +24,9 @@ THRESHOLD_KEY = "low-precision"
 # with probability 1/(n+1), twice the largest far more rarely.
 SAFETY = 2.0
 MIN_DIFFERENCES = 20
+# Networks that overflow in bfloat16 or a picture that looks flat in it, and operations that bfloat16 does not have: then
+# the exact score has the only word.
+_FAILURES = (InvalidImageError, RuntimeError, TypeError)
 
 
 def fit_roughness(differences: Sequence[float]) -> dict[str, Any] | None:
@@ -39,7 +42,7 @@ def roughness_of(score: Score, autoencoder: Autoencoder, image: Tensor, exact: f
         return None
     try:
         candidates = score.rough(autoencoder, image).candidates
-    except InvalidImageError:  # there a verdict takes the exact score, too
+    except _FAILURES:
         return None
     return min(abs(candidate - exact) for candidate in candidates)
 
@@ -57,8 +60,7 @@ def score_for(profile: Profile, score: Score, autoencoder: Autoencoder, image: T
     assert isinstance(distance, float)
     try:
         rough = score.rough(autoencoder, image)
-    except InvalidImageError:
-        # In bfloat16 the networks may overflow, or a picture look flat: the exact score has the last word on that.
+    except _FAILURES:
         return score(autoencoder, image)
     if is_decided(profile, rough.candidates, distance):
         return rough.scored

@@ -52,6 +52,7 @@ class Two:
     """A score that says ``exact``, and roughly ``rough``; counts how often it was asked exactly."""
 
     name, settings = "two", {}
+    failure: Exception = InvalidImageError("NaN in bfloat16")
 
     def __init__(self, exact: float, rough: tuple[float, ...]) -> None:
         self.exact, self.candidates, self.asked = exact, rough, 0
@@ -62,7 +63,7 @@ class Two:
 
     def rough(self, autoencoder, image):
         if not self.candidates:
-            raise InvalidImageError("NaN in bfloat16")
+            raise self.failure
         return Rough(Scored(self.candidates[-1], Passes(2, 2), "rough"), self.candidates)
 
 
@@ -87,6 +88,13 @@ def test_near_a_threshold_between_two_stages_or_after_a_failure_the_exact_score_
     scored = score_for(with_distance(profile, 0.01), score, decoder, photograph)
     assert scored.value == 0.1 and score.asked == 1
     assert scored.passes.encoder == (4 if rough else 2)  # both are paid for
+
+
+def test_an_operation_that_bfloat16_does_not_have_leaves_the_exact_score(paid, decoder, profile, photograph):
+    score = Two(0.1, ())
+    score.failure = RuntimeError("not implemented for 'BFloat16'")
+    assert score_for(with_distance(profile, 0.01), score, decoder, photograph).value == 0.1
+    assert roughness_of(score, decoder, photograph, 0.1) is None
 
 
 def test_without_measured_distance_or_matrix_units_nothing_is_rough(monkeypatch, decoder, profile, photograph):

@@ -136,6 +136,22 @@ def test_condition_is_calibrated_and_named(
     assert "assumed condition: jpeg-90" in run.text("trace")
 
 
+def test_an_image_resized_in_the_graph_is_found_by_a_profile_for_that_resize(
+    demo: str, client: Client, folder: str, photographs: Photographs, decoded_by: DecodedBy, profiles: Path
+) -> None:
+    client.succeed(calibration(demo, folder, "smaller", condition="resize-0.75"))
+    assert json.loads((profiles / "smaller.json").read_text())["score"] == "grid-contrast-resized-0.75"
+    answers = []
+    for image in (decoded_by(demo, 26, 96, 96), photographs(26, 96, 96)):
+        graph = trace_image(demo, image, "smaller.json")
+        graph["scaled"] = node("ImageScaleBy", image=["image", 0], upscale_method="lanczos", scale_by=0.75)
+        graph["trace"]["inputs"]["image"] = ["scaled", 0]
+        run = client.succeed(graph)
+        answers.append(run.text("answers"))
+        assert "assumed condition: resize-0.75" in run.text("trace")
+    assert answers[0] == "belonging" and answers[1] != "belonging"
+
+
 def test_really_generated_images_count_as_belonging(
     demo: str, client: Client, folder: str, decoded_by: DecodedBy, profiles: Path
 ) -> None:
