@@ -24,8 +24,8 @@ THRESHOLD_KEY = "low-precision"
 # with probability 1/(n+1), twice the largest far more rarely.
 SAFETY = 2.0
 MIN_DIFFERENCES = 20
-# Networks that overflow in bfloat16 or a picture that looks flat in it, and operations that bfloat16 does not have: then
-# the exact score has the only word.
+# Networks that overflow in bfloat16 or a picture that looks flat in it, and operations that bfloat16 does not have:
+# there the exact score has the only word.
 _FAILURES = (InvalidImageError, RuntimeError, TypeError)
 
 

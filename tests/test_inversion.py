@@ -17,6 +17,7 @@ from latent_tracer.core import (
     invert,
     quantise,
 )
+from latent_tracer.core.solvers import WhitenedLBFGS
 from torch.nn import Conv2d
 
 EVERY_SOLVER = pytest.mark.parametrize("solver", sorted(SOLVERS))
@@ -355,3 +356,28 @@ def test_one_step_is_the_start_alone_and_costs_one_pass_of_each(convolutional, p
     assert float(inversion.loss[0]) == float(inversion.initial_loss[0])
     passes = inversion.passes[0]
     assert (passes.encoder, passes.decoder, passes.backward) == (1, 1, 0)
+
+
+class OnlyFloat32(torch.nn.Module):
+    """A decoder with an operation that bfloat16 does not have."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.up = Conv2d(4, 3 * 64, 1)
+
+    def forward(self, latents):
+        decoded = self.up(latents)
+        if decoded.dtype == torch.bfloat16:
+            raise RuntimeError("\"some_cpu_kernel\" not implemented for 'BFloat16'")
+        return torch.nn.functional.pixel_shuffle(decoded, 8).sigmoid()
+
+
+def test_a_decoder_without_bfloat16_is_inverted_in_full_precision(photographs):
+    torch.manual_seed(0)
+    module = OnlyFloat32()
+    encode = Conv2d(3, 4, 8, stride=8).requires_grad_(False)
+    autoencoder = ModuleAutoencoder("float32 only", module, encode, module)
+    solver = WhitenedLBFGS(steps=20, low_precision_steps=10)
+    inversion = invert(autoencoder, photographs(1, 32, 32), solver=solver)
+    assert float(inversion.loss[0]) < float(inversion.initial_loss[0])
+    assert len(inversion.loss_history[0]) == 20

@@ -9,6 +9,7 @@ looks that were taken.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import product
@@ -53,9 +54,16 @@ def find_grid_phase(autoencoder: Autoencoder, image: Tensor, passes: Passes) -> 
     Every phase is held against the mean of all phases on the same pixels. Raises :class:`InvalidImageError` for a flat
     or too small picture.
     """
-    ratio = autoencoder.spatial_ratio
     # The search only chooses where to look: the score itself is exact.
-    low_precision = bfloat16_pays(autoencoder.device)
+    if bfloat16_pays(autoencoder.device):
+        with contextlib.suppress(InvalidImageError, RuntimeError, TypeError):
+            return _search(autoencoder, image, passes, low_precision=True)
+        # Not every network can be run in bfloat16.
+    return _search(autoencoder, image, passes, low_precision=False)
+
+
+def _search(autoencoder: Autoencoder, image: Tensor, passes: Passes, low_precision: bool) -> GridPhase:
+    ratio = autoencoder.spatial_ratio
     # A mirrored picture whose width is off the grid has its cells counted from the other edge: phases cover that.
     side = min(ratio * REGION_CELLS, *((length // ratio) * ratio for length in image.shape[-2:]))
     if side < least_side(ratio):

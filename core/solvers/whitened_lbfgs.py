@@ -15,6 +15,7 @@ from collections import deque
 import torch
 from torch import Tensor
 
+from ..memory import is_out_of_memory
 from ..objective import Evaluation, Objective
 from ..precision import bfloat16_pays
 from .protocol import Search
@@ -62,7 +63,13 @@ class WhitenedLBFGS:
         cells = start.shape[-2] * start.shape[-1]
         probes = max(self.probes, math.ceil(4 * start.shape[1] / cells))
         low = self._low_precision_steps(start.device)
-        whitening = channel_whitening(objective, start, probes, low > 0)
+        try:
+            whitening = channel_whitening(objective, start, probes, low > 0)
+        except (RuntimeError, TypeError) as error:
+            if low == 0 or is_out_of_memory(error):
+                raise
+            # An operation that bfloat16 does not have: this decoder runs in full precision alone.
+            low, whitening = 0, channel_whitening(objective, start, probes)
         curvature = Curvature(whitening, self.memory, longest=spread)
         current = origin
         if low > 0:
