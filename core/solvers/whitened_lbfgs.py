@@ -10,7 +10,6 @@ refused trials still show in the history.
 from __future__ import annotations
 
 import math
-from collections import deque
 
 import torch
 from torch import Tensor
@@ -18,13 +17,12 @@ from torch import Tensor
 from ..memory import is_out_of_memory
 from ..objective import Evaluation, Objective
 from ..precision import bfloat16_pays
+from .curvature import Curvature, channel_whitening, difference, inner
 from .protocol import Search
 
 ARMIJO = 1e-4
 SHRINK_STEP = 0.3
 SMALLEST_STEP = 0.02
-# Added to the channel block, in units of its mean eigenvalue: channels the decoder ignores must not explode.
-RIDGE = 0.02
 # Low-precision steps between two looks at the exact loss: a stopping rule must not wait for the end.
 EXACT_EVERY = 20
 # Low precision hands over once its last ten steps won less than this share: nearer to the solution its rounding is
@@ -124,67 +122,3 @@ class WhitenedLBFGS:
                 step *= SHRINK_STEP
             direction = curvature.direction(current.gradient)
         return current
-
-
-class Curvature:
-    """The inverse Hessian that L-BFGS builds from the last ``memory`` steps, on top of a whitening ``[C,C]``.
-
-    No proposed step is longer than ``longest`` (root mean square per latent value).
-    """
-
-    def __init__(self, whitening: Tensor, memory: int, longest: float) -> None:
-        self.whitening = whitening
-        self.longest = longest
-        self.scale = 1.0
-        self.pairs: deque[tuple[Tensor, Tensor, float]] = deque(maxlen=memory)
-
-    def precondition(self, gradient: Tensor) -> Tensor:
-        return torch.einsum("ij,bjhw->bihw", self.whitening, gradient)
-
-    def update(self, moved: Tensor, changed: Tensor) -> None:
-        """Learn from a step ``moved`` and the ``changed`` gradient, unless the loss was concave along it."""
-        product = inner(moved, changed)
-        if product > 1e-11 * math.sqrt(inner(moved, moved) * inner(changed, changed)):
-            self.pairs.append((moved, changed, 1 / product))
-            self.scale = product / max(inner(changed, self.precondition(changed)), 1e-300)
-
-    def direction(self, gradient: Tensor | None) -> Tensor:
-        """The two-loop recursion: minus the inverse Hessian times ``gradient``."""
-        assert gradient is not None
-        remaining, weights = gradient, []
-        for moved, changed, reciprocal in reversed(self.pairs):
-            weight = reciprocal * inner(moved, remaining)
-            weights.append(weight)
-            remaining = remaining - weight * changed
-        result = self.scale * self.precondition(remaining)
-        for (moved, changed, reciprocal), weight in zip(self.pairs, reversed(weights), strict=True):
-            result = result + (weight - reciprocal * inner(changed, result)) * moved
-        if inner(result, gradient) <= 0:  # rounding can spoil positive definiteness
-            result = self.scale * self.precondition(gradient)
-        length = math.sqrt(inner(result, result) / result.numel())
-        return -result * min(1.0, self.longest / max(length, 1e-300))
-
-
-def channel_whitening(objective: Objective, latents: Tensor, probes: int, low_precision: bool = False) -> Tensor:
-    """``[C,C]``: inverse of the Hessian's average channel block at ``latents``, from ``probes`` backward passes."""
-    # Drawn on the CPU from a fixed seed, so that results do not depend on the device's generator.
-    noise = [torch.randn(objective.image.shape, generator=torch.Generator().manual_seed(k)) for k in range(probes)]
-    block = torch.zeros(latents.shape[1], latents.shape[1], dtype=torch.float64)
-    for pulled in objective.pull_back(latents, noise, low_precision):
-        rows = pulled[0].flatten(1).double().cpu()
-        block += rows @ rows.T / rows.shape[1] / probes
-    mean_eigenvalue = float(block.diagonal().mean())
-    if not math.isfinite(mean_eigenvalue) or mean_eigenvalue <= 0:
-        return torch.eye(len(block)).to(latents)
-    block += RIDGE * mean_eigenvalue * torch.eye(len(block), dtype=torch.float64)
-    return (torch.linalg.inv(block) * objective.image.numel() / 2).to(latents)
-
-
-def inner(first: Tensor | None, second: Tensor | None) -> float:
-    assert first is not None and second is not None
-    return float((first * second).sum(dtype=torch.float64))
-
-
-def difference(trial: Evaluation, current: Evaluation) -> Tensor:
-    assert trial.gradient is not None and current.gradient is not None
-    return trial.gradient - current.gradient
