@@ -27,6 +27,7 @@ from typing import Any
 import numpy as np
 import torch
 from latent_tracer.core import ModuleAutoencoder, invert, load_autoencoder, load_image, quantise
+from latent_tracer.core.atomic import write_text
 from latent_tracer.core.conditions import CLEAN, CONDITIONS, HISTORIES, alter
 from latent_tracer.core.images import crop_to_grid
 from latent_tracer.core.scores import DEFAULT_SCORE, default_score, make_score, on_cells
@@ -318,10 +319,7 @@ def main() -> None:
     print(losses_by_group([row for row in rows if row["condition"] == CLEAN]), end="\n\n")
     print(markdown(table))
     if args.json:
-        args.json.parent.mkdir(parents=True, exist_ok=True)
-        temporary = args.json.with_suffix(".part")
-        temporary.write_text(json.dumps(table, indent=1) + "\n")
-        os.replace(temporary, args.json)
+        write_text(args.json, json.dumps(table, indent=1) + "\n")
 
 
 def run(args: argparse.Namespace, path: Path, rows: list[dict[str, Any]]) -> None:

@@ -13,7 +13,6 @@ from __future__ import annotations
 import argparse
 import hashlib
 import json
-import os
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +20,7 @@ import numpy as np
 import torch
 from attribution import DATA, DECODERS, RESULTS, all_pictures, crop_of
 from latent_tracer.core import ModuleAutoencoder, Passes, load_autoencoder, load_image, locate_foreign, quantise
+from latent_tracer.core.atomic import write_text
 from latent_tracer.core.conditions import alter
 from latent_tracer.core.scores.protocol import reconstruct
 from rich.progress import track
@@ -117,10 +117,7 @@ def main() -> None:
     table = summarise(rows)
     print(markdown(table))
     if args.json:
-        args.json.parent.mkdir(parents=True, exist_ok=True)
-        temporary = args.json.with_suffix(".part")
-        temporary.write_text(json.dumps(table, indent=1) + "\n")
-        os.replace(temporary, args.json)
+        write_text(args.json, json.dumps(table, indent=1) + "\n")
 
 
 def run(args: argparse.Namespace, path: Path, rows: list[dict[str, Any]]) -> None:

@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import time
 from contextlib import ExitStack
 from pathlib import Path
@@ -23,6 +22,7 @@ from typing import Any
 import torch
 from diffusers import AutoencoderKL
 from latent_tracer.core import ModuleAutoencoder
+from latent_tracer.core.atomic import write_text
 from latent_tracer.core.frozen_convolution import frozen_convolutions
 from latent_tracer.core.memory import PeakMemory, block_checkpointing
 from latent_tracer.core.objective import Objective
@@ -96,10 +96,7 @@ def main() -> None:
     for name, value in result["at_1024"].items():
         print(f"1024², {name}: {'unknown' if value is None else f'{value / GIB:.2f} GiB (extrapolated)'}")
     if args.json:
-        args.json.parent.mkdir(parents=True, exist_ok=True)
-        temporary = args.json.with_suffix(".part")
-        temporary.write_text(json.dumps(result, indent=1) + "\n")
-        os.replace(temporary, args.json)
+        write_text(args.json, json.dumps(result, indent=1) + "\n")
 
 
 if __name__ == "__main__":

@@ -3,25 +3,37 @@
     python benchmarks/precision.py --pictures 24 --json precision.json    # resumable
 
 Per decoder: both scores of belonging and other images, the largest difference, and the verdicts under that decoder's
-shipped profile. `tools/build_profiles.py --precision ROWS` puts the differences into those profiles.
+shipped profile, at the distance that every other picture gave. `tools/build_profiles.py --precision ROWS` puts the
+differences into those profiles.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-import os
 import time
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from attribution import DATA, DECODERS, HISTORY, RESULTS, Case, all_pictures, cases_of, image_of
-from latent_tracer.core import builtin_profile, load_autoencoder, verdict_from_profile
+from latent_tracer.core import Profile, builtin_profile, load_autoencoder, verdict_from_profile
+from latent_tracer.core.atomic import write_text
 from latent_tracer.core.conditions import CLEAN, HISTORIES, alter
 from latent_tracer.core.rough_score import SAFETY, is_decided
 from latent_tracer.core.scores.grid_contrast import GridContrast
 from rich.progress import track
+
+
+def difference(row: dict[str, Any]) -> float:
+    return float(min(abs(candidate - row["exact"]) for candidate in row["candidates"]))
+
+
+def decided_by_other_pictures(rows: list[dict[str, Any]], profile: Profile) -> list[bool]:
+    """Whether each row's rough score decides, at the distance that every other picture gave: never its own."""
+    halves = [set(sorted({row["picture"] for row in rows})[fold::2]) for fold in (0, 1)]
+    distances = [SAFETY * max(difference(row) for row in rows if row["picture"] not in half) for half in halves]
+    return [is_decided(profile, row["candidates"], distances[row["picture"] in halves[1]]) for row in rows]
 
 
 def summarise(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -30,9 +42,8 @@ def summarise(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
         own = [row for row in rows if row["inspected"] == inspected]
         profile = builtin_profile(own[0]["fingerprint"])
         assert profile is not None
-        differences = [min(abs(c - row["exact"]) for c in row["candidates"]) for row in own]
-        distance = SAFETY * max(differences)
-        decided = [is_decided(profile, row["candidates"], distance) for row in own]
+        differences = [difference(row) for row in own]
+        decided = decided_by_other_pictures(own, profile)
         answers = [tuple(verdict_from_profile(row[key], profile).answer for key in ("rough", "exact")) for row in own]
         changed = [d and rough != exact for d, (rough, exact) in zip(decided, answers, strict=True)]
         seconds = [
@@ -113,9 +124,7 @@ def main() -> None:
     table = summarise(rows)
     print(markdown(table))
     if args.json:
-        temporary = args.json.with_suffix(".part")
-        temporary.write_text(json.dumps(table, indent=1) + "\n")
-        os.replace(temporary, args.json)
+        write_text(args.json, json.dumps(table, indent=1) + "\n")
 
 
 if __name__ == "__main__":

@@ -10,13 +10,13 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from attribution import area_under_curve, tpr_at_fpr
 from latent_tracer.core import fit_threshold
+from latent_tracer.core.atomic import write_text
 
 ALPHA = 0.05
 # The threshold on t times homogeneity that the authors' README passes on to their accuracy script. They sum the
@@ -64,10 +64,8 @@ def main() -> None:
     ours = next(r["threshold"] for r in rows if r["method"].endswith("homogeneity") and r["rule"] == "kde")
     print(f"\nTheir KDE threshold of the last score: {PUBLISHED_KDE:.6f}, ours {ours:.6f}.")
     if args.json:
-        temporary = args.json.with_suffix(".part")
         result = {"alpha": ALPHA, "published_kde": PUBLISHED_KDE, "rows": rows}
-        temporary.write_text(json.dumps(result, indent=1) + "\n")
-        os.replace(temporary, args.json)
+        write_text(args.json, json.dumps(result, indent=1) + "\n")
 
 
 if __name__ == "__main__":

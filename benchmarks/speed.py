@@ -22,7 +22,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import time
 from pathlib import Path
 from typing import Any
@@ -41,6 +40,7 @@ from attribution import (
     tpr_at_fpr,
 )  # fmt: skip
 from latent_tracer.core import ROUNDING_FLOOR, ModuleAutoencoder, Scored, builtin_profile, invert, load_autoencoder
+from latent_tracer.core.atomic import write_text
 from latent_tracer.core.memory import PeakMemory
 from latent_tracer.core.rough_score import score_for
 from latent_tracer.core.scores.double_reconstruction import DoubleReconstruction
@@ -224,10 +224,7 @@ def main() -> None:
     table = summarise(rows)
     print(markdown(table))
     if args.json:
-        args.json.parent.mkdir(parents=True, exist_ok=True)
-        temporary = args.json.with_suffix(".part")
-        temporary.write_text(json.dumps(table, indent=1) + "\n")
-        os.replace(temporary, args.json)
+        write_text(args.json, json.dumps(table, indent=1) + "\n")
 
 
 def run(args: argparse.Namespace, path: Path, rows: list[dict[str, Any]]) -> None:
