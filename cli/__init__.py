@@ -4,13 +4,20 @@ from __future__ import annotations
 
 import sys
 
+from .interrupt import interrupts_kept
+
 
 def main() -> None:
     """Entry point of ``latent-tracer``. Exit codes: 0 done, 2 bad input, 130 cancelled."""
-    try:
-        from .app import run
-    except ModuleNotFoundError as error:
-        if error.name not in ("typer", "rich"):
-            raise
-        sys.exit(f"latent-tracer needs {error.name}: pip install 'latent-tracer[cli]'.")
-    sys.exit(run())
+    with interrupts_kept():
+        try:
+            from .app import run
+        except ModuleNotFoundError as error:
+            if error.name not in ("typer", "rich"):
+                raise
+            sys.exit(f"latent-tracer needs {error.name}: pip install 'latent-tracer[cli]'.")
+        except KeyboardInterrupt:
+            # Loading torch takes seconds: long enough to change one's mind.
+            print("latent-tracer: cancelled before anything was done.", file=sys.stderr)  # noqa: T201
+            sys.exit(130)
+        sys.exit(run())

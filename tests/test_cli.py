@@ -9,6 +9,7 @@ import time
 
 import pytest
 import torch
+from latent_tracer.cli.interrupt import interrupts_kept
 from latent_tracer.core import load_autoencoder, quantise, synthetic_photograph, to_picture
 from latent_tracer.core.loading import EMBEDDED
 from safetensors.torch import load_file, save_file
@@ -16,7 +17,11 @@ from safetensors.torch import load_file, save_file
 COMMAND = [sys.executable, "-c", "from latent_tracer.cli import main; main()"]
 
 
-def run(*arguments, timeout=300):
+# What takes this long never ends: no bound on speed, which depends on what else the machine does.
+HANGS_SECONDS = 600
+
+
+def run(*arguments, timeout=HANGS_SECONDS):
     return subprocess.run([*COMMAND, *map(str, arguments)], capture_output=True, text=True, timeout=timeout)
 
 
@@ -137,21 +142,50 @@ def test_too_few_photographs_cannot_calibrate(pictures, tmp_path):
 
 
 @pytest.mark.skipif(os.name == "nt", reason="interrupts are sent as POSIX signals")
-def test_an_interrupt_ends_with_code_130(pictures):
+@pytest.mark.parametrize("seconds", [1, 20], ids=["while-loading", "while-searching"])
+def test_an_interrupt_ends_with_code_130(pictures, seconds):
     endless = ["--vae", "demo-a", "--steps", "100000", "--solver", "adam-paper"]
+    program = "print('up', flush=True); from latent_tracer.cli import main; main()"
     process = subprocess.Popen(
-        [*COMMAND, "trace", str(pictures / "made.png"), *endless],
+        [sys.executable, "-c", program, "trace", str(pictures / "made.png"), *endless],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
         # A test run in the background inherits "ignore interrupts" from its shell, and would hand it on.
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
-    time.sleep(25)
+    assert process.stdout.readline() == "up\n"
+    time.sleep(seconds)
     process.send_signal(signal.SIGINT)
-    _, errors = process.communicate(timeout=60)
+    try:
+        _, errors = process.communicate(timeout=HANGS_SECONDS)
+    finally:
+        process.kill()
     assert process.returncode == 130
     assert "cancelled" in errors
+
+
+def test_an_interrupt_that_a_finaliser_swallows_comes_again(capsys):
+    class Swallowing:
+        def __del__(self):
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt), interrupts_kept():
+        Swallowing()
+        time.sleep(HANGS_SECONDS)
+    assert capsys.readouterr().err == ""
+
+
+def test_other_errors_of_finalisers_are_shown_as_ever(monkeypatch):
+    class Broken:
+        def __del__(self):
+            raise RuntimeError("seen")
+
+    shown = []
+    monkeypatch.setattr(sys, "unraisablehook", lambda lost: shown.append(str(lost.exc_value)))
+    with interrupts_kept():
+        Broken()
+    assert shown == ["seen"]
 
 
 def test_every_row_of_the_demo_is_right(tmp_path):

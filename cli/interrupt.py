@@ -1,0 +1,47 @@
+"""Ctrl-C always ends a command, even where Python would lose it."""
+
+from __future__ import annotations
+
+import _thread
+import signal
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+# Long enough for the finaliser that lost the interrupt to be left, short enough that nobody presses the keys again.
+REPEAT_SECONDS = 0.05
+
+
+@contextmanager
+def interrupts_kept() -> Iterator[None]:
+    """While this is open, an interrupt that a finaliser swallows is raised once more, in the main thread.
+
+    Python delivers Ctrl-C between any two instructions, so also inside ``__del__`` and callbacks of weak references,
+    which a search runs by the thousand. An exception raised there is printed and dropped: the command would go on.
+    """
+    previous = sys.unraisablehook
+
+    def repeat(lost: sys.UnraisableHookArgs) -> None:
+        if not issubclass(lost.exc_type, KeyboardInterrupt):
+            previous(lost)
+            return
+        # Not from here: what this hook raises is dropped as well.
+        timer = threading.Timer(REPEAT_SECONDS, interrupt_main_thread)
+        timer.daemon = True
+        timer.start()
+
+    sys.unraisablehook = repeat
+    try:
+        yield
+    finally:
+        sys.unraisablehook = previous
+
+
+def interrupt_main_thread() -> None:
+    """As Ctrl-C does; where signals can be sent to a thread, waiting calls end, too."""
+    main = threading.main_thread().ident
+    if main is not None and hasattr(signal, "pthread_kill"):
+        signal.pthread_kill(main, signal.SIGINT)
+    else:
+        _thread.interrupt_main()
