@@ -20,6 +20,7 @@ from ..core import (
     load_profile,
     make_score,
 )
+from ..core.history import History
 from ..core.scores import on_cells
 from .console import emit_json, progress_bar, say, show
 
@@ -53,7 +54,8 @@ def attribute_command(
                 if as_json:
                     emit_json({"image": str(path), "vae": None, "error": str(error)})
                 continue
-            result = attribute(scores, shortest_side=min(loaded.pixels.shape[-2:]), lossy=loaded.lossy)
+            shortest_side, history = min(loaded.pixels.shape[-2:]), History.of(loaded.pixels)
+            result = attribute(scores, shortest_side=shortest_side, lossy=loaded.lossy, history=history)
             if as_json:
                 emit_json(attribution_record(path, result))
             else:

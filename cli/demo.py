@@ -22,6 +22,7 @@ from ..core import (
 )
 from ..core.demo import demo_images
 from ..core.errors import UnsupportedAutoencoderError
+from ..core.history import History
 from ..core.inversion import invert
 from ..core.picture import trace_picture
 from .console import emit_json, progress_bar, show
@@ -44,9 +45,10 @@ def demo(
     rows = 0
     with progress_bar(len(images) * len(autoencoders), "tracing") as (progress, task):
         for image in images:
+            history = History.of(image.pixels)
             for autoencoder in autoencoders:
                 scored = score(autoencoder, image.pixels)
-                verdict = verdict_from_profile(scored.value, profiles[autoencoder.name], scored.stage)
+                verdict = verdict_from_profile(scored.value, profiles[autoencoder.name], scored.stage, history=history)
                 expected = "belonging" if image.made_by == autoencoder.name else "non-belonging"
                 if as_json:
                     emit_json({

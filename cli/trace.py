@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -34,14 +36,25 @@ from ..core.quantiser import check_quantiser
 from ..core.report import trace_report
 from ..core.solvers import DEFAULT_SOLVER
 from .console import emit_json, progress_bar, say, show
-from .trace_report import FolderTracer, list_inputs, picture_name, save_picture, trace_with_report
+from .trace_report import (
+    FolderTracer,
+    distinct_profiles,
+    list_inputs,
+    picture_name,
+    profile_behind,
+    save_picture,
+    trace_with_report,
+)
 
 
 def trace(
     images: Annotated[list[Path], typer.Argument(help="Pictures to trace, as they were saved, or folders of them.")],
     vae: Annotated[str, typer.Option(help="Inspected model: a TAESD prefix, a .safetensors file, a diffusers folder.")],
     threshold: Annotated[float | None, typer.Option(help="Loss below which an image belongs to this model.")] = None,
-    profile: Annotated[Path | None, typer.Option(help="Calibration of this model, from `calibrate`.")] = None,
+    profile: Annotated[
+        list[Path] | None,
+        typer.Option(help="Calibration of this model, from `calibrate`; repeat for several conditions."),
+    ] = None,
     solver: Annotated[str, typer.Option(help=f"One of {', '.join(SOLVERS)}.")] = DEFAULT_SOLVER,
     steps: Annotated[int | None, typer.Option(help="Replaces the solver's own; 1 leaves the search out.")] = None,
     quantiser: Annotated[str, typer.Option(help="How the pictures were stored: auto, round, floor or none.")] = "auto",
@@ -56,14 +69,14 @@ def trace(
     """Trace pictures: invert the decoder for each and say whether it belongs. Unreadable ones are listed, not fatal."""
     make_solver(solver, steps)
     mode = check_quantiser(quantiser)
-    if profile is not None and threshold is not None:
+    if profile and threshold is not None:
         raise InvalidSettingError("Give either --profile or --threshold: they answer for different scores.")
-    known = load_profile(profile) if profile is not None else None
+    known = distinct_profiles([load_profile(path) for path in profile or []])
     autoencoder = load_autoencoder(vae, device)
-    if known is None and threshold is None:
-        known = builtin_profile(autoencoder.fingerprint)
-    if known is not None:
-        known.check(autoencoder.fingerprint, make_score(known.score).name, dict(make_score(known.score).settings))
+    if not known and threshold is None:
+        known = tuple(filter(None, [builtin_profile(autoencoder.fingerprint)]))
+    for one in known:
+        one.check(autoencoder.fingerprint, make_score(one.score).name, dict(make_score(one.score).settings))
     if report is not None:
         tracer = FolderTracer(autoencoder, vae, known, threshold, solver, steps, mode, picture)
         return trace_with_report(images, report, tracer, as_json)
@@ -72,6 +85,7 @@ def trace(
     for refused in listing.refused:
         failures += 1
         say(f"latent-tracer: {refused.name} {refused.error}")
+    stems = Counter(file.path.stem for file in listing.files)
     for file in listing.files:
         path = file.path
         try:
@@ -97,8 +111,9 @@ def trace(
         else:
             show(f"{path}\n{trace_report(inversion, 0, verdict)}\n")
         if picture is not None:
-            name = f"{path.stem}_trace.png" if path in images else picture_name(file.name)
-            save_picture(trace_picture(inversion, 0, verdict, known), picture / name)
+            alone = path in images and stems[path.stem] == 1
+            name = f"{path.stem}_trace.png" if alone else picture_name(file.name)
+            save_picture(trace_picture(inversion, 0, verdict, profile_behind(verdict, known)), picture / name)
     return 2 if failures else 0
 
 
@@ -106,13 +121,13 @@ def verdict_on(
     autoencoder: ModuleAutoencoder,
     loaded: LoadedImage,
     inversion: Inversion,
-    profile: Profile | None,
+    profiles: Sequence[Profile],
     threshold: float | None,
 ) -> Verdict:
     """By the inverted loss where a threshold is given, else by the profile's own score."""
     if threshold is not None:
         return verdict_from_threshold(float(inversion.loss[0]), threshold)
-    return judge(autoencoder, loaded.pixels, profile, lossy=loaded.lossy)
+    return judge(autoencoder, loaded.pixels, profiles or None, lossy=loaded.lossy)
 
 
 def trace_record(path: Path, vae: str, inversion: Inversion, verdict: Verdict) -> dict[str, Any]:
@@ -134,4 +149,5 @@ def trace_record(path: Path, vae: str, inversion: Inversion, verdict: Verdict) -
         "fpr": verdict.fpr,
         "condition": verdict.condition,
         "stage": verdict.stage,
+        "jpeg_quality": verdict.jpeg_quality,
     }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +12,10 @@ from torch import Tensor
 
 from .. import __version__
 from ..core import (
+    InvalidSettingError,
     ModuleAutoencoder,
     Profile,
+    Verdict,
     crop_to_grid,
     invert,
     judge,
@@ -51,6 +54,22 @@ def picture_name(name: str) -> str:
     return f"{flat}-{hashlib.sha256(os.fsencode(name)).hexdigest()[:8]}_trace.png"
 
 
+def distinct_profiles(profiles: Sequence[Profile]) -> tuple[Profile, ...]:
+    """``profiles`` if each is for another condition; raises :class:`InvalidSettingError` otherwise."""
+    conditions = [profile.condition for profile in profiles]
+    for condition in conditions:
+        if conditions.count(condition) > 1:
+            raise InvalidSettingError(
+                f"Two of the profiles are for the condition {condition}: give one profile for each condition."
+            )
+    return tuple(profiles)
+
+
+def profile_behind(verdict: Verdict, profiles: Sequence[Profile]) -> Profile | None:
+    """The profile that ``verdict`` rests on, if it was one of these."""
+    return next((profile for profile in profiles if profile.condition == verdict.condition), None)
+
+
 class FolderTracer:
     """Makes the row of one picture: by the profile's score where there is one, else by the inverted loss."""
 
@@ -58,7 +77,7 @@ class FolderTracer:
         self,
         autoencoder: ModuleAutoencoder,
         vae: str,
-        profile: Profile | None,
+        profiles: tuple[Profile, ...],
         threshold: float | None,
         solver: str,
         steps: int | None,
@@ -67,7 +86,7 @@ class FolderTracer:
     ) -> None:
         self.autoencoder = autoencoder
         self.vae = vae
-        self.profile = profile
+        self.profiles = profiles
         self.threshold = threshold
         self.solver = solver
         self.steps = steps
@@ -80,7 +99,7 @@ class FolderTracer:
             "release": __version__,
             "model": self.autoencoder.fingerprint,
             "name": self.vae,
-            "profile": None if self.profile is None else hashlib.sha256(self.profile.to_json().encode()).hexdigest(),
+            "profile": " ".join(hashlib.sha256(one.to_json().encode()).hexdigest() for one in self.profiles) or None,
             "threshold": self.threshold,
             "solver": self.solver,
             "steps": self.steps,
@@ -90,12 +109,12 @@ class FolderTracer:
 
     def shown_settings(self) -> dict[str, str]:
         shown = {"inspected model": self.vae, "fingerprint": self.autoencoder.fingerprint[:16]}
-        if self.profile is not None:
+        if self.profiles:
             shown |= {
-                "score": self.profile.score,
-                "condition": self.profile.condition,
-                "stated false-positive rate": f"{self.profile.stated_fpr:.2%}",
-                "calibrated on": self.profile.calibrated_on,
+                "score": ", ".join(one.score for one in self.profiles),
+                "condition": ", ".join(one.condition for one in self.profiles),
+                "stated false-positive rate": ", ".join(f"{one.stated_fpr:.2%}" for one in self.profiles),
+                "calibrated on": ", ".join(dict.fromkeys(one.calibrated_on for one in self.profiles)),
             }
         elif self.threshold is not None:
             shown["threshold of the loss"] = f"{self.threshold:g} (false-positive rate not measured)"
@@ -106,15 +125,16 @@ class FolderTracer:
     def __call__(self, pixels: Tensor, facts: FileFacts) -> TraceRow:
         _, crop = crop_to_grid(pixels, self.autoencoder.spatial_ratio)
         inversion = None
-        if self.profile is None or self.pictures is not None:
+        if not self.profiles or self.pictures is not None:
             inversion = invert(self.autoencoder, pixels, solver=self.solver, steps=self.steps, quantiser=self.quantiser)
         if self.threshold is None:
-            verdict = judge(self.autoencoder, pixels, self.profile, lossy=facts.lossy)
+            verdict = judge(self.autoencoder, pixels, self.profiles or None, lossy=facts.lossy)
         else:
             assert inversion is not None
             verdict = verdict_from_threshold(float(inversion.loss[0]), self.threshold)
         if inversion is not None and self.pictures is not None:
-            save_picture(trace_picture(inversion, 0, verdict, self.profile), self.pictures / picture_name(facts.name))
+            profile = profile_behind(verdict, self.profiles)
+            save_picture(trace_picture(inversion, 0, verdict, profile), self.pictures / picture_name(facts.name))
         return traced_row(
             facts,
             pixels,

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from .errors import InvalidSettingError
+from .history import History
 from .profile import Profile
 from .verdict import Verdict, verdict_from_profile
 
@@ -55,11 +56,15 @@ def standing(score: float, profile: Profile) -> float:
 
 
 def attribute(
-    scores: Sequence[tuple[str, float, Profile]], *, shortest_side: int | None = None, lossy: bool = False
+    scores: Sequence[tuple[str, float, Profile]],
+    *,
+    shortest_side: int | None = None,
+    lossy: bool = False,
+    history: History | None = None,
 ) -> Attribution:
     """Decide among candidates given as (name, score, profile) for one image.
 
-    ``shortest_side`` and ``lossy`` as for :func:`verdict_from_profile`.
+    ``shortest_side``, ``lossy`` and ``history`` as for :func:`verdict_from_profile`.
 
     With m candidates each accepts at its stated rate divided by m (Bonferroni), so that the rate at which an image of
     none of them is attributed stays at the largest stated rate. A profile of n images cannot show a rate below
@@ -74,7 +79,7 @@ def attribute(
         (
             Candidate(
                 name,
-                verdict_from_profile(score, profile, shortest_side=shortest_side, lossy=lossy),
+                verdict_from_profile(score, profile, shortest_side=shortest_side, lossy=lossy, history=history),
                 standing(score, profile),
                 level,
             ),

@@ -19,10 +19,12 @@ from . import localisation, rough_score
 from .autoencoder import Autoencoder
 from .conditions import CLEAN, HISTORIES, RESIZES, alter
 from .errors import InvalidImageError, InvalidSettingError
+from .history import GRID_KEY, fit_grid
 from .images import check_images, crop_to_grid
 from .localisation import locate_foreign
 from .profile import Profile, measured_error_rates
 from .quantiser import Quantiser, quantise
+from .regularity import grid_strength
 from .rough_score import roughness_of
 from .scores.grid_contrast import GridContrast
 from .scores.protocol import Score, on_cells
@@ -111,6 +113,7 @@ def calibrate(
 
     excesses: list[float] = []
     differences: list[float] = []
+    grids: list[float] = []
 
     def score_of(sample: Sample, pixels: Tensor) -> tuple[float, tuple[int, int]]:
         altered = alter(pixels, sample.history) if sample.history else pixels
@@ -119,6 +122,8 @@ def calibrate(
             altered = alter(altered, condition)
         cropped = on_cells(score, altered, autoencoder.spatial_ratio)
         value = score(autoencoder, cropped).value
+        if sample.belongs:
+            grids.append(grid_strength(altered))
         difference = roughness_of(score, autoencoder, cropped, value)
         if difference is not None and math.isfinite(difference):
             differences.append(difference)
@@ -153,6 +158,7 @@ def calibrate(
     further = {
         localisation.THRESHOLD_KEY: localisation.fit_localisation(excesses) if excesses else None,
         rough_score.THRESHOLD_KEY: rough_score.fit_roughness(differences),
+        GRID_KEY: fit_grid(grids) if grids else None,
     }
     measured = {key: value for key, value in further.items() if value is not None}
     return replace(profile, thresholds={**profile.thresholds, **measured})

@@ -15,6 +15,7 @@ from torch import Tensor
 from .calibrated_loss import RONAN, CalibratedLoss, Complexity
 from .errors import InvalidSettingError
 from .generator import Generator
+from .history import History
 from .input_inversion import InputInversion
 from .origin_calibration import inversion_settings
 from .profile import InvalidProfileError, Profile
@@ -98,7 +99,9 @@ def judge_origin(value: float, profile: Profile | None, image: Tensor, *, lossy:
         verdict = verdict_from_threshold(value, None)
         basis = "no calibration for this generator, give a profile."
         return OriginVerdict(_of_generator(dataclasses.replace(verdict, basis=basis)))
-    verdict = verdict_from_profile(value, profile, "input inversion", shortest_side=min(image.shape[-2:]), lossy=lossy)
+    verdict = verdict_from_profile(
+        value, profile, "input inversion", shortest_side=min(image.shape[-2:]), lossy=lossy, history=History.of(image)
+    )
     grubbs = verdict_from_losses(value, profile.belonging_scores, GRUBBS_ALPHA)
     return OriginVerdict(_of_generator(verdict), _of_generator(grubbs))
 

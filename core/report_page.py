@@ -103,7 +103,8 @@ def _row(row: TraceRow) -> str:
     picture = f'<img src="{text(row.thumbnail, 30_000)}" alt="" loading=lazy>' if row.thumbnail else ""
     size = f"{row.width} × {row.height}" if row.width else ""
     lossy = f"{row.format} (lossy)" if row.lossy else row.format
-    notes = " ".join(filter(None, (row.error, row.basis, *row.notes)))
+    jpeg = "" if row.jpeg_quality is None else f"once JPEG of quality {row.jpeg_quality}"
+    notes = " ".join(filter(None, (row.error, row.basis, jpeg, *row.notes)))
     agreement = row.agreement if row.agreement in ("agree", "disagree", "undecided", "no claim") else ""
     cells = (
         f'<td data-sort="">{picture}</td>',

@@ -29,7 +29,7 @@ class TraceRow:
     """Fields are a promise: added, never renamed. ``verdict`` is ``None`` where ``error`` says why there is none.
 
     ``claims`` is the file's metadata in one line, ``agreement`` one of core.provenance's comparisons. ``thumbnail`` is
-    a small JPEG as a data address.
+    a small JPEG as a data address; ``jpeg_quality`` of a JPEG file the picture once was, where its pixels show one.
     """
 
     name: str
@@ -57,6 +57,7 @@ class TraceRow:
     agreement_reason: str = ""
     thumbnail: str = ""
     error: str = ""
+    jpeg_quality: int | None = None
 
     def to_record(self) -> dict[str, Any]:
         """For JSON: lists for tuples, and no number that JSON lacks."""
@@ -96,6 +97,7 @@ def traced_row(
         agreement=agreement.comparison,
         agreement_reason=agreement.reason,
         thumbnail=thumbnail(pixels),
+        jpeg_quality=verdict.jpeg_quality,
     )
 
 
@@ -147,6 +149,7 @@ _IS_OF_KIND: dict[str, Callable[[Any], bool]] = {
     "str": lambda value: isinstance(value, str),
     "str | None": lambda value: value is None or isinstance(value, str),
     "int": lambda value: type(value) is int,
+    "int | None": lambda value: value is None or type(value) is int,
     "bool": lambda value: isinstance(value, bool),
     "float | None": lambda value: value is None or type(value) in (int, float),
     "tuple[str, ...]": lambda value: isinstance(value, list) and all(isinstance(one, str) for one in value),

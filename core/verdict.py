@@ -10,6 +10,7 @@ from typing import Literal
 from .conditions import CLEAN
 from .errors import InvalidSettingError
 from .grubbs import grubbs_threshold
+from .history import History, doubt_about
 from .profile import Profile
 
 Answer = Literal["belonging", "non-belonging", "inconclusive"]
@@ -26,7 +27,8 @@ class Verdict:
 
     ``fpr`` is the stated false-positive rate of a ``belonging`` answer and ``p_value`` the image's own; both ``None``
     when nothing was measured that could support them, ``fpr`` alone where only other decoders were.
-    ``threshold``: belonging lies below it.
+    ``threshold``: belonging lies below it. ``jpeg_quality``: of a JPEG file the picture once was, where its pixels
+    were asked and show one.
     """
 
     answer: Answer
@@ -39,6 +41,7 @@ class Verdict:
     stage: str = "inversion"
     limits: str = LIMITS
     subject: str = "decoder"
+    jpeg_quality: int | None = None
 
     @property
     def sentence(self) -> str:
@@ -84,13 +87,15 @@ def verdict_from_profile(
     *,
     shortest_side: int | None = None,
     lossy: bool = False,
+    history: History | None = None,
 ) -> Verdict:
     """Belonging if other images score this low at no more than the stated false-positive rate; non-belonging if
     belonging images score this high at no more than the stated false-negative rate; inconclusive between.
 
     Inconclusive too where the profile does not apply: an image whose ``shortest_side`` (pixels) is below those
     calibrated on, whose scores scatter more, and a ``lossy`` file under a profile for clean images. There a yes stands
-    if pictures out of lossy files were among the others: a loss weakens the trace but does not make one.
+    if pictures out of lossy files were among the others: a loss weakens the trace but does not make one. And where the
+    picture's ``history`` gives ground to :func:`doubt <latent_tracer.core.history.doubt_about>` the answer.
     """
     _check_score(score)
     p_value, belonging_p = profile.p_value(score), profile.belonging_p_value(score)
@@ -123,6 +128,9 @@ def verdict_from_profile(
             "the file format is lossy (JPEG, WebP …) and the profile holds for clean images: calibrate with a condition"
             " such as jpeg-90."
         )
+    doubt = None if history is None else doubt_about(answer, history, profile)
+    if doubt is not None:
+        answer, basis = "inconclusive", doubt
     return Verdict(
         answer,
         score,
@@ -131,20 +139,30 @@ def verdict_from_profile(
         fpr=profile.stated_fpr,
         condition=profile.condition,
         stage=stage,
+        jpeg_quality=None if history is None else history.jpeg_quality,
     )
 
 
 def verdict_from_default_profile(
-    score: float, profile: Profile, stage: str, *, shortest_side: int | None = None, lossy: bool = False
+    score: float,
+    profile: Profile,
+    stage: str,
+    *,
+    shortest_side: int | None = None,
+    lossy: bool = False,
+    history: History | None = None,
 ) -> Verdict:
     """Always inconclusive, with the p-value under a ``profile`` of other decoders and no rate: this one has neither.
 
     What other decoders do not do to pictures hints at what this one does not do, and proves nothing: the rate of a
     false yes is known only for decoders that were calibrated.
     """
-    known = verdict_from_profile(score, profile, stage, shortest_side=shortest_side, lossy=lossy)
+    known = verdict_from_profile(score, profile, stage, shortest_side=shortest_side, lossy=lossy, history=history)
     p_value = profile.p_value(score)
     hint = "a sign that it belongs" if p_value <= profile.stated_fpr else "no sign that it belongs"
+    doubt = None if history is None else doubt_about("belonging", history, profile)
+    if p_value <= profile.stated_fpr and doubt is not None:
+        hint = f"no sign that it belongs, for {doubt.removesuffix('.')}"
     basis = (
         "no calibration for this decoder, calibrate it on photographs for an answer. Under the decoders of the default"
         f" profile up to {p_value:.1%} of other images score as low as {score:.3g}: {hint}."

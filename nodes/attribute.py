@@ -18,6 +18,7 @@ from ..core import (
     attribute,
     check_images,
 )
+from ..core.history import History
 from ..core.picture import attribution_chart, picture_tensor
 from . import comfy_adapter
 from .outcome import stack
@@ -83,7 +84,11 @@ class AttributeImage(io.ComfyNode):
                     raise InvalidProfileError("No profile ships for it: connect Calibrate Trace or Load Trace Profile.")
                 for index, scored in enumerate(score_images(autoencoder, images, profile, advance)):
                     scores[index].append((f"candidate {number}", scored.value, profile))
-        results = [attribute(one, shortest_side=min(images.shape[-2:])) for one in scores]
+        shortest_side, histories = min(images.shape[-2:]), map(History.of, comfy_adapter.split(images))
+        results = [
+            attribute(one, shortest_side=shortest_side, history=history)
+            for one, history in zip(scores, histories, strict=True)
+        ]
         answers = [describe(index, result) for index, result in enumerate(results, start=1)]
         report = "\n\n".join([*answers, f"limits: {LIMITS}"])
         made_by = [int(result.vae.removeprefix("candidate ")) if result.vae else 0 for result in results]

@@ -1,5 +1,6 @@
 """The command line, run as a person runs it: exit codes, JSON on stdout, everything else on stderr."""
 
+import dataclasses
 import json
 import os
 import signal
@@ -10,8 +11,9 @@ import time
 import pytest
 import torch
 from latent_tracer.cli.interrupt import interrupts_kept
-from latent_tracer.core import load_autoencoder, quantise, synthetic_photograph, to_picture
+from latent_tracer.core import builtin_profile, load_autoencoder, quantise, synthetic_photograph, to_picture
 from latent_tracer.core.loading import EMBEDDED
+from PIL import Image
 from safetensors.torch import load_file, save_file
 
 COMMAND = [sys.executable, "-c", "from latent_tracer.cli import main; main()"]
@@ -60,6 +62,23 @@ def test_a_decoder_without_calibration_never_gets_a_bare_yes(pictures, tmp_path)
     row = json.loads(done.stdout)
     assert row["verdict"] == "inconclusive"
     assert row["fpr"] is None
+
+
+def test_of_several_profiles_the_one_for_the_pictures_history_decides(pictures, tmp_path):
+    clean = builtin_profile(load_autoencoder("demo-a").fingerprint)
+    for condition in ("clean", "jpeg-75"):
+        dataclasses.replace(clean, condition=condition).save(tmp_path / f"{condition}.json")
+    profiles = ["--profile", tmp_path / "clean.json", "--profile", tmp_path / "jpeg-75.json"]
+    Image.open(pictures / "photograph.png").save(tmp_path / "photograph.jpg", quality=75)
+    files = [pictures / "photograph.png", tmp_path / "photograph.jpg"]
+    done = run("trace", *files, "--vae", "demo-a", "--steps", 1, *profiles, "--json", "--picture", tmp_path / "drawn")
+    assert done.returncode == 0, done.stderr
+    rows = [json.loads(line) for line in done.stdout.splitlines()]
+    assert [row["condition"] for row in rows] == ["clean", "jpeg-75"]
+    assert rows[0]["jpeg_quality"] is None and abs(rows[1]["jpeg_quality"] - 75) <= 1
+    assert len(list((tmp_path / "drawn").iterdir())) == 2
+    twice = run("trace", files[0], "--vae", "demo-a", *profiles[:2], *profiles[:2])
+    assert twice.returncode == 2 and "one profile for each condition" in twice.stderr
 
 
 def test_a_threshold_decides_and_its_unknown_false_positive_rate_is_said(pictures):

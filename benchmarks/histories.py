@@ -1,0 +1,173 @@
+"""Do pictures with a grid, repeats or rough compression of their own pass for a decoder's? One command, resumable.
+
+Photographs, none of which ever met a decoder, are turned into what looks most like a decoder's grid: rough JPEG and WebP,
+mosaics, ruled lines, ordered dithering, tiles, enlargements. Counted is how many get a yes by their score alone, and how
+many by the verdict, which also heeds what the pixels show of the picture's history.
+
+    python benchmarks/histories.py --quick               # a few minutes
+    python benchmarks/histories.py --json histories.json # interrupt and repeat at will
+"""
+
+from __future__ import annotations
+
+import argparse
+import io
+import json
+import math
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from attribution import DATA, DECODERS, RESULTS, all_pictures, crop_of
+from latent_tracer.core import builtin_profile, judge, load_autoencoder, to_picture, to_tensor
+from latent_tracer.core.atomic import write_text
+from latent_tracer.core.history import History
+from latent_tracer.core.verdict import verdict_from_profile
+from PIL import Image, ImageDraw
+from rich.progress import track
+
+Picture = Image.Image
+
+
+def stored(picture: Picture, file_format: str, quality: int) -> Picture:
+    buffer = io.BytesIO()
+    picture.save(buffer, file_format, quality=quality)
+    return Image.open(buffer).convert("RGB")
+
+
+def enlarged(picture: Picture, factor: int, how: Image.Resampling) -> Picture:
+    small = picture.resize((picture.width // factor, picture.height // factor), Image.Resampling.BOX)
+    return small.resize(picture.size, how)
+
+
+def partly(picture: Picture, side: int) -> Picture:
+    left, top, right, bottom = (length // 4 for length in (picture.width, picture.height, 3 * picture.width, 0))
+    box = (left, top, right, 3 * picture.height // 4)
+    result = picture.copy()
+    result.paste(enlarged(picture, side, Image.Resampling.NEAREST).crop(box), box[:2])
+    return result
+
+
+def ruled(picture: Picture, side: int) -> Picture:
+    result = picture.copy()
+    draw = ImageDraw.Draw(result)
+    for place in range(0, max(picture.size), side):
+        draw.line((place, 0, place, picture.height), fill=(20, 20, 20))
+        draw.line((0, place, picture.width, place), fill=(20, 20, 20))
+    return result
+
+
+def tiled(picture: Picture, side: int) -> Picture:
+    tile = np.asarray(picture)[60 : 60 + side, 60 : 60 + side]
+    rows, columns = (-(-length // side) for length in (picture.height, picture.width))
+    return Image.fromarray(np.tile(tile, (rows, columns, 1))[: picture.height, : picture.width])
+
+
+def dithered(picture: Picture, levels: int) -> Picture:
+    """Ordered dithering by Bayer's 8×8 matrix."""
+    matrix = np.array([[0]])
+    while len(matrix) < 8:
+        matrix = np.block([[4 * matrix, 4 * matrix + 2], [4 * matrix + 3, 4 * matrix + 1]])
+    pixels = np.asarray(picture) / 255 * (levels - 1)
+    rows, columns = (-(-length // 8) for length in pixels.shape[:2])
+    thresholds = np.tile((matrix + 0.5) / 64, (rows, columns))[: pixels.shape[0], : pixels.shape[1], None]
+    chosen = np.floor(pixels + thresholds).clip(0, levels - 1) / (levels - 1)
+    return Image.fromarray((255 * chosen).round().astype(np.uint8))
+
+
+NEAREST, BILINEAR, BICUBIC = Image.Resampling.NEAREST, Image.Resampling.BILINEAR, Image.Resampling.BICUBIC
+HISTORIES: dict[str, Callable[[Picture], Picture]] = {
+    **{f"JPEG {q}": lambda picture, q=q: stored(picture, "JPEG", q) for q in (5, 10, 15, 20, 25)},
+    **{f"WebP {q}": lambda picture, q=q: stored(picture, "WEBP", q) for q in (1, 10)},
+    "JPEG 10 enlarged twice": lambda picture: enlarged(stored(picture, "JPEG", 10), 2, NEAREST),
+    "JPEG 5, then 90": lambda picture: stored(stored(picture, "JPEG", 5), "JPEG", 90),
+    **{f"mosaic of {n}": lambda picture, n=n: enlarged(picture, n, NEAREST) for n in (4, 8, 16)},
+    "partly mosaic of 8": lambda picture: partly(picture, 8),
+    "enlarged 8 times, bilinear": lambda picture: enlarged(picture, 8, BILINEAR),
+    "enlarged 8 times, bicubic": lambda picture: enlarged(picture, 8, BICUBIC),
+    "enlarged 16 times, bilinear": lambda picture: enlarged(picture, 16, BILINEAR),
+    **{f"ruled every {n}": lambda picture, n=n: ruled(picture, n) for n in (8, 16)},
+    **{f"tile of {n}": lambda picture, n=n: tiled(picture, n) for n in (8, 16, 32)},
+    **{f"dithered to {n} levels": lambda picture, n=n: dithered(picture, n) for n in (2, 4)},
+    "palette of 32": lambda picture: picture.quantize(32).convert("RGB"),
+}
+
+
+def run(args: argparse.Namespace, path: Path, rows: list[dict[str, Any]]) -> None:
+    photographs = [name for name in all_pictures() if name.startswith("real")][: args.pictures]
+    done = {(row["inspected"], row["picture"], row["history"]) for row in rows}
+    with path.open("a", encoding="utf-8") as stream:
+        for inspected in args.decoders.split(","):
+            autoencoder = load_autoencoder(DATA / "weights" / inspected)
+            profile = builtin_profile(autoencoder.fingerprint)
+            assert profile is not None
+            jobs = [(n, h) for n in photographs for h in HISTORIES if (inspected, n, h) not in done]
+            for name, history in track(jobs, description=inspected):
+                image = to_tensor(HISTORIES[history](to_picture(crop_of(name, args.size))))
+                verdict = judge(autoencoder, image, profile)
+                scored = math.isfinite(verdict.score)
+                seen = History.of(image)
+                row = {
+                    "inspected": inspected, "picture": name, "history": history, "answer": verdict.answer,
+                    "by_score": verdict_from_profile(verdict.score, profile).answer if scored else "not scored",
+                    "score": verdict.score if scored else None, "jpeg_quality": seen.jpeg_quality,
+                    "grid": round(seen.grid, 3), "blocks": [seen.different_blocks, seen.telling_blocks],
+                }  # fmt: skip
+                rows.append(row)
+                stream.write(json.dumps(row) + "\n")
+                stream.flush()
+
+
+def summarise(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    table = []
+    for history in HISTORIES:
+        for inspected in DECODERS:
+            chosen = [row for row in rows if (row["history"], row["inspected"]) == (history, inspected)]
+            if chosen:
+                table.append({
+                    "history": history, "inspected": inspected, "n": len(chosen),
+                    "yes_by_score": sum(row["by_score"] == "belonging" for row in chosen),
+                    "yes": sum(row["answer"] == "belonging" for row in chosen),
+                })  # fmt: skip
+    return table
+
+
+def markdown(table: list[dict[str, Any]]) -> str:
+    decoders = [name for name in DECODERS if any(row["inspected"] == name for row in table)]
+    lines = ["| history | " + " | ".join(decoders) + " |", "|---" * (1 + len(decoders)) + "|"]
+    for history in dict.fromkeys(row["history"] for row in table):
+        cells = {
+            r["inspected"]: f"{r['yes_by_score']} → {r['yes']} of {r['n']}" for r in table if r["history"] == history
+        }
+        lines.append(f"| {history} | " + " | ".join(cells.get(name, "") for name in decoders) + " |")
+    return "\n".join(lines)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--quick", action="store_true", help="2 pictures, one decoder")
+    parser.add_argument("--json", type=Path, help="write the table as JSON")
+    parser.add_argument("--rows", type=Path, help="resumable raw rows (default: under results/)")
+    parser.add_argument("--pictures", type=int, default=8)
+    parser.add_argument("--decoders", default=",".join(DECODERS))
+    parser.add_argument("--size", type=int, default=192)
+    parser.add_argument("--report-only", action="store_true")
+    args = parser.parse_args()
+    if args.quick:
+        args.pictures, args.decoders = 2, DECODERS[0]
+    if not (DATA / "weights").is_dir():
+        raise SystemExit(f"No data at {DATA}: set LATENT_TRACER_DATA to the folder with weights/ and images/.")
+    path = args.rows or RESULTS / "partial" / f"histories-{args.size}.jsonl"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    rows = [json.loads(line) for line in path.read_text().splitlines()] if path.is_file() else []
+    if not args.report_only:
+        run(args, path, rows)
+    table = summarise(rows)
+    print(markdown(table))
+    if args.json:
+        write_text(args.json, json.dumps(table, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()

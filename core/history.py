@@ -1,0 +1,131 @@
+"""What a picture has been through, as far as its own pixels show: grounds to doubt an answer about its origin."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from torch import Tensor
+
+from .conditions import CLEAN
+from .errors import InvalidSettingError
+from .jpeg_history import jpeg_quality
+from .profile import Profile
+from .regularity import BLOCK, different_blocks, grid_strength
+
+GRID_KEY = "own-grid"
+# Pictures from five decoders had up to 0.11, JPEG of quality 10 and mosaics 0.7 and more.
+STRONG_GRID = 0.3
+# Of the strongest that calibration saw on belonging images: a decoder may leave an edge along its cells.
+SAFETY = 1.5
+# What JPEG adds to it per step of quality below 100.
+GRID_OF_JPEG = 0.02
+# Estimates of the quality are one off at most where all is well.
+JPEG_TOLERANCE = 2
+
+
+@dataclass(frozen=True)
+class History:
+    """``jpeg_quality``: of a JPEG file the picture once was, where one shows. ``grid``: strength of its own grid, see
+    :func:`grid_strength`. ``different_blocks`` of ``telling_blocks`` 8×8 blocks that are not flat.
+    """
+
+    jpeg_quality: int | None = None
+    grid: float = 0.0
+    different_blocks: int = 0
+    telling_blocks: int = 0
+
+    @classmethod
+    def of(cls, image: Tensor) -> History:
+        """Read the pixels of ``image`` ``[1,3,H,W]`` in [0,1]."""
+        return cls(jpeg_quality(image), grid_strength(image), *different_blocks(image))
+
+    @property
+    def repeats(self) -> bool:
+        return 2 * self.different_blocks < self.telling_blocks
+
+    @property
+    def side_without_repeats(self) -> float:
+        """Side in pixels of a square picture that holds as many different blocks."""
+        return BLOCK * math.sqrt(self.different_blocks)
+
+
+def doubt_about(answer: str, history: History, profile: Profile) -> str | None:
+    """Why ``answer`` under ``profile`` cannot stand for a picture with this ``history``, or ``None`` if it can.
+
+    A yes falls where nothing like this picture was among the others of the calibration; a no, where the trace is weaker
+    than in the belonging images of the calibration.
+    """
+    if history.repeats and history.side_without_repeats < profile.image_sizes[0] / 2:
+        return (
+            f"the picture repeats itself: of {history.telling_blocks} blocks of 8×8 pixels {history.different_blocks}"
+            " differ, too few to judge by."
+        )
+    quality = history.jpeg_quality
+    if answer == "belonging":
+        roughest = roughest_jpeg(profile)
+        if quality is not None and quality < roughest - JPEG_TOLERANCE:
+            covered = "no JPEG files were" if roughest > 100 else f"none below quality {roughest} was"
+            return (
+                f"the picture was once a JPEG file of about quality {quality}, whose blocks can pass for a decoder's"
+                f" trace, and {covered} among the other images of this calibration."
+            )
+        if history.grid > strongest_grid(profile) + GRID_OF_JPEG * (100 - (quality or 100)):
+            return (
+                "the picture has a regular grid of its own (block edges, a mosaic, ruled lines, an enlargement), which"
+                " can pass for a decoder's trace."
+            )
+    elif answer == "non-belonging" and quality is not None and quality < assumed_jpeg(profile) - 2 * JPEG_TOLERANCE:
+        return (
+            f"the picture was once a JPEG file of about quality {quality}, which weakens a trace, and the profile holds"
+            f" for {profile.condition} images: calibrate with a condition such as jpeg-75."
+        )
+    return None
+
+
+def profile_for(history: History, profiles: Sequence[Profile]) -> Profile:
+    """The profile of the condition nearest to what the picture went through, rather a rougher one than a milder one.
+
+    A trace is stronger after mild JPEG than a profile for rough JPEG expects, which spoils neither of its answers; a
+    profile for milder JPEG could give no answer but yes. Raises :class:`InvalidSettingError` for none.
+    """
+    if not profiles:
+        raise InvalidSettingError("No profile was given to choose from: calibrate first.")
+    quality = 101 if history.jpeg_quality is None else history.jpeg_quality
+
+    def distance(profile: Profile) -> tuple[bool, int, bool]:
+        above = assumed_jpeg(profile) - quality
+        return above > 2 * JPEG_TOLERANCE, abs(above), profile.condition != CLEAN
+
+    return min(profiles, key=distance)
+
+
+def assumed_jpeg(profile: Profile) -> int:
+    """The JPEG quality of the images ``profile`` holds for; 101 where they went through none."""
+    return _quality_in(profile.condition)
+
+
+def roughest_jpeg(profile: Profile) -> int:
+    """The lowest JPEG quality among the non-belonging images of ``profile``, 101 for none."""
+    return min(assumed_jpeg(profile), *map(_quality_in, set(profile.non_belonging_sources)))
+
+
+def strongest_grid(profile: Profile) -> float:
+    """The strength of a picture's own grid up to which a yes under ``profile`` stands."""
+    held = profile.thresholds.get(GRID_KEY)
+    value = held.get("value") if isinstance(held, dict) else None
+    return max(STRONG_GRID, value) if isinstance(value, float) and math.isfinite(value) else STRONG_GRID
+
+
+def fit_grid(strengths: list[float]) -> dict[str, Any]:
+    """A profile's entry from the grid strengths of its belonging samples."""
+    return {"rule": f"{SAFETY:g} times the largest", "value": SAFETY * max(strengths), "n": len(strengths)}
+
+
+def _quality_in(name: str) -> int:
+    """The quality at the end of a condition's or source's name, such as "photograph, jpeg-30"; else 101."""
+    _, found, quality = name.partition("jpeg-")
+    quality = quality.split(" ")[0]
+    return int(quality) if found and quality.isdecimal() else 101

@@ -1,0 +1,201 @@
+"""Pictures with a grid or repeats of their own, and the answers that then cannot stand."""
+
+import dataclasses
+import io
+
+import numpy as np
+import pytest
+import torch
+from latent_tracer.core import (
+    builtin_profile,
+    judge,
+    load_autoencoder,
+    quantise,
+    synthetic_photograph,
+    to_picture,
+    to_tensor,
+)
+from latent_tracer.core.attribution import attribute
+from latent_tracer.core.errors import InvalidSettingError
+from latent_tracer.core.history import (
+    GRID_KEY,
+    STRONG_GRID,
+    History,
+    doubt_about,
+    fit_grid,
+    profile_for,
+    roughest_jpeg,
+    strongest_grid,
+)
+from latent_tracer.core.regularity import different_blocks, grid_strength
+from latent_tracer.core.verdict import verdict_from_default_profile, verdict_from_profile
+from PIL import Image
+
+ORDINARY = History(None, 0.05, 500, 500)
+
+
+@pytest.fixture(scope="module")
+def demo():
+    autoencoder = load_autoencoder("demo-a")
+    return autoencoder, builtin_profile(autoencoder.fingerprint)
+
+
+def jpeg(image, quality):
+    buffer = io.BytesIO()
+    to_picture(image).save(buffer, "JPEG", quality=quality)
+    return to_tensor(Image.open(buffer).convert("RGB"))
+
+
+def mosaic(image, side):
+    picture = to_picture(image)
+    small = picture.resize((picture.width // side, picture.height // side), Image.Resampling.BOX)
+    return to_tensor(small.resize(picture.size, Image.Resampling.NEAREST))
+
+
+def ruled(image, side):
+    lined = image.clone()
+    lined[..., ::side, :] = 0.1
+    lined[..., ::side] = 0.1
+    return lined
+
+
+def enlarged(image):
+    picture = to_picture(image)
+    small = picture.resize((picture.width // 8, picture.height // 8), Image.Resampling.BOX)
+    return to_tensor(small.resize(picture.size, Image.Resampling.BILINEAR))
+
+
+def tiled(image, side):
+    return image[..., :side, :side].repeat(1, 1, image.shape[-2] // side, image.shape[-1] // side)
+
+
+def test_ordinary_pictures_have_no_grid_of_their_own(demo):
+    autoencoder, profile = demo
+    for seed in range(6):
+        photograph = quantise(synthetic_photograph(seed, 192))
+        with torch.no_grad():
+            own = quantise(autoencoder.decode(autoencoder.encode(photograph)))
+        assert grid_strength(photograph) < STRONG_GRID
+        # This small decoder leaves edges along its cells, and its profile knows how strong.
+        assert grid_strength(own) < strongest_grid(profile)
+
+
+@pytest.mark.parametrize(
+    "regular",
+    [lambda x: jpeg(x, 8), lambda x: mosaic(x, 4), lambda x: ruled(x, 8), lambda x: ruled(x, 16), enlarged],
+    ids=["jpeg", "mosaic", "ruled", "ruled-16", "enlarged"],
+)
+@pytest.mark.parametrize("shift", [(0, 0), (3, 5)])
+def test_a_grid_of_eight_pixels_is_seen_wherever_it_begins(regular, shift):
+    for seed in (1, 2, 3):
+        image = regular(synthetic_photograph(seed, 192))[..., shift[0] :, shift[1] :]
+        assert grid_strength(image) > STRONG_GRID
+
+
+def test_one_strong_edge_is_no_grid():
+    image = synthetic_photograph(4, 160)
+    image[..., 80:] = 1 - image[..., 80:]
+    image[..., 88:90] = 0
+    assert grid_strength(quantise(image)) < STRONG_GRID
+
+
+def test_grid_strength_is_that_of_its_definition():
+    # Every eighth column is 10 levels above the rest: second differences of 20 on it, 10 beside it and 0 elsewhere.
+    image = torch.zeros(1, 3, 64, 64)
+    image[..., ::8] = 10 / 255
+    assert grid_strength(image) == pytest.approx(np.log(20.5 / 0.5), rel=1e-6)
+    assert grid_strength(image[..., :24]) == pytest.approx(0, abs=1e-9)
+
+
+def test_repeated_blocks_are_counted_once():
+    image = quantise(synthetic_photograph(9, 128))
+    different, telling = different_blocks(tiled(image, 16))
+    assert different <= 4 and telling == 64 * different
+    assert different_blocks(torch.full((1, 3, 64, 64), 0.5)) == (0, 0)
+    noise = quantise(torch.rand(1, 3, 64, 64, generator=torch.Generator().manual_seed(0)))
+    assert different_blocks(noise) == (64, 64)
+
+
+def test_a_yes_falls_where_the_calibration_saw_nothing_like_the_picture(demo):
+    _, profile = demo
+    assert roughest_jpeg(profile) == 30
+    assert doubt_about("belonging", ORDINARY, profile) is None
+    assert doubt_about("belonging", dataclasses.replace(ORDINARY, jpeg_quality=30), profile) is None
+    assert "quality 12" in doubt_about("belonging", dataclasses.replace(ORDINARY, jpeg_quality=12), profile)
+    assert "grid of its own" in doubt_about("belonging", dataclasses.replace(ORDINARY, grid=0.7), profile)
+    # JPEG has such a grid, and the calibration saw JPEG.
+    assert doubt_about("belonging", dataclasses.replace(ORDINARY, jpeg_quality=50, grid=0.7), profile) is None
+    assert "repeats" in doubt_about("belonging", History(None, 0.0, 9, 500), profile)
+    # Few details are not the same as repeated ones: the score's own scatter covers them.
+    assert doubt_about("belonging", History(None, 0.0, 9, 10), profile) is None
+
+
+def test_a_no_falls_where_jpeg_weakened_the_trace_more_than_in_the_calibration(demo):
+    _, profile = demo
+    assert doubt_about("non-belonging", ORDINARY, profile) is None
+    rough = dataclasses.replace(ORDINARY, jpeg_quality=75)
+    assert "weakens a trace" in doubt_about("non-belonging", rough, profile)
+    for_jpeg = dataclasses.replace(profile, condition="jpeg-75")
+    assert doubt_about("non-belonging", rough, for_jpeg) is None
+    assert "calibrate" in doubt_about("non-belonging", dataclasses.replace(ORDINARY, jpeg_quality=40), for_jpeg)
+    # A grid cannot hide a trace.
+    assert doubt_about("non-belonging", dataclasses.replace(ORDINARY, grid=2.0), profile) is None
+
+
+def test_without_jpeg_among_the_others_no_jpeg_gets_a_yes(demo):
+    _, profile = demo
+    sources = tuple(source.split(",")[0] for source in profile.non_belonging_sources)
+    blind = dataclasses.replace(profile, non_belonging_sources=sources)
+    assert "no JPEG files" in doubt_about("belonging", dataclasses.replace(ORDINARY, jpeg_quality=90), blind)
+
+
+def test_the_profile_is_chosen_by_what_the_pixels_show(demo):
+    _, clean = demo
+    by_quality = {q: dataclasses.replace(clean, condition=f"jpeg-{q}") for q in (30, 75, 95)}
+    blurred = dataclasses.replace(clean, condition="blur-0.5")
+    profiles = [blurred, *by_quality.values(), clean]
+
+    def chosen(quality):
+        return profile_for(dataclasses.replace(ORDINARY, jpeg_quality=quality), profiles).condition
+
+    assert chosen(None) == "clean"
+    assert [chosen(q) for q in (95, 92, 85, 76, 73)] == ["jpeg-95", "jpeg-95", "jpeg-75", "jpeg-75", "jpeg-75"]
+    assert [chosen(q) for q in (60, 31, 12)] == ["jpeg-30", "jpeg-30", "jpeg-30"]
+    assert profile_for(ORDINARY, [by_quality[30]]) is by_quality[30]
+    with pytest.raises(InvalidSettingError, match="calibrate first"):
+        profile_for(ORDINARY, [])
+
+
+def test_a_decoder_that_leaves_a_grid_itself_is_allowed_what_calibration_saw(demo):
+    _, profile = demo
+    own = dataclasses.replace(profile, thresholds={**profile.thresholds, GRID_KEY: fit_grid([0.1, 0.5])})
+    assert doubt_about("belonging", dataclasses.replace(ORDINARY, grid=0.7), own) is None
+    assert doubt_about("belonging", dataclasses.replace(ORDINARY, grid=0.8), own) is not None
+    for broken in ({"value": "much"}, {"value": float("nan")}, 3, None):
+        odd = dataclasses.replace(profile, thresholds={GRID_KEY: broken})
+        assert doubt_about("belonging", dataclasses.replace(ORDINARY, grid=0.4), odd) is not None
+
+
+def test_doubt_reaches_every_face_of_the_verdict(demo):
+    _, profile = demo
+    lowest, highest = min(profile.belonging_scores) - 1, max(profile.non_belonging_scores) + 1
+    doubtful = dataclasses.replace(ORDINARY, jpeg_quality=10)
+    assert verdict_from_profile(lowest, profile, history=ORDINARY).answer == "belonging"
+    yes = verdict_from_profile(lowest, profile, history=doubtful)
+    assert yes.answer == "inconclusive" and yes.jpeg_quality == 10 and "JPEG" in yes.sentence
+    assert verdict_from_profile(highest, profile, history=doubtful).answer == "inconclusive"
+    assert attribute([("one", lowest, profile)], history=ORDINARY).vae == "one"
+    assert attribute([("one", lowest, profile)], history=doubtful).vae is None
+    hint = verdict_from_default_profile(lowest, profile, "x", history=doubtful).basis
+    assert "no sign that it belongs" in hint
+
+
+def test_rough_jpegs_of_photographs_get_no_yes_and_own_pictures_keep_theirs(demo):
+    autoencoder, profile = demo
+    photograph = quantise(synthetic_photograph(11, 160))
+    verdict = judge(autoencoder, jpeg(photograph, 6), profile)
+    assert verdict.answer == "inconclusive" and verdict.jpeg_quality == 6
+    with torch.no_grad():
+        own = quantise(autoencoder.decode(autoencoder.encode(photograph)))
+    verdict = judge(autoencoder, own, profile)
+    assert verdict.answer == "belonging" and verdict.jpeg_quality is None
