@@ -1,8 +1,8 @@
 """Do pictures with a grid, repeats or rough compression of their own pass for a decoder's? One command, resumable.
 
-Photographs, none of which ever met a decoder, are turned into what looks most like a decoder's grid: rough JPEG and WebP,
-mosaics, ruled lines, ordered dithering, tiles, enlargements. Counted is how many get a yes by their score alone, and how
-many by the verdict, which also heeds what the pixels show of the picture's history.
+Photographs, none of which ever met a decoder, are turned into what looks most like a decoder's grid: rough JPEG and
+WebP, mosaics, ruled lines, ordered dithering, tiles, enlargements. Counted is how many get a yes by their score alone,
+and how many by the verdict, which also heeds what the pixels show of the picture's history.
 
     python benchmarks/histories.py --quick               # a few minutes
     python benchmarks/histories.py --json histories.json # interrupt and repeat at will
@@ -42,8 +42,7 @@ def enlarged(picture: Picture, factor: int, how: Image.Resampling) -> Picture:
 
 
 def partly(picture: Picture, side: int) -> Picture:
-    left, top, right, bottom = (length // 4 for length in (picture.width, picture.height, 3 * picture.width, 0))
-    box = (left, top, right, 3 * picture.height // 4)
+    box = (picture.width // 4, picture.height // 4, 3 * picture.width // 4, 3 * picture.height // 4)
     result = picture.copy()
     result.paste(enlarged(picture, side, Image.Resampling.NEAREST).crop(box), box[:2])
     return result
