@@ -21,7 +21,7 @@ check: $(VENV)/.installed
 	cd .typecheck && ../$(BIN)/mypy --config-file ../pyproject.toml -p latent_tracer.core -p latent_tracer.cli -p latent_tracer.nodes
 
 test: check
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile
 
 # A real ComfyUI in a real Chromium: minutes, and screenshots to look at.
 browser-test: $(VENV)/.installed

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -19,6 +20,42 @@ settings.register_profile("latent-tracer", deadline=None, derandomize=True)
 settings.load_profile("latent-tracer")
 
 REPOSITORY = Path(__file__).resolve().parent.parent
+_CLOSING_LINES = pytest.StashKey[list[str]]()
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Share the cores among the workers of a parallel run: more threads than cores cost many times what they save."""
+    workers = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
+    if workers > 1:
+        threads = max(1, (os.cpu_count() or 1) // workers)
+        torch.set_num_threads(threads)
+        os.environ["OMP_NUM_THREADS"] = str(threads)  # for the programs that tests start
+    config.stash[_CLOSING_LINES] = []
+
+
+@pytest.fixture(scope="session")
+def closing_line(pytestconfig: pytest.Config) -> Callable[[str], None]:
+    """``closing_line(text)``: a line for the end of the whole run, also from the worker of a parallel one."""
+
+    def add(text: str) -> None:
+        if hasattr(pytestconfig, "workeroutput"):
+            pytestconfig.workeroutput["closing_line"] = text
+        else:
+            pytestconfig.stash[_CLOSING_LINES].append(text)
+
+    return add
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: Any, error: object) -> None:
+    line = getattr(node, "workeroutput", {}).get("closing_line")
+    if line is not None and line not in node.config.stash[_CLOSING_LINES]:
+        node.config.stash[_CLOSING_LINES].append(line)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    for line in config.stash[_CLOSING_LINES]:
+        terminalreporter.write_line(line)
 
 
 class LinearPatches(nn.Module):

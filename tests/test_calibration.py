@@ -76,7 +76,7 @@ def test_the_profile_describes_what_was_measured_and_can_be_read_again(convoluti
     profile.check(autoencoder.fingerprint, "recorder", {"kept": True})
     assert (profile.condition, profile.fpr, profile.fnr, profile.calibrated_on) == ("jpeg-90", 0.2, 0.1, "six leaves")
     assert profile.image_sizes == (24, 24)
-    assert set(profile.thresholds) == {"kde", "grubbs"}
+    assert set(profile.thresholds) == {"kde", "grubbs", "own-grid"}
     assert profile.thresholds["kde"]["n"] == 12
     assert profile.error_rates["n"] == 12
     assert parse_profile(json.loads(profile.to_json()), "memory") == profile

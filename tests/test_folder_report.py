@@ -80,16 +80,16 @@ def demo_model():
 
 def tracer():
     autoencoder, profile = demo_model()
-    return FolderTracer(autoencoder, "demo-a", profile, None, DEFAULT_SOLVER, None, "auto", None)
+    return FolderTracer(autoencoder, "demo-a", (profile,), None, DEFAULT_SOLVER, None, "auto", None)
 
 
 def quick_tracer():
     """By the cheapest score there is, for two hundred pictures in seconds."""
     own = tracer()
     scores = {"belonging_scores": (0.001, 0.002), "non_belonging_scores": (0.01, 0.02)}
-    own.profile = dataclasses.replace(
-        own.profile, score="reconstruction", score_settings={}, non_belonging_sources=("photograph",) * 2, **scores
-    )
+    (profile,) = own.profiles
+    sources = {"non_belonging_sources": ("photograph",) * 2}
+    own.profiles = (dataclasses.replace(profile, score="reconstruction", score_settings={}, **scores, **sources),)
     return own
 
 
@@ -102,7 +102,7 @@ def test_two_hundred_mixed_files_survive_a_kill_and_lose_nothing(two_hundred, tm
     report = tmp_path / "report"
     journal = report / "journal.jsonl"
     profile = tmp_path / "quick.json"
-    quick_tracer().profile.save(profile)
+    quick_tracer().profiles[0].save(profile)
     command = [*COMMAND, "trace", str(two_hundred), "--vae", "demo-a", "--profile", str(profile)]
     command += ["--report", str(report)]
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)

@@ -37,7 +37,6 @@ SUBPROCESS_SECONDS = 540
 NO_COMFYUI = "no ComfyUI found: set COMFYUI_PATH to a ComfyUI folder to run the ComfyUI tests"
 NO_DATA = "no data folder with real decoders found: set LATENT_TRACER_DATA to it"
 DECODERS = ("taesd", "taesdxl", "taesd3", "taef1", "taef2", "demo-a.safetensors")
-_VERSION = pytest.StashKey[str]()
 
 
 def find_comfyui() -> Path | None:
@@ -56,11 +55,6 @@ def find_data() -> Path | None:
 def python_of(comfyui: Path) -> str:
     inside = (comfyui / ".venv/bin/python", comfyui / ".venv/Scripts/python.exe")
     return next((str(python) for python in inside if python.is_file()), sys.executable)
-
-
-def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
-    if _VERSION in config.stash:
-        terminalreporter.write_line(f"ComfyUI tier ran on {config.stash[_VERSION]}")
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -156,12 +150,12 @@ def link(source: Path, target: Path) -> None:
 
 
 @pytest.fixture(scope="session")
-def server(comfyui: Path, base_directory: Path, pytestconfig: pytest.Config) -> Iterator[Server]:
+def server(comfyui: Path, base_directory: Path, closing_line: Callable[[str], None]) -> Iterator[Server]:
     running = Server(comfyui, base_directory)
     try:
         stats = running.wait_until_ready(Client(f"http://127.0.0.1:{running.port}"))["system"]
-        pytestconfig.stash[_VERSION] = (
-            f"ComfyUI {stats['comfyui_version']}, torch {stats['pytorch_version']},"
+        closing_line(
+            f"ComfyUI tier ran on ComfyUI {stats['comfyui_version']}, torch {stats['pytorch_version']},"
             f" Python {stats['python_version'].split()[0]}"
         )
         yield running
@@ -240,7 +234,7 @@ def folder(base_directory: Path) -> str:
     """A folder under input with eight synthetic photographs of three sizes."""
     name = "photographs"
     (base_directory / "input" / name).mkdir()
-    for seed, (width, height) in enumerate([(64, 64), (96, 80), (72, 96)] * 2 + [(96, 96)] * 2, start=101):
+    for seed, (width, height) in enumerate([(56, 56), (72, 64), (56, 72)] * 2 + [(72, 72)] * 2, start=101):
         picture = to_picture(synthetic_photograph(seed, 128)).crop((0, 0, width, height))
         picture.save(base_directory / "input" / name / f"{seed}.png")
     return name
