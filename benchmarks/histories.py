@@ -137,7 +137,7 @@ def markdown(table: list[dict[str, Any]]) -> str:
     lines = ["| history | " + " | ".join(decoders) + " |", "|---" * (1 + len(decoders)) + "|"]
     for history in dict.fromkeys(row["history"] for row in table):
         cells = {
-            r["inspected"]: f"{r['yes_by_score']} → {r['yes']} of {r['n']}" for r in table if r["history"] == history
+            r["inspected"]: f"{r['yes_by_score']} to {r['yes']} of {r['n']}" for r in table if r["history"] == history
         }
         lines.append(f"| {history} | " + " | ".join(cells.get(name, "") for name in decoders) + " |")
     return "\n".join(lines)

@@ -83,7 +83,7 @@ def attribute(
                 standing(score, profile),
                 level,
             ),
-            profile.p_value(score),
+            profile.like(None if history is None else history.jpeg_quality).p_value(score),
             level,
         )
         for (name, score, profile), level in zip(scores, levels, strict=True)

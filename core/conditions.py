@@ -57,6 +57,14 @@ LOSSY = ("jpeg-95", "jpeg-90", "jpeg-75", "jpeg-30", "webp-90")
 # 8-pixel grid as most decoders do: of all histories it is the one that could pass for a decoder's trace, the more the
 # stronger it is (at quality 10 it does, for some decoders).
 HISTORIES = ("jpeg-75", "jpeg-30")
+# Above the quality of any JPEG file: of what never was one.
+NO_JPEG = 101
+
+
+def jpeg_quality_of(condition: str) -> int:
+    """The quality in a condition such as ``jpeg-75``; :data:`NO_JPEG` for one without JPEG."""
+    quality = condition.removeprefix("jpeg-")
+    return int(quality) if quality != condition and quality.isdecimal() else NO_JPEG
 
 
 def alter(image: Tensor, condition: str) -> Tensor:

@@ -9,10 +9,10 @@ from typing import Any
 
 from torch import Tensor
 
-from .conditions import CLEAN
+from .conditions import CLEAN, NO_JPEG, jpeg_quality_of
 from .errors import InvalidSettingError
 from .jpeg_history import jpeg_quality
-from .profile import Profile
+from .profile import JPEG_TOLERANCE, Profile
 from .regularity import BLOCK, different_blocks, grid_strength
 
 GRID_KEY = "own-grid"
@@ -22,8 +22,6 @@ STRONG_GRID = 0.3
 SAFETY = 1.5
 # What JPEG adds to it per step of quality below 100.
 GRID_OF_JPEG = 0.02
-# Estimates of the quality are one off at most where all is well.
-JPEG_TOLERANCE = 2
 
 
 @dataclass(frozen=True)
@@ -67,7 +65,7 @@ def doubt_about(answer: str, history: History, profile: Profile) -> str | None:
     if answer == "belonging":
         roughest = roughest_jpeg(profile)
         if quality is not None and quality < roughest - JPEG_TOLERANCE:
-            covered = "no JPEG files were" if roughest > 100 else f"none below quality {roughest} was"
+            covered = "no JPEG files were" if roughest == NO_JPEG else f"none below quality {roughest} was"
             return (
                 f"the picture was once a JPEG file of about quality {quality}, whose blocks can pass for a decoder's"
                 f" trace, and {covered} among the other images of this calibration."
@@ -77,7 +75,9 @@ def doubt_about(answer: str, history: History, profile: Profile) -> str | None:
                 "the picture has a regular grid of its own (block edges, a mosaic, ruled lines, an enlargement), which"
                 " can pass for a decoder's trace."
             )
-    elif answer == "non-belonging" and quality is not None and quality < assumed_jpeg(profile) - 2 * JPEG_TOLERANCE:
+    # A rough profile serves for milder files as well: their trace is the stronger one.
+    mildest = jpeg_quality_of(profile.condition) - 2 * JPEG_TOLERANCE
+    if answer == "non-belonging" and quality is not None and quality < mildest:
         return (
             f"the picture was once a JPEG file of about quality {quality}, which weakens a trace, and the profile holds"
             f" for {profile.condition} images: calibrate with a condition such as jpeg-75."
@@ -93,23 +93,18 @@ def profile_for(history: History, profiles: Sequence[Profile]) -> Profile:
     """
     if not profiles:
         raise InvalidSettingError("No profile was given to choose from: calibrate first.")
-    quality = 101 if history.jpeg_quality is None else history.jpeg_quality
+    quality = NO_JPEG if history.jpeg_quality is None else history.jpeg_quality
 
     def distance(profile: Profile) -> tuple[bool, int, bool]:
-        above = assumed_jpeg(profile) - quality
+        above = jpeg_quality_of(profile.condition) - quality
         return above > 2 * JPEG_TOLERANCE, abs(above), profile.condition != CLEAN
 
     return min(profiles, key=distance)
 
 
-def assumed_jpeg(profile: Profile) -> int:
-    """The JPEG quality of the images ``profile`` holds for; 101 where they went through none."""
-    return _quality_in(profile.condition)
-
-
 def roughest_jpeg(profile: Profile) -> int:
-    """The lowest JPEG quality among the non-belonging images of ``profile``, 101 for none."""
-    return min(assumed_jpeg(profile), *map(_quality_in, set(profile.non_belonging_sources)))
+    """The lowest JPEG quality among the non-belonging images of ``profile``, :data:`NO_JPEG` for none."""
+    return min(jpeg_quality_of(profile.history_of(source)) for source in set(profile.non_belonging_sources))
 
 
 def strongest_grid(profile: Profile) -> float:
@@ -122,10 +117,3 @@ def strongest_grid(profile: Profile) -> float:
 def fit_grid(strengths: list[float]) -> dict[str, Any]:
     """A profile's entry from the grid strengths of its belonging samples."""
     return {"rule": f"{SAFETY:g} times the largest", "value": SAFETY * max(strengths), "n": len(strengths)}
-
-
-def _quality_in(name: str) -> int:
-    """The quality at the end of a condition's or source's name, such as "photograph, jpeg-30"; else 101."""
-    _, found, quality = name.partition("jpeg-")
-    quality = quality.split(" ")[0]
-    return int(quality) if found and quality.isdecimal() else 101

@@ -35,7 +35,7 @@ def judge(
             known = profile if isinstance(profile, Profile) else profile_for(history, profile)
         score = make_score(known.score)
         image = on_cells(score, image, autoencoder.spatial_ratio)
-        scored = score_for(known, score, autoencoder, image)
+        scored = score_for(known.like(history.jpeg_quality), score, autoencoder, image)
     except InvalidImageError as error:
         return Verdict("inconclusive", math.nan, str(error), condition=known.condition, stage="not scored")
     verdict_from = verdict_from_profile if profile is not None else verdict_from_default_profile

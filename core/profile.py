@@ -8,17 +8,20 @@ import json
 import os
 import sys
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields, replace
+from itertools import compress
 from pathlib import Path
 from typing import Any
 
-from .conditions import LOSSY
+from .conditions import CONDITIONS, LOSSY, NO_JPEG, jpeg_quality_of
 from .errors import LatentTracerError
 from .thresholds import lower_p_value, rate_interval, upper_p_value
 
 EMBEDDED = Path(__file__).parent / "embedded"
 FORMAT = "latent-tracer-profile"
 VERSION = 1
+# Estimates of a JPEG quality are one off at most where all is well.
+JPEG_TOLERANCE = 2
 
 
 class InvalidProfileError(LatentTracerError):
@@ -71,6 +74,32 @@ class Profile:
         for source, score in zip(self.non_belonging_sources, self.non_belonging_scores, strict=True):
             sources.setdefault(source, []).append(score)
         return sources
+
+    def history_of(self, source: str) -> str:
+        """The condition that the others of ``source`` went through: named at its end, else the profile's own."""
+        _, comma, named = source.rpartition(", ")
+        named = named.split(" under ")[0]
+        return named if comma and named in CONDITIONS else self.condition
+
+    def like(self, jpeg: int | None) -> Profile:
+        """The profile without the sources that an image which shows JPEG of quality ``jpeg`` is not comparable with.
+
+        A profile for JPEG files keeps those whose images went through JPEG of that quality, or of the next above and
+        below it: an image that shows it was neither left as it was made nor ever in a rougher file. Any other profile,
+        and one for an image that shows none, is kept whole.
+        """
+        qualities = {source: jpeg_quality_of(self.history_of(source)) for source in set(self.non_belonging_sources)}
+        if jpeg is None or jpeg_quality_of(self.condition) == NO_JPEG:
+            return self
+        below = [quality for quality in qualities.values() if quality <= jpeg + JPEG_TOLERANCE]
+        above = [quality for quality in qualities.values() if quality >= jpeg - JPEG_TOLERANCE]
+        bounds = {max(below) if below else min(above), min(above) if above else max(below)}
+        kept = [qualities[source] in bounds for source in self.non_belonging_sources]
+        return replace(
+            self,
+            non_belonging_scores=tuple(compress(self.non_belonging_scores, kept)),
+            non_belonging_sources=tuple(compress(self.non_belonging_sources, kept)),
+        )
 
     @property
     def covers_lossy_files(self) -> bool:
@@ -168,6 +197,8 @@ def parse_profile(record: Any, where: str) -> Profile:
 def measured_error_rates(profile: Profile) -> dict[str, Any]:
     """How many belonging calibration images the profile accepts, with the 95 % Clopper–Pearson interval."""
     scores = profile.belonging_scores
+    quality = jpeg_quality_of(profile.condition)
+    profile = profile if quality == NO_JPEG else profile.like(quality)
     hits = sum(profile.p_value(score) <= profile.stated_fpr for score in scores)
     low, high = rate_interval(hits, len(scores))
     return {"true_positive_rate": hits / len(scores), "interval_95": [low, high], "n": len(scores)}

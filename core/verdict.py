@@ -98,6 +98,8 @@ def verdict_from_profile(
     picture's ``history`` gives ground to :func:`doubt <latent_tracer.core.history.doubt_about>` the answer.
     """
     _check_score(score)
+    jpeg = None if history is None else history.jpeg_quality
+    profile = profile.like(jpeg)
     p_value, belonging_p = profile.p_value(score), profile.belonging_p_value(score)
     answer: Answer = "inconclusive"
     basis = (
@@ -139,7 +141,7 @@ def verdict_from_profile(
         fpr=profile.stated_fpr,
         condition=profile.condition,
         stage=stage,
-        jpeg_quality=None if history is None else history.jpeg_quality,
+        jpeg_quality=jpeg,
     )
 
 

@@ -27,6 +27,7 @@ from latent_tracer.core.history import (
     roughest_jpeg,
     strongest_grid,
 )
+from latent_tracer.core.profile import Profile
 from latent_tracer.core.regularity import different_blocks, grid_strength
 from latent_tracer.core.verdict import verdict_from_default_profile, verdict_from_profile
 from PIL import Image
@@ -122,9 +123,9 @@ def test_a_yes_falls_where_the_calibration_saw_nothing_like_the_picture(demo):
     assert doubt_about("belonging", ORDINARY, profile) is None
     assert doubt_about("belonging", dataclasses.replace(ORDINARY, jpeg_quality=30), profile) is None
     assert "quality 12" in doubt_about("belonging", dataclasses.replace(ORDINARY, jpeg_quality=12), profile)
-    assert "grid of its own" in doubt_about("belonging", dataclasses.replace(ORDINARY, grid=0.7), profile)
+    assert "grid of its own" in doubt_about("belonging", dataclasses.replace(ORDINARY, grid=0.9), profile)
     # JPEG has such a grid, and the calibration saw JPEG.
-    assert doubt_about("belonging", dataclasses.replace(ORDINARY, jpeg_quality=50, grid=0.7), profile) is None
+    assert doubt_about("belonging", dataclasses.replace(ORDINARY, jpeg_quality=50, grid=0.9), profile) is None
     assert "repeats" in doubt_about("belonging", History(None, 0.0, 9, 500), profile)
     # Few details are not the same as repeated ones: the score's own scatter covers them.
     assert doubt_about("belonging", History(None, 0.0, 9, 10), profile) is None
@@ -164,6 +165,34 @@ def test_the_profile_is_chosen_by_what_the_pixels_show(demo):
     assert profile_for(ORDINARY, [by_quality[30]]) is by_quality[30]
     with pytest.raises(InvalidSettingError, match="calibrate first"):
         profile_for(ORDINARY, [])
+
+
+def test_a_profile_for_jpeg_files_compares_with_images_out_of_like_files():
+    sources = ["photograph", "decoded by b", "photograph, clean", "photograph, jpeg-30"]
+    scores = dict(zip(sources, ([0.5, 0.6], [0.4, 0.7], [-1.0, 0.5], [0.0, 0.3]), strict=True))
+    profile = Profile(
+        "f", "a", "score", {}, "auto", "pillow", "jpeg-75", (64, 64), "tests", (-2.0, -3.0),
+        tuple(score for source in sources for score in scores[source]),
+        tuple(source for source in sources for _ in scores[source]),
+    )  # fmt: skip
+
+    def kept(jpeg):
+        return set(profile.like(jpeg).non_belonging_sources)
+
+    assert kept(None) == set(sources)
+    assert kept(75) == kept(74) == kept(77) == {"photograph", "decoded by b"}
+    assert kept(50) == {"photograph", "decoded by b", "photograph, jpeg-30"}
+    assert kept(88) == {"photograph", "decoded by b", "photograph, clean"}
+    assert kept(30) == kept(10) == {"photograph, jpeg-30"}
+    # What shows no JPEG may be a picture as it was made; what shows it is none.
+    assert profile.p_value(-0.5) == pytest.approx(2 / 3)
+    assert verdict_from_profile(-0.5, profile, history=ORDINARY).p_value == pytest.approx(2 / 3)
+    seen = dataclasses.replace(ORDINARY, jpeg_quality=75)
+    assert verdict_from_profile(-0.5, profile, history=seen).p_value == pytest.approx(1 / 3)
+    assert verdict_from_profile(-0.5, profile, history=dataclasses.replace(seen, jpeg_quality=9)).answer != "belonging"
+    # A profile that is not for JPEG files has no images like such a picture: all stay, the rough ones among them.
+    clean = dataclasses.replace(profile, condition="clean")
+    assert clean.like(75) is clean
 
 
 def test_a_decoder_that_leaves_a_grid_itself_is_allowed_what_calibration_saw(demo):

@@ -53,7 +53,7 @@ def trace_picture(
     cost = {"inversion": f"loss {inversion.loss[index]:.3g}, {inversion.passes[index].decoder} passes"}
     card = verdict_card(verdict, inversion.autoencoder, profile, cost | (facts or {}))
     # A picture that could not be scored has no place among the profile's.
-    placed = profile if math.isfinite(verdict.score) else None
+    placed = profile.like(verdict.jpeg_quality) if profile is not None and math.isfinite(verdict.score) else None
     chart = None if placed is None else score_distribution(placed, verdict.score)
     below = card.height + 8 + PANEL + 44
     picture, draw = blank(WIDTH, below + (0 if chart is None else chart.height + 40) + MARGIN - 12)

@@ -62,7 +62,7 @@ def test_calibration_is_saved_and_offered(calibrated: str, client: Client, folde
     assert "So few photographs cannot support 1.0%: add more" in report
     assert f"{name}.json" in offered(client)
     record = json.loads((profiles / f"{name}.json").read_text(encoding="utf-8"))
-    assert record["image_sizes"] == [64, 96]
+    assert record["image_sizes"] == [56, 72]
     assert not [file for file in files(profiles) if not file.endswith(".json")]
 
 
@@ -251,7 +251,7 @@ def test_interrupted_calibration_stops_in_seconds_and_leaves_no_file(
 ) -> None:
     many = base_directory / "input" / "many"
     many.mkdir()
-    for number in range(300):
+    for number in range(100):
         Image.effect_noise((256, 256), 60 + number / 10).convert("RGB").save(many / f"{number}.png")
     before = files(profiles)
     with Events(client.url) as events:
