@@ -24,11 +24,14 @@ from .images import check_images
 BLOCK = 8
 # The centre of a large picture tells as much as the whole.
 MAX_SIDE, MAX_BLOCKS = 512, 1024
-# Luminance steps at quality 50 (T.81, table K.1), of the low frequencies: the high ones are mostly rounded to nothing.
-QUALITY_50: dict[tuple[int, int], int] = {
-    (0, 0): 16, (0, 1): 11, (1, 0): 12, (0, 2): 10, (1, 1): 12, (2, 0): 14, (0, 3): 16, (1, 2): 14, (2, 1): 13,
-    (3, 0): 14, (0, 4): 24, (1, 3): 19, (2, 2): 16, (3, 1): 17, (4, 0): 18,
-}  # fmt: skip
+# Luminance steps at quality 50, row by row (T.81, table K.1).
+LUMINANCE_50 = (
+    (16, 11, 10, 16, 24, 40, 51, 61), (12, 12, 14, 19, 26, 58, 60, 55), (14, 13, 16, 24, 40, 57, 69, 56),
+    (14, 17, 22, 29, 51, 87, 80, 62), (18, 22, 37, 56, 68, 109, 103, 77), (24, 35, 55, 64, 81, 104, 113, 92),
+    (49, 64, 78, 87, 103, 121, 120, 101), (72, 92, 95, 98, 112, 100, 103, 99),
+)  # fmt: skip
+# Those of the low frequencies, by (row, column): the high ones are mostly rounded to nothing.
+QUALITY_50 = {(row, column): LUMINANCE_50[row][column] for row in range(5) for column in range(5) if row + column < 5}
 LARGEST_STEP = 255
 STEPS = np.maximum(1, np.arange(LARGEST_STEP + 1, dtype=np.float32))
 # Scatter of a coefficient about its multiple: pixels were rounded once as luminance and once as RGB.
@@ -78,8 +81,14 @@ def luminance_coefficients(image: Tensor) -> NDArray[np.float64]:
 
 def libjpeg_steps(quality: int) -> tuple[int, ...]:
     """The luminance steps of the frequencies of :data:`QUALITY_50` in a file that libjpeg wrote at ``quality``."""
+    table = luminance_steps(quality)
+    return tuple(table[row][column] for row, column in QUALITY_50)
+
+
+def luminance_steps(quality: int) -> tuple[tuple[int, ...], ...]:
+    """The luminance steps of all frequencies, row by row, in a file that libjpeg wrote at ``quality`` (1 to 100)."""
     scale = 5000 // quality if quality < 50 else 200 - 2 * quality
-    return tuple(min(LARGEST_STEP, max(1, (step * scale + 50) // 100)) for step in QUALITY_50.values())
+    return tuple(tuple(min(LARGEST_STEP, max(1, (step * scale + 50) // 100)) for step in row) for row in LUMINANCE_50)
 
 
 @dataclass(frozen=True)

@@ -79,9 +79,12 @@ class GridContrast:
 class Looks:
     """The residual on the grid of one ``image`` ``[1,3,H,W]``, and contrasts to those beside it, with their passes."""
 
-    def __init__(self, autoencoder: Autoencoder, image: Tensor, low_precision: bool = False) -> None:
+    def __init__(
+        self, autoencoder: Autoencoder, image: Tensor, low_precision: bool = False, slack: Tensor | None = None
+    ) -> None:
         self.autoencoder = autoencoder
         self.low_precision = low_precision
+        self.slack = slack
         self.image = check_single(image).to(autoencoder.device, autoencoder.dtype)
         self.passes = Passes()
         self.on_grid = self._energies(0, 0)
@@ -99,7 +102,9 @@ class Looks:
         return (first + sum(grid_contrast(self.on_grid, energies, self.picture) for energies in beside)) / 3
 
     def _energies(self, rows: int, columns: int) -> Tensor:
-        return residual_energies(self.autoencoder, self.image, (rows, columns), self.passes, self.low_precision)
+        return residual_energies(
+            self.autoencoder, self.image, (rows, columns), self.passes, self.low_precision, self.slack
+        )
 
 
 def residual_energies(
@@ -108,10 +113,12 @@ def residual_energies(
     offset: tuple[int, int],
     passes: Passes,
     low_precision: bool = False,
+    slack: Tensor | None = None,
 ) -> Tensor:
     """Band energies ``[h,w,9]`` of x - D(E(x)) with the latent grid's corner at ``offset`` (rows, columns < r).
 
-    Of an image ``[1,3,H,W]`` the same (H-3r)×(W-3r) pixels for every offset, r the spatial ratio.
+    Of an image ``[1,3,H,W]`` the same (H-3r)×(W-3r) pixels for every offset, r the spatial ratio. ``slack``: as in
+    :func:`band_energies`; the blocks begin r pixels inside the image.
     """
     ratio = autoencoder.spatial_ratio
     height, width = image.shape[-2:]
@@ -128,7 +135,7 @@ def residual_energies(
             f"{autoencoder.name} reconstructs this image with NaN or infinite values: load the VAE again."
         )
     return band_energies(
-        residual[..., ratio - top : height - 2 * ratio - top, ratio - left : width - 2 * ratio - left]
+        residual[..., ratio - top : height - 2 * ratio - top, ratio - left : width - 2 * ratio - left], slack
     )[0]
 
 

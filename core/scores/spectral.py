@@ -41,10 +41,11 @@ def _band_masks(bands: tuple[tuple[int, int], ...]) -> Tensor:
     return torch.stack([mask / mask.sum() for mask in masks], dim=1)
 
 
-def band_energies(residual: Tensor) -> Tensor:
+def band_energies(residual: Tensor, slack: Tensor | None = None) -> Tensor:
     """``[B,3,H,W]`` to ``[B,H//8,W//8,9]``: mean energy per 8×8 block in five luma and four (averaged) chroma bands.
 
-    Rows and columns beyond the last whole block are left out.
+    Rows and columns beyond the last whole block are left out. ``slack`` ``[3,8,8]``: by how much each coefficient of Y,
+    Cb and Cr may be off before it counts, on the pixels' scale.
     """
     height, width = residual.shape[-2] // BLOCK, residual.shape[-1] // BLOCK
     if height == 0 or width == 0:
@@ -56,7 +57,11 @@ def band_energies(residual: Tensor) -> Tensor:
     planes = torch.einsum("dc,bchw->bdhw", TO_YCBCR.to(residual), residual)
     blocks = planes.reshape(len(planes), 3, height, BLOCK, width, BLOCK).permute(0, 1, 2, 4, 3, 5)
     transform = dct_matrix().to(residual)
-    energy = (transform @ blocks @ transform.T).square().flatten(-2)
+    coefficients = transform @ blocks @ transform.T
+    if slack is not None:
+        allowed = slack.to(coefficients)[None, :, None, None]
+        coefficients = (coefficients.abs() - allowed).clamp_min(0)
+    energy = coefficients.square().flatten(-2)
     luma = energy[:, 0] @ _band_masks(LUMA_BANDS).to(residual)
     chroma = (energy[:, 1] + energy[:, 2]) / 2 @ _band_masks(CHROMA_BANDS).to(residual)
     return torch.cat([luma, chroma], dim=-1)
