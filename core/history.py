@@ -9,7 +9,7 @@ from typing import Any
 
 from torch import Tensor
 
-from .conditions import CLEAN, NO_JPEG, jpeg_quality_of
+from .conditions import CLEAN, CONDITIONS, NO_JPEG, jpeg_quality_of
 from .errors import InvalidSettingError
 from .jpeg_history import jpeg_quality
 from .profile import JPEG_TOLERANCE, Profile
@@ -80,7 +80,7 @@ def doubt_about(answer: str, history: History, profile: Profile) -> str | None:
     if answer == "non-belonging" and quality is not None and quality < mildest:
         return (
             f"the picture was once a JPEG file of about quality {quality}, which weakens a trace, and the profile holds"
-            f" for {profile.condition} images: calibrate with a condition such as jpeg-75."
+            f" for {profile.condition} images: calibrate with the condition {condition_for(quality)}."
         )
     return None
 
@@ -100,6 +100,12 @@ def profile_for(history: History, profiles: Sequence[Profile]) -> Profile:
         return above > 2 * JPEG_TOLERANCE, abs(above), profile.condition != CLEAN
 
     return min(profiles, key=distance)
+
+
+def condition_for(quality: int) -> str:
+    """The mildest JPEG condition that is no milder than ``quality``, or the roughest there is."""
+    known = sorted(jpeg_quality_of(condition) for condition in CONDITIONS)
+    return f"jpeg-{max((one for one in known if one <= quality + JPEG_TOLERANCE), default=known[0])}"
 
 
 def roughest_jpeg(profile: Profile) -> int:

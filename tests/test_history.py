@@ -21,6 +21,7 @@ from latent_tracer.core.history import (
     GRID_KEY,
     STRONG_GRID,
     History,
+    condition_for,
     doubt_about,
     fit_grid,
     profile_for,
@@ -135,7 +136,8 @@ def test_a_no_falls_where_jpeg_weakened_the_trace_more_than_in_the_calibration(d
     _, profile = demo
     assert doubt_about("non-belonging", ORDINARY, profile) is None
     rough = dataclasses.replace(ORDINARY, jpeg_quality=75)
-    assert "weakens a trace" in doubt_about("non-belonging", rough, profile)
+    assert "calibrate with the condition jpeg-75" in doubt_about("non-belonging", rough, profile)
+    assert [condition_for(quality) for quality in (96, 92, 60, 5)] == ["jpeg-95", "jpeg-90", "jpeg-30", "jpeg-30"]
     for_jpeg = dataclasses.replace(profile, condition="jpeg-75")
     assert doubt_about("non-belonging", rough, for_jpeg) is None
     assert "calibrate" in doubt_about("non-belonging", dataclasses.replace(ORDINARY, jpeg_quality=40), for_jpeg)
