@@ -20,29 +20,35 @@ from ..core import (
     load_profile,
     make_score,
 )
-from ..core.history import History
+from ..core.history import History, profile_for
 from ..core.scores import on_cells
 from .console import emit_json, progress_bar, say, show
+from .trace_report import distinct_profiles
 
 
 def attribute_command(
     images: Annotated[list[Path], typer.Argument(help="Pictures to attribute, as they were saved.")],
     vae: Annotated[list[str], typer.Option(help="A candidate; repeat for each.")],
-    profile: Annotated[list[Path] | None, typer.Option(help="Profiles of the candidates, in any order.")] = None,
+    profile: Annotated[
+        list[Path] | None,
+        typer.Option(help="Profiles of the candidates, in any order, for one or several conditions each."),
+    ] = None,
     device: Annotated[str, typer.Option(help="cpu, cuda, …")] = "cpu",
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object per image, one per line.")] = False,
 ) -> int:
     """Say which candidate made each picture, if one did. Every candidate needs a profile (see calibrate)."""
     autoencoders = [load_autoencoder(name, device) for name in vae]
-    known = {p.fingerprint: p for p in (load_profile(path) for path in profile or [])}
-    profiles = [profile_for(autoencoder, known) for autoencoder in autoencoders]
+    known = [load_profile(path) for path in profile or []]
+    profiles = [profiles_of(autoencoder, known) for autoencoder in autoencoders]
     failures = 0
     with progress_bar(len(images) * len(vae), "attributing") as (progress, task):
         for path in images:
             try:
                 loaded = load_image(path)
+                history = History.of(loaded.pixels)
                 scores = []
-                for name, autoencoder, own in zip(vae, autoencoders, profiles, strict=True):
+                for name, autoencoder, candidates in zip(vae, autoencoders, profiles, strict=True):
+                    own = profile_for(history, candidates)
                     score = make_score(own.score)
                     own.check(autoencoder.fingerprint, score.name, score.settings)
                     placed = on_cells(score, loaded.pixels, autoencoder.spatial_ratio)
@@ -54,7 +60,7 @@ def attribute_command(
                 if as_json:
                     emit_json({"image": str(path), "vae": None, "error": str(error)})
                 continue
-            shortest_side, history = min(loaded.pixels.shape[-2:]), History.of(loaded.pixels)
+            shortest_side = min(loaded.pixels.shape[-2:])
             result = attribute(scores, shortest_side=shortest_side, lossy=loaded.lossy, history=history)
             if as_json:
                 emit_json(attribution_record(path, result))
@@ -63,14 +69,15 @@ def attribute_command(
     return 2 if failures else 0
 
 
-def profile_for(autoencoder: ModuleAutoencoder, known: dict[str, Profile]) -> Profile:
-    """The given or built-in profile that fits ``autoencoder``."""
-    profile = known.get(autoencoder.fingerprint) or builtin_profile(autoencoder.fingerprint)
-    if profile is None:
+def profiles_of(autoencoder: ModuleAutoencoder, known: list[Profile]) -> tuple[Profile, ...]:
+    """The given profiles that fit ``autoencoder``, each for another condition, or the built-in one."""
+    fitting = distinct_profiles([profile for profile in known if profile.fingerprint == autoencoder.fingerprint])
+    builtin = None if fitting else builtin_profile(autoencoder.fingerprint)
+    if not fitting and builtin is None:
         raise InvalidSettingError(
             f"No profile fits {autoencoder.name} ({autoencoder.fingerprint[:8]}): calibrate it and pass --profile."
         )
-    return profile
+    return fitting if builtin is None else (builtin,)
 
 
 def attribution_record(path: Path, result: Attribution) -> dict[str, Any]:

@@ -77,8 +77,9 @@ def test_of_several_profiles_the_one_for_the_pictures_history_decides(pictures, 
     assert [row["condition"] for row in rows] == ["clean", "jpeg-75"]
     assert rows[0]["jpeg_quality"] is None and abs(rows[1]["jpeg_quality"] - 75) <= 1
     assert len(list((tmp_path / "drawn").iterdir())) == 2
-    twice = run("trace", files[0], "--vae", "demo-a", *profiles[:2], *profiles[:2])
-    assert twice.returncode == 2 and "one profile for each condition" in twice.stderr
+    for command in ("trace", "attribute"):
+        twice = run(command, files[0], "--vae", "demo-a", *profiles[:2], *profiles[:2])
+        assert twice.returncode == 2 and "one profile for each condition" in twice.stderr
 
 
 def test_a_threshold_decides_and_its_unknown_false_positive_rate_is_said(pictures):
