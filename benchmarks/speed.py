@@ -41,6 +41,7 @@ from attribution import (
 )  # fmt: skip
 from latent_tracer.core import ROUNDING_FLOOR, ModuleAutoencoder, Scored, builtin_profile, invert, load_autoencoder
 from latent_tracer.core.atomic import write_text
+from latent_tracer.core.history import History
 from latent_tracer.core.memory import PeakMemory
 from latent_tracer.core.rough_score import score_for
 from latent_tracer.core.scores.double_reconstruction import DoubleReconstruction
@@ -79,10 +80,10 @@ def measure(method: str, autoencoder: ModuleAutoencoder, image: Tensor) -> dict[
 
 
 def verdict_score(autoencoder: ModuleAutoencoder, image: Tensor) -> Scored:
-    """The score as a verdict under the decoder's shipped profile takes it."""
+    """The score as a verdict under the decoder's shipped profile takes it, after a look at the picture's history."""
     profile = builtin_profile(autoencoder.fingerprint)
     assert profile is not None
-    return score_for(profile, GridContrast(), autoencoder, image)
+    return score_for(profile.like(History.of(image).jpeg_quality), GridContrast(), autoencoder, image)
 
 
 def measure_batches(
