@@ -165,6 +165,16 @@ def check_images(images: Tensor) -> Tensor:
     return images.clamp(0, 1)
 
 
+def central_part(image: Tensor, side: int, block: int = 8) -> Tensor:
+    """The middle of ``image`` ``[1,3,H,W]``, at most ``side`` pixels each way, beginning at a whole ``block``.
+
+    For what need not see the whole of a large picture. Raises :class:`InvalidImageError` as :func:`check_images` does.
+    """
+    image = check_images(image)
+    top, left = (max(0, length - side) // 2 // block * block for length in image.shape[-2:])
+    return image[..., top : top + side, left : left + side]
+
+
 def crop_to_grid(images: Tensor, spatial_ratio: int) -> tuple[Tensor, Crop]:
     """Centre-crop ``images`` ``[B,3,H,W]`` to multiples of ``spatial_ratio`` pixels, as ComfyUI's VAE encode does.
 

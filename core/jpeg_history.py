@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from scipy.fft import dctn
 from torch import Tensor
 
-from .images import check_images
+from .images import central_part
 
 BLOCK = 8
 # The centre of a large picture tells as much as the whole.
@@ -66,9 +66,7 @@ def luminance_coefficients(image: Tensor) -> NDArray[np.float64]:
 
     Blocks with clipped pixels are left out, for clipping moves every coefficient, and so are flat ones.
     """
-    pixels = 255 * check_images(image)[0].double().numpy(force=True)
-    top, left = (max(0, side - MAX_SIDE) // 2 // BLOCK * BLOCK for side in pixels.shape[-2:])
-    pixels = pixels[:, top : top + MAX_SIDE, left : left + MAX_SIDE]
+    pixels = 255 * central_part(image, MAX_SIDE, BLOCK)[0].double().numpy(force=True)
     rows, columns = (side // BLOCK for side in pixels.shape[-2:])
     cells = pixels[:, : rows * BLOCK, : columns * BLOCK].reshape(3, rows, BLOCK, columns, BLOCK)
     cells = cells.transpose(1, 3, 0, 2, 4).reshape(-1, 3, BLOCK, BLOCK)

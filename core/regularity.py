@@ -11,9 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from .images import check_images
+from .images import central_part
 
 BLOCK = 8
+# The middle of a larger picture is looked at.
+MAX_SIDE = 1024
 # Noise floor of second differences in 8-bit levels, so that rounding in flat parts is no pattern.
 FLOOR = 0.5
 # A block is flat, and says nothing, below this range of levels in every channel.
@@ -28,7 +30,7 @@ def grid_strength(image: Tensor, period: int = BLOCK) -> float:
     Second differences also show the knots of enlargement by interpolation (Gallagher, "Detection of linear and cubic
     interpolation in JPEG compressed images", 2005). 0 where the picture has fewer than four lines of each phase.
     """
-    pixels = 255 * check_images(image)[0].double().numpy(force=True)
+    pixels = 255 * central_part(image, MAX_SIDE)[0].double().numpy(force=True)
     luminance = np.tensordot(np.array([0.299, 0.587, 0.114]), pixels, axes=(0, 0))
     return max(_grid_strength_of_columns(lines, period) for lines in (luminance, luminance.T))
 
@@ -47,7 +49,7 @@ def _grid_strength_of_columns(luminance: NDArray[np.float64], period: int) -> fl
 
 def different_blocks(image: Tensor) -> tuple[int, int]:
     """Of the 8×8 blocks of ``image`` ``[1,3,H,W]`` that are not flat: how many differ, and how many there are."""
-    levels = (255 * check_images(image)[0]).round().clamp(0, 255).byte().numpy(force=True)
+    levels = (255 * central_part(image, MAX_SIDE, BLOCK)[0]).round().clamp(0, 255).byte().numpy(force=True)
     rows, columns = (side // BLOCK for side in levels.shape[-2:])
     cells = levels[:, : rows * BLOCK, : columns * BLOCK].reshape(3, rows, BLOCK, columns, BLOCK)
     cells = cells.transpose(1, 3, 0, 2, 4).reshape(rows * columns, 3, BLOCK * BLOCK)

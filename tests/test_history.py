@@ -28,6 +28,7 @@ from latent_tracer.core.history import (
     roughest_jpeg,
     strongest_grid,
 )
+from latent_tracer.core.images import central_part
 from latent_tracer.core.profile import Profile
 from latent_tracer.core.regularity import different_blocks, grid_strength
 from latent_tracer.core.verdict import verdict_from_default_profile, verdict_from_profile
@@ -92,6 +93,17 @@ def test_a_grid_of_eight_pixels_is_seen_wherever_it_begins(regular, shift):
     for seed in (1, 2, 3):
         image = regular(synthetic_photograph(seed, 192))[..., shift[0] :, shift[1] :]
         assert grid_strength(image) > STRONG_GRID
+
+
+def test_of_a_large_picture_the_middle_is_looked_at():
+    image = torch.rand(1, 3, 1300, 1111, generator=torch.Generator().manual_seed(1))
+    part = central_part(image, 1024)
+    assert part.shape == (1, 3, 1024, 1024)
+    assert torch.equal(part, image[..., 136:1160, 40:1064])
+    assert History.of(image).telling_blocks == 128 * 128
+    assert central_part(image[..., :50, :70], 1024).shape == (1, 3, 50, 70)
+    ruled_photograph = ruled(synthetic_photograph(8, 1200), 8)
+    assert grid_strength(ruled_photograph) > STRONG_GRID
 
 
 def test_one_strong_edge_is_no_grid():
