@@ -165,7 +165,7 @@ def check_images(images: Tensor) -> Tensor:
     return images.clamp(0, 1)
 
 
-def central_part(image: Tensor, side: int, block: int = 8) -> Tensor:
+def central_part(image: Tensor, side: int, block: int) -> Tensor:
     """The middle of ``image`` ``[1,3,H,W]``, at most ``side`` pixels each way, beginning at a whole ``block``.
 
     For what need not see the whole of a large picture. Raises :class:`InvalidImageError` as :func:`check_images` does.

@@ -66,7 +66,7 @@ def luminance_coefficients(image: Tensor) -> NDArray[np.float64]:
 
     Blocks with clipped pixels are left out, for clipping moves every coefficient, and so are flat ones.
     """
-    pixels = 255 * central_part(image, MAX_SIDE, BLOCK)[0].double().numpy(force=True)
+    pixels = 255 * central_part(image, MAX_SIDE, BLOCK)[0].cpu().double().numpy(force=True)
     rows, columns = (side // BLOCK for side in pixels.shape[-2:])
     cells = pixels[:, : rows * BLOCK, : columns * BLOCK].reshape(3, rows, BLOCK, columns, BLOCK)
     cells = cells.transpose(1, 3, 0, 2, 4).reshape(-1, 3, BLOCK, BLOCK)

@@ -30,7 +30,7 @@ def grid_strength(image: Tensor, period: int = BLOCK) -> float:
     Second differences also show the knots of enlargement by interpolation (Gallagher, "Detection of linear and cubic
     interpolation in JPEG compressed images", 2005). 0 where the picture has fewer than four lines of each phase.
     """
-    pixels = 255 * central_part(image, MAX_SIDE)[0].double().numpy(force=True)
+    pixels = 255 * central_part(image, MAX_SIDE, BLOCK)[0].cpu().double().numpy(force=True)
     luminance = np.tensordot(np.array([0.299, 0.587, 0.114]), pixels, axes=(0, 0))
     return max(_grid_strength_of_columns(lines, period) for lines in (luminance, luminance.T))
 

@@ -97,11 +97,11 @@ def test_a_grid_of_eight_pixels_is_seen_wherever_it_begins(regular, shift):
 
 def test_of_a_large_picture_the_middle_is_looked_at():
     image = torch.rand(1, 3, 1300, 1111, generator=torch.Generator().manual_seed(1))
-    part = central_part(image, 1024)
+    part = central_part(image, 1024, 8)
     assert part.shape == (1, 3, 1024, 1024)
     assert torch.equal(part, image[..., 136:1160, 40:1064])
     assert History.of(image).telling_blocks == 128 * 128
-    assert central_part(image[..., :50, :70], 1024).shape == (1, 3, 50, 70)
+    assert central_part(image[..., :50, :70], 1024, 8).shape == (1, 3, 50, 70)
     ruled_photograph = ruled(synthetic_photograph(8, 1200), 8)
     assert grid_strength(ruled_photograph) > STRONG_GRID
 
