@@ -26,8 +26,8 @@ from .double_reconstruction import DoubleReconstruction
 from .grid_contrast import Looks
 from .protocol import Scored, Setting, check_single
 
-# Of weights from 0 to 2, tried beside the plain contrast on five decoders and 28 belonging images each out of JPEG 75: a
-# larger one helps with easy pictures and loses the brick.
+# Of weights from 0 to 2, tried beside the plain contrast on five decoders and 28 belonging images each out of JPEG 75:
+# a larger one helps with easy pictures and loses the brick.
 RATIO_WEIGHT = 0.1
 # Ratios beyond these say no more, and must not carry a picture alone.
 SMALLEST_RATIO, LARGEST_RATIO = 0.01, 100.0
