@@ -8,8 +8,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from torch import Tensor
-
 from .. import __version__
 from ..core import (
     InvalidSettingError,
@@ -21,11 +19,12 @@ from ..core import (
     judge,
     verdict_from_threshold,
 )
-from ..core.folder import FileFacts, FolderListing, PictureFile, list_folder
+from ..core.folder import FolderListing, list_folder
 from ..core.folder_report import PAGE_NAME, write_report
 from ..core.folder_trace import trace_files
 from ..core.journal import Journal, settings_digest
 from ..core.picture import trace_picture
+from ..core.picture_file import Picture, PictureFile
 from ..core.quantiser import Quantiser
 from ..core.trace_row import TraceRow, shown_name, traced_row
 from .console import emit_json, progress_bar, say, show
@@ -122,7 +121,8 @@ class FolderTracer:
             shown["calibration"] = "none: every answer is inconclusive"
         return shown
 
-    def __call__(self, pixels: Tensor, facts: FileFacts) -> TraceRow:
+    def __call__(self, picture: Picture) -> TraceRow:
+        pixels, facts = picture.pixels, picture.facts
         _, crop = crop_to_grid(pixels, self.autoencoder.spatial_ratio)
         inversion = None
         if not self.profiles or self.pictures is not None:
@@ -137,7 +137,7 @@ class FolderTracer:
             save_picture(trace_picture(inversion, 0, verdict, profile), self.pictures / picture_name(facts.name))
         return traced_row(
             facts,
-            pixels,
+            picture.upright,
             verdict,
             model=self.autoencoder.name,
             fingerprint=self.autoencoder.fingerprint,

@@ -34,6 +34,7 @@ from .origin import (
     score_for,
 )
 from .origin_calibration import calibrate_origin, profile_from_inversions
+from .picture_file import FileFacts, Picture, PictureFile
 from .profile import InvalidProfileError, Profile, builtin_profile, load_profile
 from .quantiser import ROUNDING_FLOOR, quantise, residual
 from .scores import DEFAULT_SCORE, SCORES, Score, Scored, make_score
@@ -55,8 +56,9 @@ __all__ = [
     "AutoencoderGenerator",
     "CalibratedLoss",
     "Crop",
-    "ForeignMap",
     "EncodingGenerator",
+    "FileFacts",
+    "ForeignMap",
     "Generator",
     "InputInversion",
     "InvalidImageError",
@@ -71,6 +73,8 @@ __all__ = [
     "Objective",
     "OriginVerdict",
     "Passes",
+    "Picture",
+    "PictureFile",
     "Profile",
     "Score",
     "Scored",

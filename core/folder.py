@@ -1,39 +1,17 @@
-"""Folders of pictures: what lies in them, read without leaving them, with the facts that pixels alone do not tell."""
+"""Folders of pictures: what lies in them, listed without leaving them."""
 
 from __future__ import annotations
 
-import hashlib
 import os
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from torch import Tensor
-
-from .errors import InvalidImageError, InvalidSettingError
-from .images import load_image, read_content
-from .provenance import Claims, read_claims
+from .errors import InvalidSettingError
+from .picture_file import PictureFile, UnreadableFile
 from .safe_text import clean_text
 
 PICTURE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff"})
-
-
-@dataclass(frozen=True)
-class PictureFile:
-    """One file to read: ``name`` is its path below ``folder``, or its own name where it was given alone."""
-
-    path: Path
-    name: str
-
-
-@dataclass(frozen=True)
-class UnreadableFile:
-    """A file that cannot be traced, and why; ``digest`` and ``size`` in bytes where its content could be read."""
-
-    name: str
-    error: str
-    digest: str = ""
-    size: int = 0
 
 
 @dataclass(frozen=True)
@@ -48,23 +26,6 @@ class FolderListing:
         return FolderListing(
             self.files + other.files, self.refused + other.refused, self.other_files + other.other_files
         )
-
-
-@dataclass(frozen=True)
-class FileFacts:
-    """What a file tells beside its pixels. ``digest``: SHA-256 of its bytes; ``position`` of ``total`` in the run."""
-
-    name: str
-    digest: str
-    size: int
-    format: str
-    width: int
-    height: int
-    lossy: bool
-    notes: tuple[str, ...] = ()
-    claims: Claims = Claims()
-    position: int = 1
-    total: int = 1
 
 
 def list_folder(folder: str | Path, *, below: bool = True, leave_out: Iterable[Path] = ()) -> FolderListing:
@@ -107,41 +68,3 @@ def list_folder(folder: str | Path, *, below: bool = True, leave_out: Iterable[P
     return FolderListing(
         tuple(sorted(files, key=lambda file: file.name)), tuple(sorted(problems, key=lambda one: one.name)), other_files
     )
-
-
-def read_bytes(file: PictureFile) -> bytes:
-    """The bytes of ``file``; raises :class:`InvalidImageError` for one that cannot be read."""
-    try:
-        return read_content(file.path)
-    except OSError as error:
-        raise InvalidImageError(f"{file.name} cannot be read ({error.strerror or error}).") from None
-
-
-def content_digest(content: bytes) -> str:
-    return hashlib.sha256(content).hexdigest()
-
-
-def read_picture(
-    file: PictureFile, content: bytes | None = None, *, position: int = 1, total: int = 1
-) -> tuple[Tensor, FileFacts]:
-    """The pixels ``[1,3,H,W]`` of ``file`` and its facts; raises :class:`InvalidImageError`, which names the file.
-
-    ``content``: its bytes, where they were already read.
-    """
-    content = read_bytes(file) if content is None else content
-    loaded = load_image(file.name, content)
-    height, width = loaded.pixels.shape[-2:]
-    facts = FileFacts(
-        name=file.name,
-        digest=content_digest(content),
-        size=len(content),
-        format=loaded.format,
-        width=width,
-        height=height,
-        lossy=loaded.lossy,
-        notes=loaded.notes,
-        claims=read_claims(content),
-        position=position,
-        total=total,
-    )
-    return loaded.pixels, facts

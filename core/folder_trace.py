@@ -5,21 +5,20 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Iterator
 
-from torch import Tensor
-
 from .errors import InvalidImageError, LatentTracerError
-from .folder import FileFacts, FolderListing, UnreadableFile, content_digest, read_bytes, read_picture
+from .folder import FolderListing
 from .journal import Journal
+from .picture_file import Picture, UnreadableFile, content_digest, read_bytes
 from .safe_text import clean_text
 from .trace_row import TraceRow, failed_row, unreadable_row
 
 
 def trace_files(
-    listing: FolderListing, journal: Journal, trace: Callable[[Tensor, FileFacts], TraceRow]
+    listing: FolderListing, journal: Journal, trace: Callable[[Picture], TraceRow]
 ) -> Iterator[tuple[TraceRow, bool]]:
     """The row of every file of ``listing``, and whether the ``journal`` already had it; refused files come last.
 
-    ``trace`` makes the row of one picture ``[1,3,H,W]``; a :class:`LatentTracerError` it raises becomes the row's
+    ``trace`` makes the row of one picture; a :class:`LatentTracerError` it raises becomes the row's
     error. A row is in the journal before it is yielded.
     """
     total = len(listing.files)
@@ -34,14 +33,14 @@ def trace_files(
             yield dataclasses.replace(journal.finished[digest], name=file.name), True
             continue
         try:
-            pixels, facts = read_picture(file, content, position=position, total=total)
+            picture = Picture.read(file, content, position=position, total=total)
         except InvalidImageError as error:
             row = unreadable_row(UnreadableFile(file.name, _without_name(error, file.name), digest, len(content)))
         else:
             try:
-                row = trace(pixels, facts)
+                row = trace(picture)
             except LatentTracerError as error:
-                row = failed_row(facts, pixels, _without_name(error, file.name))
+                row = failed_row(picture.facts, picture.upright, _without_name(error, file.name))
         journal.add(row)
         yield row, False
     for refused in listing.refused:

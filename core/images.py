@@ -12,10 +12,12 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import ExifTags, Image, UnidentifiedImageError
 from torch import Tensor
 
 from .errors import InvalidImageError
+from .orientation import ORIENTATIONS
+from .orientation import stored as turned_back
 from .picture_metadata import without_texts
 
 # Far above any generated picture, far below what would exhaust the memory of a desktop.
@@ -56,17 +58,19 @@ class Crop:
 
 @dataclass(frozen=True)
 class LoadedImage:
-    """One picture file: ``pixels`` ``[1,3,H,W]`` in [0,1], what was done to read it, whether its format is lossy."""
+    """One picture file: ``pixels`` ``[1,3,H,W]`` in [0,1] as stored, how it was read, what its format tells."""
 
     path: Path
     pixels: Tensor
     notes: tuple[str, ...] = ()
     lossy: bool = False
     format: str = ""
+    orientation: int = 1
+    palette: int | None = None
 
 
 def load_image(path: str | Path, content: bytes | None = None) -> LoadedImage:
-    """Read a picture with Pillow, upright by its EXIF orientation, as 8-bit RGB.
+    """Read a picture with Pillow as it is stored, not turned by its EXIF orientation, as 8-bit RGB.
 
     Alpha is dropped (not blended: blending would alter the pixels under test) and noted; metadata, however broken, do
     not keep the pixels from being read. ``content``: the bytes of the file, where they were already read. Raises
@@ -90,8 +94,9 @@ def load_image(path: str | Path, content: bytes | None = None) -> LoadedImage:
                 )
             file_format = picture.format or ""
             lossy = file_format not in LOSSLESS_FORMATS
+            orientation = _orientation(picture, notes)
             picture.load()
-            upright = _upright(picture, notes)
+            palette = len(picture.getcolors() or ()) if picture.mode == "P" else None
     except FileNotFoundError:
         raise InvalidImageError(f"{path} does not exist: give the path of a picture.") from None
     except (UnidentifiedImageError, IsADirectoryError, PermissionError):
@@ -100,10 +105,13 @@ def load_image(path: str | Path, content: bytes | None = None) -> LoadedImage:
         if isinstance(error, InvalidImageError):
             raise
         raise InvalidImageError(f"{path} cannot be decoded ({error}): it may be truncated, get a whole copy.") from None
-    if "A" in upright.getbands() or "transparency" in upright.info:
+    has_alpha = "A" in picture.getbands() or "transparency" in picture.info
+    if has_alpha:
         notes.append(ALPHA_NOTE)
-        upright = upright.convert("RGBA")
-    return LoadedImage(path, to_tensor(upright.convert("RGB")), tuple(notes), lossy, file_format)
+    pixels = to_tensor(picture.convert("RGBA").convert("RGB") if has_alpha else picture.convert("RGB"))
+    if file_format == "TIFF":  # Pillow turns these and no others by itself
+        pixels = turned_back(pixels, orientation)
+    return LoadedImage(path, pixels, tuple(notes), lossy or palette is not None, file_format, orientation, palette)
 
 
 def read_content(path: Path) -> bytes:
@@ -117,12 +125,16 @@ def read_content(path: Path) -> bytes:
     return content
 
 
-def _upright(picture: Image.Image, notes: list[str]) -> Image.Image:
+def _orientation(picture: Image.Image, notes: list[str]) -> int:
     try:
-        return ImageOps.exif_transpose(picture)
+        orientation = picture.getexif().get(ExifTags.Base.Orientation, 1)
     except _DECODING_ERRORS:
-        notes.append("its EXIF data is damaged: the picture was traced as it is stored, not turned upright")
-        return picture
+        notes.append("its EXIF data is damaged: whether it is to be turned is not known")
+        return 1
+    if orientation not in ORIENTATIONS or orientation == 1:
+        return 1
+    notes.append("EXIF turns it upright to be shown; it was traced as it is stored")
+    return int(orientation)
 
 
 def _stored_in_16_bit(picture: Image.Image) -> bool:

@@ -13,8 +13,8 @@ from typing import Any
 from PIL import Image
 from torch import Tensor
 
-from .folder import FileFacts, UnreadableFile
 from .images import to_picture
+from .picture_file import FileFacts, UnreadableFile
 from .provenance import Claims, compare
 from .safe_text import clean_text
 from .verdict import Verdict

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from comfy_api.latest import io
 
-# Carries a core.folder.FileFacts: what a file tells beside its pixels.
+# Carries a core.picture_file.FileFacts: what a file tells beside its pixels.
 FileSocket = io.Custom("LATENT_TRACE_FILE")
 # Carries a tuple of core.trace_row.TraceRow: the files of a folder that could not be read.
 UnreadableSocket = io.Custom("LATENT_TRACE_UNREADABLE")

@@ -10,7 +10,8 @@ import folder_paths
 from comfy_api.latest import io, ui
 
 from ..core import InvalidImageError, InvalidSettingError
-from ..core.folder import FolderListing, UnreadableFile, list_folder, read_picture
+from ..core.folder import FolderListing, list_folder
+from ..core.picture_file import Picture, UnreadableFile
 from ..core.safe_text import clean_text
 from ..core.trace_row import unreadable_row
 from . import comfy_adapter
@@ -104,18 +105,18 @@ class LoadImagesToTrace(io.ComfyNode):
         for position, file in enumerate(chosen, start=1):
             report_progress(position - 1, len(chosen))
             try:
-                pixels, fact = read_picture(file, position=position, total=len(chosen))
+                picture = Picture.read(file, position=position, total=len(chosen))
             except InvalidImageError as error:
                 failed.append(UnreadableFile(file.name, str(error).removeprefix(f"{file.name} ")))
                 continue
-            room -= pixels.numel() * pixels.element_size()
+            room -= picture.pixels.numel() * picture.pixels.element_size()
             if room < 0:
                 raise InvalidSettingError(
                     f"The pictures up to number {first + position - 1} fill half of the free memory: set most to"
                     f" {max(1, position - 1)}, or trace the folder with the command line."
                 )
-            images.append(comfy_adapter.to_comfy_images(pixels))
-            facts.append(fact)
+            images.append(comfy_adapter.to_comfy_images(picture.pixels))
+            facts.append(picture.facts)
         failed += list(listing.refused)
         report = describe(len(images), failed, listing, len(chosen))
         if not images:

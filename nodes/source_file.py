@@ -7,15 +7,17 @@ from pathlib import Path
 from typing import Any
 
 import folder_paths
+from torch import Tensor
 
 from ..core import InvalidImageError
-from ..core.folder import FileFacts, PictureFile, read_picture
+from ..core.orientation import stored
+from ..core.picture_file import Picture, PictureFile
 
 LOADERS = frozenset({"LoadImage", "LoadImageOutput"})
 
 
-def source_file(prompt: Any, node: Any, name: str) -> FileFacts | None:
-    """Facts about the file that a loader of core's, connected directly to input ``name`` of ``node``, was given.
+def source_file(prompt: Any, node: Any, name: str) -> Picture | None:
+    """The file that a loader of core's, connected directly to input ``name`` of ``node``, was given.
 
     ``None`` where anything stands between, or where the file is not one of ComfyUI's own folders' pictures: then the
     pixels are all that is known.
@@ -36,6 +38,20 @@ def source_file(prompt: Any, node: Any, name: str) -> FileFacts | None:
     if not any(os.path.commonpath((os.path.realpath(folder), path)) == os.path.realpath(folder) for folder in folders):
         return None
     try:
-        return read_picture(PictureFile(Path(path), os.path.basename(path)))[1]
+        return Picture.read(PictureFile(Path(path), os.path.basename(path)))
     except InvalidImageError:  # the loader reads more formats than we do
         return None
+
+
+def as_stored(images: Tensor, source: Picture) -> Tensor:
+    """``images`` ``[B,3,H,W]`` that ComfyUI's loader made of ``source``, turned back to how the file holds them.
+
+    Which releases of ComfyUI turn which orientations differs: the file's own pixels tell whether this one did.
+    """
+    turned = stored(images, source.facts.orientation)
+    if turned.shape[-2:] != source.pixels.shape[-2:]:
+        return images
+    if images.shape[-2:] != source.pixels.shape[-2:]:
+        return turned
+    as_given, as_turned = ((one.cpu() - source.pixels).abs().mean() for one in (images, turned))
+    return turned if as_turned < as_given else images

@@ -18,8 +18,8 @@ from ..core import (
     invert,
     judge,
 )
-from ..core.folder import FileFacts
 from ..core.picture import verdict_card
+from ..core.picture_file import FileFacts
 from ..core.provenance import loaded_vae_names
 from ..core.trace_row import TraceRow, failed_row, traced_row
 from . import comfy_adapter
@@ -85,7 +85,8 @@ class TraceImage(io.ComfyNode):
             raise InvalidSettingError("The file input holds no file: connect Load Images to Trace.")
         images = comfy_adapter.to_core_images(image)
         checked = check_images(images)
-        known_file = file or source_file(cls.hidden.prompt, cls.hidden.unique_id, "image")
+        source = source_file(cls.hidden.prompt, cls.hidden.unique_id, "image")
+        known_file = file or (source.facts if source is not None else None)
         facts = facts_of(checked, known_file)
         part = (1, 1) if file is None else (file.position, file.total)
         try:

@@ -23,10 +23,11 @@ from latent_tracer.core import (
     synthetic_photograph,
     to_picture,
 )
-from latent_tracer.core.folder import UnreadableFile, list_folder, read_bytes, read_picture
+from latent_tracer.core.folder import list_folder
 from latent_tracer.core.folder_report import csv_text, json_text, write_report
 from latent_tracer.core.folder_trace import trace_files
 from latent_tracer.core.journal import Journal, settings_digest
+from latent_tracer.core.picture_file import Picture, UnreadableFile, read_bytes
 from latent_tracer.core.report_page import report_page
 from latent_tracer.core.solvers import DEFAULT_SOLVER
 from latent_tracer.core.trace_row import TraceRow, parse_row, unreadable_row
@@ -137,7 +138,7 @@ def test_two_hundred_mixed_files_survive_a_kill_and_lose_nothing(two_hundred, tm
     # A run without the kill says the same about each, and a further one traces nothing at all.
     for file in list_folder(two_hundred).files[::20]:
         if "broken" not in file.name:
-            row = quick_tracer()(*read_picture(file)).to_record()
+            row = quick_tracer()(Picture.read(file)).to_record()
             del row["thumbnail"]
             assert row in result["rows"]
     first = {name: (report / name).read_bytes() for name in ("report.json", "report.csv", "report.html")}
@@ -152,8 +153,8 @@ def test_two_hundred_mixed_files_survive_a_kill_and_lose_nothing(two_hundred, tm
 
 
 class NeverTraces(FolderTracer):
-    def __call__(self, pixels, facts):
-        raise AssertionError(f"{facts.name} was traced again")
+    def __call__(self, picture):
+        raise AssertionError(f"{picture.facts.name} was traced again")
 
 
 def test_other_settings_and_changed_files_are_traced_anew(tmp_path):
@@ -172,7 +173,7 @@ def test_other_settings_and_changed_files_are_traced_anew(tmp_path):
     to_picture(synthetic_photograph(11, 32)).save(folder / "one.png")
     calls = []
     with Journal(report / "journal.jsonl", settings_digest(own.settings())) as journal:
-        rows = list(trace_files(list_folder(folder), journal, lambda p, f: calls.append(f.name) or own(p, f)))
+        rows = list(trace_files(list_folder(folder), journal, lambda p: calls.append(p.facts.name) or own(p)))
     assert calls == ["one.png"]
     assert [(row.name, finished) for row, finished in rows] == [("one.png", False), ("renamed.png", True)]
 
@@ -182,11 +183,11 @@ def test_a_cancelled_run_leaves_a_report_that_says_it_is_not_complete(two_hundre
     calls = []
 
     class Cancelled(FolderTracer):
-        def __call__(self, pixels, facts):
-            calls.append(facts.name)
+        def __call__(self, picture):
+            calls.append(picture.facts.name)
             if len(calls) == 6:
                 raise KeyboardInterrupt
-            return super().__call__(pixels, facts)
+            return super().__call__(picture)
 
     own.__class__ = Cancelled
     with pytest.raises(KeyboardInterrupt):
@@ -231,7 +232,7 @@ def test_facts_that_the_pixels_do_not_tell(tmp_path):
     picture = to_picture(synthetic_photograph(1, 32))
     picture.convert("RGBA").save(tmp_path / "a.png", pnginfo=information)
     picture.save(tmp_path / "b.jpg")
-    first, second = (read_picture(file)[1] for file in list_folder(tmp_path).files)
+    first, second = (Picture.read(file).facts for file in list_folder(tmp_path).files)
     assert (first.lossy, second.lossy) == (False, True)
     assert "transparency" in first.notes[0]
     assert first.claims.vaes == ("demo-a.safetensors",)

@@ -66,15 +66,6 @@ def test_greyscale_becomes_three_equal_channels(tmp_path):
     assert loaded.notes == ()
 
 
-def test_exif_orientation_is_applied(tmp_path):
-    path = tmp_path / "camera.png"
-    exif = Image.Exif()
-    exif[0x0112] = 6  # turn a quarter clockwise to stand upright
-    Image.fromarray(PIXELS[..., :3]).save(path, exif=exif)
-
-    assert (stored_pixels(load_image(path)) == np.rot90(PIXELS[..., :3], k=-1)).all()
-
-
 def test_only_the_first_frame_of_an_animation_is_read(tmp_path):
     path = tmp_path / "animation.webp"
     frames = [Image.fromarray(PIXELS[..., i : i + 3]) for i in (0, 1)]
