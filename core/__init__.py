@@ -18,7 +18,7 @@ from .errors import (
 from .generator import EncodingGenerator, Generator, ModuleGenerator, check_generator
 from .generators import AutoencoderGenerator, load_generator
 from .grubbs import grubbs_critical, grubbs_threshold
-from .images import Crop, LoadedImage, check_images, crop_to_grid, load_image, to_picture, to_tensor
+from .images import Crop, check_images, crop_to_grid, to_picture, to_tensor
 from .input_inversion import INPUT_SOLVERS, InputInversion, invert_inputs
 from .inversion import Inversion, Step, invert
 from .judge import judge
@@ -34,6 +34,7 @@ from .origin import (
     score_for,
 )
 from .origin_calibration import calibrate_origin, profile_from_inversions
+from .picture_decoding import LoadedImage, load_image
 from .picture_file import FileFacts, Picture, PictureFile
 from .profile import InvalidProfileError, Profile, builtin_profile, load_profile
 from .quantiser import ROUNDING_FLOOR, quantise, residual

@@ -9,9 +9,8 @@ from pathlib import Path
 
 from .errors import InvalidSettingError
 from .picture_file import PictureFile, UnreadableFile
+from .picture_formats import PICTURE_SUFFIXES, READ_FORMATS
 from .safe_text import clean_text
-
-PICTURE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff"})
 
 
 @dataclass(frozen=True)
@@ -32,7 +31,7 @@ def list_folder(folder: str | Path, *, below: bool = True, leave_out: Iterable[P
     """The pictures in ``folder`` (and ``below`` it), by their extension; ``leave_out`` names folders to pass over.
 
     Links to folders are not followed, links to files only where they stay inside ``folder``. Raises
-    :class:`InvalidSettingError` unless ``folder`` is one that can be read.
+    :class:`InvalidSettingError` unless ``folder`` is one that can be read and holds pictures.
     """
     root = Path(folder)
     if not root.is_dir():
@@ -57,7 +56,7 @@ def list_folder(folder: str | Path, *, below: bool = True, leave_out: Iterable[P
                 other_files += 1
                 continue
             shown = path.relative_to(root).as_posix()
-            if os.path.commonpath((inside, os.path.realpath(path))) != inside:
+            if not _is_inside(inside, os.path.realpath(path)):
                 problems.append(UnreadableFile(shown, "is a link that leads out of the folder: it was not opened"))
             elif path.exists() and not path.is_file():  # opening a pipe would wait for ever
                 problems.append(UnreadableFile(shown, "is no ordinary file: it was not opened"))
@@ -65,6 +64,18 @@ def list_folder(folder: str | Path, *, below: bool = True, leave_out: Iterable[P
                 files.append(PictureFile(path, shown))
     if not files and problems and problems[0].name == ".":
         raise InvalidSettingError(f"{clean_text(str(root))}: {problems[0].error}: allow it to be read.")
+    if not files and not problems:
+        passed = f" ({other_files} other files were passed over)" if other_files else ""
+        raise InvalidSettingError(
+            f"There is no picture in {clean_text(str(root))}{passed}: give a folder of {READ_FORMATS} files."
+        )
     return FolderListing(
         tuple(sorted(files, key=lambda file: file.name)), tuple(sorted(problems, key=lambda one: one.name)), other_files
     )
+
+
+def _is_inside(folder: str, path: str) -> bool:
+    try:
+        return os.path.commonpath((folder, path)) == folder
+    except ValueError:  # another drive
+        return False

@@ -9,9 +9,10 @@ from pathlib import Path
 from torch import Tensor
 
 from .errors import InvalidImageError
-from .images import load_image, read_content
 from .orientation import upright
+from .picture_decoding import load_image, read_content
 from .provenance import Claims, read_claims
+from .safe_text import clean_text
 
 
 @dataclass(frozen=True)
@@ -91,7 +92,7 @@ class Picture:
             height=height,
             lossy=loaded.lossy,
             notes=loaded.notes,
-            claims=read_claims(content),
+            claims=read_claims(content, loaded.exif),
             position=position,
             total=total,
             orientation=loaded.orientation,
@@ -111,8 +112,11 @@ def read_bytes(file: PictureFile) -> bytes:
         return read_content(file.path)
     except FileNotFoundError:
         raise InvalidImageError(f"{file.name} does not exist: give the path of a picture.") from None
-    except OSError as error:
-        raise InvalidImageError(f"{file.name} cannot be read ({error.strerror or error}).") from None
+    except (OSError, ValueError) as error:  # a zero in a name is a ValueError
+        if isinstance(error, InvalidImageError):
+            raise
+        reason = clean_text(str(getattr(error, "strerror", None) or error))
+        raise InvalidImageError(f"{file.name} cannot be read ({reason}): see that it is a file you may read.") from None
 
 
 def content_digest(content: bytes) -> str:

@@ -7,22 +7,21 @@ never trusted, never executed, never used as a path.
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import re
-from collections import deque
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from .picture_metadata import read_texts
+from .claims_of_graphs import MAX_NODES, GraphClaims, claims_of_prompt, claims_of_workflow
+from .claims_of_programs import ProgramClaims, claims_of_settings, claims_of_text
+from .picture_metadata import PictureTexts, read_texts
 from .safe_text import clean_text
 from .verdict import Answer
 
 MAX_JSON_CHARACTERS = 8 * 1024 * 1024
-MAX_NODES = 10_000
-MAX_CLAIMS = 8
 Comparison = Literal["agree", "disagree", "undecided", "no claim"]
-_SAMPLER_FIELDS = ("scheduler", "steps", "cfg", "denoise", "seed", "noise_seed")
 _MODEL_SUFFIX = re.compile(r"\.(safetensors|sft|ckpt|pt|pth|bin|gguf)$")
 
 
@@ -58,10 +57,23 @@ class Agreement:
     reason: str
 
 
-def read_claims(content: bytes) -> Claims:
-    """The claims in the bytes of a picture file; never raises, whatever the bytes are."""
-    found = read_texts(content)
+def read_claims(content: bytes, exif: bytes = b"") -> Claims:
+    """The claims in the bytes of a picture file; never raises, whatever the bytes are.
+
+    ``exif``: the EXIF block, where only Pillow knows the container.
+    """
+    found = read_texts(content, exif)
     notes = list(found.notes)
+    if found.manifest:
+        notes.append("it holds a C2PA manifest, whose signature was not checked")
+    if found.digital_source:
+        notes.append(f"it calls itself {clean_text(found.digital_source)} (IPTC digital source type)")
+    claims = _graph_claims(found, notes) or _program_claims(found, notes)
+    return dataclasses.replace(claims, notes=tuple(notes))
+
+
+def _graph_claims(found: PictureTexts, notes: list[str]) -> Claims | None:
+    """From ComfyUI's graphs; ``notes`` are added to."""
     for keyword, collect in (("prompt", claims_of_prompt), ("workflow", claims_of_workflow)):
         if keyword not in found.texts:
             continue
@@ -69,11 +81,44 @@ def read_claims(content: bytes) -> Claims:
         if problem:
             notes.append(f"its {keyword} {problem}")
             continue
-        claims = collect(graph)
-        if claims:
-            return Claims(claims.checkpoints, claims.vaes, claims.samplers, keyword, tuple(notes))
+        if isinstance(graph, dict) and len(graph) > MAX_NODES:
+            notes.append(f"its {keyword} has more than {MAX_NODES} nodes, the first were read")
+        if claims := collect(graph):
+            return _cleaned(claims, keyword)
         notes.append(f"its {keyword} names no model that we know how to read")
-    return Claims(notes=tuple(notes))
+    return None
+
+
+def _program_claims(found: PictureTexts, notes: list[str]) -> Claims:
+    """From what other programs write; ``notes`` are added to."""
+    is_foreign = found.has_others
+    for keyword in ("parameters", "invokeai_metadata", "sd-metadata", "Comment"):
+        text = found.texts.get(keyword)
+        if text is None:
+            continue
+        claims: ProgramClaims | GraphClaims | None = claims_of_text(text)
+        if claims is None and text.lstrip().startswith("{"):
+            settings, problem = parse_json(text)
+            if problem:
+                notes.append(f"its {keyword} {problem}")
+            claims = claims_of_settings(settings, found.texts)
+            if claims is None and isinstance(settings, dict):  # ComfyUI's graph, put into one field with others
+                inner = settings.get("prompt")
+                inner = parse_json(inner)[0] if isinstance(inner, str) and inner.startswith("{") else inner
+                claims = claims_of_prompt(inner) or claims_of_prompt(settings) or None
+        if claims:
+            return _cleaned(claims, f"{claims.program} metadata" if isinstance(claims, ProgramClaims) else keyword)
+        is_foreign = is_foreign or keyword != "Comment" or text.lstrip().startswith("{")
+    if is_foreign:
+        notes.append("metadata of another program, not read")
+    return Claims()
+
+
+def _cleaned(claims: GraphClaims | ProgramClaims, source: str) -> Claims:
+    if isinstance(claims, ProgramClaims):
+        model, vae, sampler = ((clean_text(one),) if one else () for one in (claims.model, claims.vae, claims.sampler))
+        return Claims(model, vae, sampler, source)
+    return Claims(claims.checkpoints, claims.vaes, claims.samplers, source)
 
 
 def parse_json(text: str) -> tuple[Any, str]:
@@ -91,57 +136,6 @@ def parse_json(text: str) -> tuple[Any, str]:
 
 def _short_int(digits: str) -> int | None:
     return int(digits) if len(digits) <= 20 else None
-
-
-def claims_of_prompt(prompt: Any) -> Claims:
-    """From the API format, ``{id: {"class_type", "inputs"}}``: what stands upstream of the nodes that save."""
-    nodes = _prompt_nodes(prompt)
-    savers = [number for number, node in nodes.items() if re.search("save|preview", _class(node), re.IGNORECASE)]
-    checkpoints: list[str] = []
-    samplers: list[str] = []
-    vaes: list[str] = []
-    for node in _upstream(nodes, savers or list(nodes)):
-        inputs = node["inputs"]
-        _collect(checkpoints, inputs.get("ckpt_name"))
-        _collect(checkpoints, inputs.get("unet_name"))
-        if isinstance(inputs.get("sampler_name"), str):
-            settings = [f"{name} {inputs[name]}" for name in _SAMPLER_FIELDS if _is_setting(inputs.get(name))]
-            _collect(samplers, ", ".join([inputs["sampler_name"], *settings]))
-        if _class(node).startswith("VAEDecode"):
-            _collect(vaes, next(_loaded_vaes(nodes, inputs.get("vae")), None))
-    return Claims(tuple(checkpoints), tuple(vaes), tuple(samplers), "prompt")
-
-
-def loaded_vae_names(prompt: Any, node: str, name: str = "vae") -> tuple[str, ...]:
-    """The file that the input ``name`` of ``node`` is loaded from, in a prompt of one's own; empty where unknown."""
-    nodes = _prompt_nodes(prompt)
-    inputs = nodes.get(node, {"inputs": {}})["inputs"]
-    return tuple(clean_text(found) for found in _loaded_vaes(nodes, inputs.get(name)))[:1]
-
-
-def claims_of_workflow(workflow: Any) -> Claims:
-    """From the drawn graph, whose widgets have positions but no names: core's loaders and sampler only."""
-    entries = workflow.get("nodes") if isinstance(workflow, dict) else None
-    checkpoints: list[str] = []
-    samplers: list[str] = []
-    vaes: list[str] = []
-    for entry in (entries if isinstance(entries, list) else [])[:MAX_NODES]:
-        if not isinstance(entry, dict) or entry.get("mode", 0) != 0:  # 2 is muted, 4 is bypassed
-            continue
-        kind, values = entry.get("type"), entry.get("widgets_values")
-        if not isinstance(values, list) or not values:
-            continue
-        if kind in ("CheckpointLoaderSimple", "UNETLoader"):
-            _collect(checkpoints, values[0])
-        elif kind == "VAELoader":
-            _collect(vaes, values[0])
-        elif kind == "KSampler" and len(values) > 5:  # seed, its control, steps, cfg, sampler, scheduler, denoise
-            settings = [
-                f"{name} {values[at]}" for name, at in (("scheduler", 5), ("steps", 2)) if _is_setting(values[at])
-            ]
-            if isinstance(values[4], str):
-                _collect(samplers, ", ".join([values[4], *settings]))
-    return Claims(tuple(checkpoints), tuple(vaes), tuple(samplers), "workflow")
 
 
 def compare(claims: Claims, inspected: Sequence[str], answer: Answer | None) -> Agreement:
@@ -177,57 +171,3 @@ def compare(claims: Claims, inspected: Sequence[str], answer: Answer | None) -> 
 def _model_name(name: str) -> str:
     """What two spellings of one file have in common: folder, case and extension do not count."""
     return _MODEL_SUFFIX.sub("", re.split(r"[/\\]", name)[-1].strip().lower())
-
-
-def _prompt_nodes(prompt: Any) -> dict[str, dict[str, Any]]:
-    if not isinstance(prompt, Mapping):
-        return {}
-    whole = {
-        str(number): node
-        for number, node in list(prompt.items())[:MAX_NODES]
-        if isinstance(node, Mapping) and isinstance(node.get("inputs"), Mapping)
-    }
-    return {number: {"class_type": node.get("class_type"), "inputs": node["inputs"]} for number, node in whole.items()}
-
-
-def _class(node: Mapping[str, Any]) -> str:
-    return node["class_type"] if isinstance(node["class_type"], str) else ""
-
-
-def _upstream(nodes: dict[str, dict[str, Any]], starts: Sequence[str]) -> Iterator[dict[str, Any]]:
-    """``starts`` and all nodes they depend on, nearest first; loops end."""
-    waiting, seen = deque(starts), set(starts)
-    while waiting:
-        node = nodes[waiting.popleft()]
-        yield node
-        for value in node["inputs"].values():
-            source = _link(nodes, value)
-            if source is not None and source not in seen:
-                seen.add(source)
-                waiting.append(source)
-
-
-def _loaded_vaes(nodes: dict[str, dict[str, Any]], link: Any) -> Iterator[str]:
-    source = _link(nodes, link)
-    for node in _upstream(nodes, [source] if source is not None else []):
-        for name in ("vae_name", "ckpt_name"):
-            if isinstance(node["inputs"].get(name), str):
-                yield node["inputs"][name]
-
-
-def _link(nodes: dict[str, dict[str, Any]], value: Any) -> str | None:
-    """The source of a link ``[node, output]``, if there is such a node."""
-    if isinstance(value, list) and len(value) == 2 and isinstance(value[0], (str, int)) and str(value[0]) in nodes:
-        return str(value[0])
-    return None
-
-
-def _is_setting(value: Any) -> bool:
-    return (isinstance(value, str) and len(value) <= 40) or type(value) in (int, float)
-
-
-def _collect(names: list[str], value: Any) -> None:
-    if isinstance(value, str) and value and len(names) < MAX_CLAIMS:
-        cleaned = clean_text(value)
-        if cleaned not in names:
-            names.append(cleaned)

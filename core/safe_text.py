@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import re
 import unicodedata
 
 # Control, format (bidirectional overrides, zero width), surrogate, private and unassigned characters; line separators.
 _INVISIBLE = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
-# A spreadsheet takes a cell that begins like this for a formula.
-_FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
+# A spreadsheet takes a cell that begins like this for a formula, the full-width ones in East Asian settings.
+_FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")
+# Where a semicolon separates cells (European settings), what follows begins a cell of its own, quoted or not.
+_NEW_CELL = re.compile(f'([;\\t][\\s"]*)(?=[{re.escape("".join(_FORMULA_STARTS))}])')
 SHOWN = 200
 
 
@@ -16,7 +19,8 @@ def clean_text(text: str, limit: int = SHOWN) -> str:
 
     The result can be encoded in UTF-8 whatever ``text`` holds; it still has to be escaped for HTML.
     """
-    shown = "".join(_visible(character) for character in text[:limit])
+    head = text[:limit]
+    shown = head if head.isprintable() else "".join(map(_visible, head))
     return shown + "…" if len(text) > limit else shown
 
 
@@ -28,5 +32,9 @@ def _visible(character: str) -> str:
 
 
 def spreadsheet_cell(text: str) -> str:
-    """``text`` for a CSV file: an apostrophe keeps a spreadsheet from running it as a formula."""
-    return "'" + text if text.startswith(_FORMULA_STARTS) else text
+    """``text`` for a CSV file: an apostrophe keeps a spreadsheet from running it as a formula.
+
+    Also behind a semicolon, which begins a cell in European settings although the text is quoted for commas.
+    """
+    safe = _NEW_CELL.sub(r"\1'", text)
+    return "'" + safe if safe.lstrip(" \u3000\xa0").startswith(_FORMULA_STARTS) else safe

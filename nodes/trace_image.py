@@ -18,9 +18,9 @@ from ..core import (
     invert,
     judge,
 )
+from ..core.claims_of_graphs import loaded_vae_names
 from ..core.picture import verdict_card
 from ..core.picture_file import FileFacts
-from ..core.provenance import loaded_vae_names
 from ..core.trace_row import TraceRow, failed_row, traced_row
 from . import comfy_adapter
 from .folder_sockets import FileSocket

@@ -140,7 +140,7 @@ def test_a_missing_file_is_named(tmp_path):
 def test_an_enormous_picture_is_refused_before_it_is_decoded(tmp_path, monkeypatch):
     path = tmp_path / "large.png"
     Image.fromarray(PIXELS[..., :3]).save(path)
-    monkeypatch.setattr("latent_tracer.core.images.MAX_PIXELS", 50)
+    monkeypatch.setattr("latent_tracer.core.picture_decoding.MAX_PIXELS", 50)
     with pytest.raises(InvalidImageError, match="9×6 pixels, more than the 50"):
         load_image(path)
 

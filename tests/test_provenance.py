@@ -13,14 +13,13 @@ from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 from latent_tracer.core import InvalidImageError
-from latent_tracer.core.images import load_image
-from latent_tracer.core.picture_metadata import MAX_TEXT_BYTES, png_chunks, read_texts, without_texts
+from latent_tracer.core.claims_of_graphs import claims_of_prompt, claims_of_workflow, loaded_vae_names
+from latent_tracer.core.picture_container import pixels_only, png_chunks
+from latent_tracer.core.picture_decoding import load_image
+from latent_tracer.core.picture_metadata import MAX_TEXT_BYTES, read_texts
 from latent_tracer.core.provenance import (
     Claims,
-    claims_of_prompt,
-    claims_of_workflow,
     compare,
-    loaded_vae_names,
     parse_json,
     read_claims,
 )
@@ -230,7 +229,7 @@ def test_any_bytes_are_read_without_an_error(noise, container):
     }[container]
     claims = read_claims(content)
     assert claims.sentence
-    assert isinstance(without_texts(content), bytes)
+    assert isinstance(pixels_only(content), bytes)
 
 
 json_values = st.recursive(
@@ -287,7 +286,7 @@ def test_a_damaged_byte_gives_a_picture_or_one_sentence(position, value, file_fo
 
 def test_stripping_keeps_every_other_chunk():
     content = png((b"tEXt", b"a\0b"), (b"gAMA", b"\0\0\0\1"), (b"iTXt", b"c"))
-    assert [kind for kind, _ in png_chunks(without_texts(content))] == [b"IHDR", b"gAMA", b"IDAT", b"IEND"]
-    assert without_texts(png()) == png()
-    assert without_texts(b"\xff\xd8 no PNG") == b"\xff\xd8 no PNG"
+    assert [kind for kind, _ in png_chunks(pixels_only(content))] == [b"IHDR", b"gAMA", b"IDAT", b"IEND"]
+    assert pixels_only(png()) == png()
+    assert pixels_only(b"\xff\xd8 no PNG") == b"\xff\xd8 no PNG"
     assert parse_json('{"is_changed": [NaN], "big": 1' + "0" * 30 + "}") == ({"is_changed": [None], "big": None}, "")

@@ -1,0 +1,248 @@
+"""From the bytes of a picture file to its pixels, as they are stored; whatever is wrong with them is one sentence.
+
+Colours are not managed: a profile in the file is noted and not applied, as no model's decoder knows of it.
+"""
+
+from __future__ import annotations
+
+import io
+import time
+import warnings
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+from torch import Tensor
+
+from .deep_colour import deep_pixels, note_on_depth, rawmode_of
+from .errors import InvalidImageError
+from .images import ALPHA_NOTE, to_tensor
+from .picture_container import TiffDirectory, pixels_only
+from .picture_formats import READ_FORMATS, picture_format
+from .picture_metadata import read_texts
+from .safe_text import clean_text
+
+# Far above any generated picture, far below what would exhaust the memory of a desktop; the side is what JPEG allows.
+MAX_PIXELS = 100_000_000
+MAX_SIDE = 65_535
+MAX_FILE_BYTES = 512 * 1024 * 1024
+# Each scan of a progressive JPEG goes over the whole picture; encoders write about ten.
+MAX_SCANS = 100
+# Of processor time, while Pillow asks for more of the file: twenty times what an ordinary picture of that size needs.
+SECONDS, PIXELS_PER_SECOND = 4.0, 4_000_000
+FRAME_NOTE = "only the first frame was traced"
+PROFILE_NOTE = "its colour profile was not applied"
+# JPEG stores YCbCr as a matter of course; elsewhere a conversion comes between the pixels and their maker.
+_CONVERTED = {"CMYK": "CMYK", "YCbCr": "YCbCr", "LAB": "CIELAB", "HSV": "HSV", "RGBa": "premultiplied alpha"}
+
+
+@dataclass(frozen=True)
+class LoadedImage:
+    """One picture file: ``pixels`` ``[1,3,H,W]`` in [0,1] as stored, how it was read, what its format tells.
+
+    ``lossy``: the pixels may not be those that were stored first; ``orientation``: EXIF's, 1 to 8; ``palette``: how
+    many colours the picture has, where the file stores a palette; ``exif``: the block of files whose container only
+    Pillow knows.
+    """
+
+    path: Path
+    pixels: Tensor
+    notes: tuple[str, ...] = ()
+    lossy: bool = False
+    format: str = ""
+    orientation: int = 1
+    palette: int | None = None
+    exif: bytes = b""
+
+
+def load_image(path: str | Path, content: bytes | None = None) -> LoadedImage:
+    """Read a picture as it is stored, not turned by its EXIF orientation; 16-bit pictures keep all their bits.
+
+    Alpha is dropped (not blended: blending would alter the pixels under test) and noted; metadata, however broken, do
+    not keep the pixels from being read. ``content``: the bytes of the file, where they were already read. Raises
+    :class:`InvalidImageError` for a missing, foreign, truncated or oversized file.
+    """
+    path = Path(path)
+    try:
+        content = read_content(path) if content is None else content
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # what Pillow grumbles about is decided and said here
+            return _load(path, content)
+    except InvalidImageError:
+        raise
+    except FileNotFoundError:
+        raise InvalidImageError(f"{path} does not exist: give the path of a picture.") from None
+    except (IsADirectoryError, PermissionError):
+        raise InvalidImageError(f"{path} is not a readable picture: give a {READ_FORMATS} file.") from None
+    except Image.DecompressionBombError:
+        raise InvalidImageError(f"{path} has more than the {MAX_PIXELS} pixels allowed: trace a part of it.") from None
+    except MemoryError:
+        raise InvalidImageError(f"{path} does not fit into the free memory: trace a part of it.") from None
+    except (KeyboardInterrupt, SystemExit, GeneratorExit):
+        raise
+    except BaseException as error:  # decoders raise what they like, those written in Rust not even an Exception
+        reason = clean_text(str(error) or type(error).__name__)
+        raise InvalidImageError(
+            f"{path} cannot be decoded ({reason}): it may be truncated, get a whole copy."
+        ) from None
+
+
+def read_content(path: Path) -> bytes:
+    """The bytes of a file; raises :class:`InvalidImageError` above :data:`MAX_FILE_BYTES`, OSError as open does."""
+    if path.exists() and not (path.is_file() or path.is_dir()):  # opening a pipe would wait for ever
+        raise InvalidImageError(f"{path} is no ordinary file: give the path of a picture.")
+    with path.open("rb") as file:
+        content = file.read(MAX_FILE_BYTES + 1)
+    if len(content) > MAX_FILE_BYTES:
+        raise InvalidImageError(
+            f"{path} is larger than {MAX_FILE_BYTES // 2**20} MiB: it is no picture that can be traced."
+        )
+    return content
+
+
+class _TimedBytes(io.BytesIO):
+    """A file in memory that is not read after ``deadline`` seconds of this thread's processor time."""
+
+    deadline = float("inf")
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        if time.thread_time() > self.deadline:
+            raise TimeoutError("it takes too long")
+        return super().read(size)
+
+
+def _load(path: Path, content: bytes) -> LoadedImage:
+    known = picture_format(content, str(path))
+    stored = pixels_only(content)
+    if known.name == "JPEG" and stored.count(b"\xff\xda") > MAX_SCANS:
+        raise InvalidImageError(f"{path} has more than {MAX_SCANS} scans: save it anew with the software that made it.")
+
+    def open_picture(data: bytes, file_format: str) -> Image.Image:
+        file = _TimedBytes(data)
+        file.deadline = time.thread_time() + SECONDS
+        picture = Image.open(file, formats=[file_format])
+        _check_size(path, picture)
+        file.deadline += picture.width * picture.height / PIXELS_PER_SECOND
+        return picture
+
+    picture = open_picture(stored, known.name)
+    is_moving = bool(getattr(picture, "is_animated", False))
+    exif = b"" if known.name in ("PNG", "JPEG", "WEBP", "TIFF") else bytes(picture.info.get("exif") or b"")
+    orientation = read_texts(content, exif).orientation
+    notes = [FRAME_NOTE] if is_moving or _has_further_pictures(content, known.name) else []
+    if orientation != 1:
+        notes.append("EXIF turns it upright to be shown; it was traced as it is stored")
+    if b"ICC_PROFILE\0" in content[:100_000] or b"iCCP" in content[:1000] or "icc_profile" in picture.info:
+        notes.append(PROFILE_NOTE)
+    if note := note_on_depth(content, known.name, picture):
+        notes.append(note)
+    try:
+        deep = deep_pixels(stored, known.name, open_picture)
+    except InvalidImageError as error:
+        raise error if str(error).startswith(str(path)) else InvalidImageError(f"{path} {error}") from None
+    lossy, palette = not known.keeps_pixels, None
+    if deep is not None:
+        notes.append("it has more than 8 bits per channel, all were read")
+        pixels = torch.from_numpy(np.ascontiguousarray(deep)).permute(2, 0, 1)[None]
+    else:
+        rawmode = rawmode_of(picture)
+        picture.load()
+        palette = _palette(picture, rawmode)
+        if known.name == "JPEG" and _stores_rgb(picture):
+            notes.append("it stores RGB, not YCbCr as most JPEG files do")
+        if _is_jpeg_inside(content, known.name):
+            notes.append("it holds JPEG data")
+            lossy = True
+        if (converted := _CONVERTED.get(picture.mode)) or _is_tiff_ycbcr(content, known.name):
+            notes.append(f"its colours were converted from {converted or 'YCbCr'} to RGB")
+            lossy = True
+        pixels = to_tensor(_rgb(picture))
+    if _has_alpha(picture):
+        notes.append(ALPHA_NOTE)
+    lossy = lossy or palette is not None
+    return LoadedImage(path, pixels, tuple(notes), lossy, known.name, orientation, palette, exif)
+
+
+def _check_size(path: Path, picture: Image.Image) -> None:
+    width, height = picture.size
+    if width * height > MAX_PIXELS:
+        raise InvalidImageError(
+            f"{path} has {width}×{height} pixels, more than the {MAX_PIXELS} allowed: trace a part of it."
+        )
+    if max(width, height) > MAX_SIDE:
+        raise InvalidImageError(
+            f"{path} has {width}×{height} pixels, more than the {MAX_SIDE} allowed for a side: trace a part of it."
+        )
+    if min(width, height) < 1:
+        raise InvalidImageError(f"{path} has {width}×{height} pixels: give a picture with pixels in it.")
+
+
+def _has_further_pictures(content: bytes, file_format: str) -> bool:
+    """Pages of a TIFF, and the further pictures of cameras' JPEG (MPO), without looking at any of them."""
+    if file_format == "TIFF":
+        directory = TiffDirectory.of(content)
+        return directory is not None and directory.has_further(content)
+    return file_format == "JPEG" and b"MPF\0" in content[:100_000]
+
+
+def _tiff_tag(content: bytes, file_format: str, tag: int) -> int | None:
+    directory = TiffDirectory.of(content) if file_format == "TIFF" else None
+    return next(iter(directory.integers(content, tag)), None) if directory is not None else None
+
+
+def _is_jpeg_inside(content: bytes, file_format: str) -> bool:
+    """Compression of TIFF: 6 and 7 are JPEG, 33003 … JPEG 2000, 50001 WebP."""
+    return _tiff_tag(content, file_format, 259) in (6, 7, 33003, 33004, 33005, 34712, 50001, 50002)
+
+
+def _is_tiff_ycbcr(content: bytes, file_format: str) -> bool:
+    return _tiff_tag(content, file_format, 262) == 6
+
+
+def _stores_rgb(picture: Image.Image) -> bool:
+    """Adobe's transform 0, or components called R, G and B (libjpeg, ``default_decompress_parms``)."""
+    layers = [layer[0] for layer in getattr(picture, "layer", ())]
+    has_jfif = "jfif" in picture.info
+    return len(layers) == 3 and not has_jfif and (picture.info.get("adobe_transform") == 0 or layers == [82, 71, 66])
+
+
+def _palette(picture: Image.Image, rawmode: str) -> int | None:
+    """How many colours a loaded picture has, where they come from a palette or from fewer than 8 bits of grey."""
+    if picture.mode not in ("P", "PA", "1") and picture.format != "GIF" and rawmode not in ("L;2", "L;4"):
+        return None
+    return len(np.unique(np.asarray(picture.getchannel(0) if picture.mode == "PA" else picture)))
+
+
+def _has_alpha(picture: Image.Image) -> bool:
+    return picture.mode in ("RGBA", "LA", "La", "PA", "RGBa") or "transparency" in picture.info
+
+
+def _rgb(picture: Image.Image) -> Image.Image:
+    if picture.mode == "LAB":
+        return Image.fromarray(_lab_to_rgb(np.asarray(picture)))
+    if picture.mode in ("RGBa", "La"):
+        picture = picture.convert("RGBA" if picture.mode == "RGBa" else "LA")
+    if picture.mode == "P" and "transparency" in picture.info:
+        return picture.convert("RGBA").convert("RGB")
+    return picture.convert("RGB")
+
+
+def _lab_to_rgb(stored: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """CIELAB as Pillow holds it (L* 0…255 for 0…100, a* and b* plus 128, white D50) to sRGB.
+
+    CIE 15:2004, and the matrix of IEC 61966-2-1 adapted to D50 (Bradford).
+    """
+    lightness, a, b = np.moveaxis(stored.astype(np.float32) - np.array((0, 128, 128), np.float32), 2, 0)
+    lightness *= 100 / 255
+    y = (lightness + 16) / 116
+    cubes = np.stack((y + a / 500, y, y - b / 200), axis=-1)
+    xyz = np.where(cubes > 6 / 29, cubes**3, 3 * (6 / 29) ** 2 * (cubes - 4 / 29)) * (0.96422, 1.0, 0.82521)
+    to_linear = np.array(
+        ((3.1338561, -1.6168667, -0.4906146), (-0.9787684, 1.9161415, 0.0334540), (0.0719453, -0.2289914, 1.4052427))
+    )
+    linear = np.clip(xyz @ to_linear.T, 0, 1)
+    encoded = np.where(linear <= 0.0031308, 12.92 * linear, 1.055 * linear ** (1 / 2.4) - 0.055)
+    return np.rint(encoded * 255).astype(np.uint8)
