@@ -40,18 +40,15 @@ def module_digest(module: nn.Module, run: Callable[[], object]) -> str:
 
 def tensors_in_order(module: nn.Module, run: Callable[[], object]) -> list[Tensor]:
     """All tensors of ``module``'s state dict, those of modules that ``run`` calls first, in the order of first call."""
-    modules = dict(module.named_modules(remove_duplicate=False))
-    by_owner: dict[int, list[Tensor]] = {}
-    ownerless = []
+    by_owner: dict[str, list[Tensor]] = {}
     for key, value in module.state_dict().items():
-        owner = modules.get(key.rpartition(".")[0])
         if isinstance(value, Tensor):  # a module's "extra state" can be anything
-            (by_owner.setdefault(id(owner), []) if owner is not None else ownerless).append(value)
-    order: dict[int, None] = {}  # a set that keeps its order
+            by_owner.setdefault(key.rpartition(".")[0], []).append(value)
+    order: dict[str, None] = {}  # a set that keeps its order
     handles = [
-        part.register_forward_pre_hook(lambda called, _: order.setdefault(id(called)))
-        for part in module.modules()
-        if id(part) in by_owner
+        part.register_forward_pre_hook(lambda *_, name=name: order.setdefault(name))
+        for name, part in module.named_modules(remove_duplicate=False)
+        if name in by_owner
     ]
     try:
         with torch.no_grad():
@@ -59,7 +56,7 @@ def tensors_in_order(module: nn.Module, run: Callable[[], object]) -> list[Tenso
     finally:
         for handle in handles:
             handle.remove()
-    return [tensor for owner in order | dict.fromkeys(by_owner) for tensor in by_owner[owner]] + ownerless
+    return [tensor for name in order | dict.fromkeys(by_owner) for tensor in by_owner[name]]
 
 
 def digest_in_order(tensors: Iterable[Tensor]) -> str:
