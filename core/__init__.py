@@ -1,7 +1,7 @@
 """Latent Tracer's core: tensors in, verdicts out; knows nothing of ComfyUI or of a terminal."""
 
 from .attribution import Attribution, attribute
-from .autoencoder import Autoencoder, ModuleAutoencoder, weight_fingerprint
+from .autoencoder import Autoencoder, ModuleAutoencoder
 from .calibrated_loss import CalibratedLoss, calibrated_loss, image_entropy
 from .calibration import calibrate
 from .conditions import CONDITIONS, alter
@@ -43,6 +43,7 @@ from .solvers import SOLVERS, make_solver
 from .synthetic import synthetic_photograph
 from .thresholds import Threshold, fit_threshold
 from .verdict import LIMITS, Verdict, verdict_from_losses, verdict_from_profile, verdict_from_threshold
+from .weight_digest import equivalent_digests, is_old_digest, same_weights, weight_fingerprint
 
 __all__ = [
     "CONDITIONS",
@@ -96,11 +97,13 @@ __all__ = [
     "check_inversion_profile",
     "check_origin_profile",
     "crop_to_grid",
+    "equivalent_digests",
     "fit_threshold",
     "grubbs_critical",
     "grubbs_threshold",
     "image_entropy",
     "invert",
+    "is_old_digest",
     "judge",
     "invert_inputs",
     "judge_origin",
@@ -115,6 +118,7 @@ __all__ = [
     "profile_from_inversions",
     "quantise",
     "residual",
+    "same_weights",
     "score_for",
     "synthetic_photograph",
     "to_picture",

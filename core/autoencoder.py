@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from functools import cached_property
 from typing import Protocol, runtime_checkable
 
@@ -12,6 +11,7 @@ from torch import Tensor, nn
 
 from .errors import UnsupportedAutoencoderError
 from .synthetic import synthetic_photograph
+from .weight_digest import module_digest
 
 
 @runtime_checkable
@@ -42,7 +42,7 @@ class Autoencoder(Protocol):
 
     @property
     def fingerprint(self) -> str:
-        """Names the weights; see :func:`weight_fingerprint`."""
+        """Names the weights; see :func:`~latent_tracer.core.weight_digest.digest_in_order`."""
 
     @property
     def device(self) -> torch.device: ...
@@ -86,7 +86,9 @@ class ModuleAutoencoder:
 
     @cached_property
     def fingerprint(self) -> str:
-        return weight_fingerprint(self.module.state_dict())
+        # Small, as only the order of the layers counts; 64 pixels are one latent cell of the coarsest VAE.
+        picture = synthetic_photograph(seed=0, size=64)
+        return module_digest(self.module, lambda: self.decode(self.encode(picture)))
 
     @cached_property
     def _probe(self) -> Tensor:
@@ -111,18 +113,3 @@ class ModuleAutoencoder:
     def latent_spread(self) -> float:
         # Root mean square over channels of each channel's own deviation: a channel's constant offset is no spread.
         return self._probe.var(dim=(0, 2, 3)).mean().sqrt().item()
-
-
-def weight_fingerprint(state: Mapping[str, Tensor]) -> str:
-    """Hex digest that names a set of weights regardless of device, key names and key order.
-
-    Only tensors with two dimensions or more count, each as bfloat16: a cast to bf16, an upcast of fp16 weights, and the
-    renaming and reshaping between ComfyUI's and diffusers' layouts, leave the digest unchanged. A cast of fp32 weights
-    *down to fp16* does not: some of them then round to another bf16 value.
-    """
-    digests = []
-    for value in state.values():
-        if value.ndim >= 2 and value.is_floating_point():
-            words = value.detach().to("cpu", torch.bfloat16).contiguous().flatten().view(torch.int16)
-            digests.append(hashlib.sha256(words.numpy().tobytes()).digest())
-    return hashlib.sha256(b"".join(sorted(digests))).hexdigest()[:32]

@@ -10,8 +10,8 @@ from weakref import WeakSet
 import torch
 from torch import Tensor, nn
 
-from .autoencoder import weight_fingerprint
 from .errors import InvalidSettingError, UnsupportedGeneratorError
+from .weight_digest import module_digest
 
 Prior = Literal["normal", "uniform"]
 #: Nothing of an 8-bit picture can tell outputs apart that differ by less (in [0,1]).
@@ -47,7 +47,7 @@ class Generator(Protocol):
 
     @property
     def fingerprint(self) -> str:
-        """Names the weights; see :func:`latent_tracer.core.autoencoder.weight_fingerprint`."""
+        """Names the weights; see :func:`~latent_tracer.core.weight_digest.digest_in_order`."""
 
     @property
     def device(self) -> torch.device: ...
@@ -97,11 +97,11 @@ class ModuleGenerator:
         self.input_shape = input_shape
         self._prior = prior
         self._function = function or module
-        self.fingerprint = fingerprint or weight_fingerprint(module.state_dict())
         first = next(iter([*module.parameters(), *module.buffers()]), torch.zeros(()))
         self.device, self.dtype = first.device, first.dtype if first.is_floating_point() else torch.float32
         with torch.no_grad():
             probe = self._raw(self.sample_inputs(8))
+        self.fingerprint = fingerprint or module_digest(module, lambda: self._raw(self.sample_inputs(1)))
         # NaN compares false with everything: a broken generator is named by check_generator, not here.
         self.output_range = output_range or ((-1.0, 1.0) if float(probe.min()) < -0.05 else (0.0, 1.0))
         self.image_size: tuple[int, int] = (probe.shape[-2], probe.shape[-1])
