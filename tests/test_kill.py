@@ -28,7 +28,7 @@ SECRET = Secret(b"a secret of more than sixteen characters")
 
 
 def reported(work: Callable[[int], Iterator[int]], round_: int, patience: float) -> list[int]:
-    """What ``work`` of this round had reported as done in a process that was killed ``patience`` seconds after its first report."""
+    """What ``work`` reported as done in a process that was killed ``patience`` seconds after its first report."""
     reading, writing = os.pipe()
 
     def report() -> None:
