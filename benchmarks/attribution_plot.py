@@ -11,6 +11,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from latent_tracer.core.atomic import write_picture
 from latent_tracer.core.pictures.style import CANVAS, COLOURS, FAINT, GRID, INK, font
 from PIL import Image, ImageDraw
 
@@ -57,7 +58,7 @@ def draw(rows: list[dict[str, Any]]) -> Image.Image:
 
 def main() -> None:
     rows = [json.loads(line) for line in Path(sys.argv[1]).read_text().splitlines()]
-    draw([row for row in rows if row["condition"] == "clean"]).save(sys.argv[2])
+    write_picture(Path(sys.argv[2]), draw([row for row in rows if row["condition"] == "clean"]))
 
 
 if __name__ == "__main__":

@@ -27,6 +27,7 @@ from typing import Any
 import numpy as np
 import torch
 from latent_tracer.core import alter, load_autoencoder, load_image, quantise, to_picture, to_tensor
+from latent_tracer.core.atomic import write_picture, write_text
 from latent_tracer.core.fingerprints import (
     FingerprintBasis,
     Key,
@@ -341,16 +342,10 @@ def report() -> None:
                       "key_right": round(float(np.mean([r["right"] for r in part])), 4),
                       "wrong_keys": sum(bool(r.get("wrong")) for r in part),
                       "bits_right": round(float(np.mean([r["bits"] for r in part])), 4)})  # fmt: skip
-    write(RESULTS / "fingerprints.json", json.dumps(table, indent=1) + "\n")
-    write(RESULTS / "fingerprints.md", markdown(table))
-    frontier(table).save(RESULTS / "fingerprints-frontier.png")
+    write_text(RESULTS / "fingerprints.json", json.dumps(table, indent=1) + "\n")
+    write_text(RESULTS / "fingerprints.md", markdown(table))
+    write_picture(RESULTS / "fingerprints-frontier.png", frontier(table))
     print(markdown(table))
-
-
-def write(path: Path, text: str) -> None:
-    temporary = path.with_suffix(".part")
-    temporary.write_text(text, encoding="utf-8")
-    os.replace(temporary, path)
 
 
 def markdown(table: list[dict[str, Any]]) -> str:

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 from latent_tracer.core import Profile, verdict_from_losses, verdict_from_profile
+from latent_tracer.core.atomic import write_picture, write_text
 from latent_tracer.core.quantiser import ROUNDING_FLOOR
 from latent_tracer.core.thresholds import rate_interval
 from PIL import Image, ImageDraw, ImageFont
@@ -261,15 +262,15 @@ def write_report(rows: list[dict[str, Any]], folder: Path) -> None:
             text += table(name, scores, leave_one_out_counts(scores))
         text += ["", "L / control behind it:", "", *spread(control)]
     text += vae_section(rows)
-    (folder / "origin.md").write_text("\n".join(text) + "\n")
+    write_text(folder / "origin.md", "\n".join(text) + "\n")
     summary = {
         name: {
             rule: {against: vars(c) | {"accuracy": c.accuracy} for against, c in by.items()} for rule, by in k.items()
         }
         for name, k in ((name, split_counts(scores)) for name, scores in ours.items())
     }
-    (folder / "origin.json").write_text(json.dumps(summary, indent=1) + "\n")
-    draw_losses(side_by_side, ours["ours, L"]).save(folder / "origin-losses.png")
+    write_text(folder / "origin.json", json.dumps(summary, indent=1) + "\n")
+    write_picture(folder / "origin-losses.png", draw_losses(side_by_side, ours["ours, L"]))
     print("\n".join(text))
 
 

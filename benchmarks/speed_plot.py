@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from latent_tracer.core.atomic import write_picture
 from latent_tracer.core.pictures.style import CANVAS, FAINT, GRID, INK, font
 from PIL import Image, ImageDraw
 
@@ -71,7 +72,7 @@ def main() -> None:
     rows = [row for row in table if row["size"] == largest_set]
     if len(sys.argv) > 3:
         rows = with_separation(rows, [json.loads(Path(path).read_text()) for path in sys.argv[3:]])
-    draw(rows).save(sys.argv[2])
+    write_picture(Path(sys.argv[2]), draw(rows))
 
 
 def with_separation(rows: list[dict[str, Any]], tables: list[list[dict[str, Any]]]) -> list[dict[str, Any]]:

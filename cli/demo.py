@@ -20,6 +20,7 @@ from ..core import (
     to_tensor,
     verdict_from_profile,
 )
+from ..core.atomic import write_picture
 from ..core.demo import demo_images
 from ..core.errors import UnsupportedAutoencoderError
 from ..core.history import History
@@ -62,10 +63,8 @@ def demo(
                 rows += 1
                 if rows <= len(autoencoders):
                     inversion = invert(autoencoder, image.pixels, steps=20)
-                    output.mkdir(parents=True, exist_ok=True)
-                    temporary = output / f"demo_{autoencoder.name}.part"
-                    trace_picture(inversion, 0, verdict, profiles[autoencoder.name]).save(temporary, format="PNG")
-                    temporary.replace(output / f"demo_{autoencoder.name}.png")
+                    drawn = trace_picture(inversion, 0, verdict, profiles[autoencoder.name])
+                    write_picture(output / f"demo_{autoencoder.name}.png", drawn)
                 progress.advance(task)
     if not as_json:
         show(table)

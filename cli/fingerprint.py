@@ -10,15 +10,16 @@ import torch
 import typer
 
 from ..core import InvalidSettingError, LatentTracerError, crop_to_grid, load_autoencoder, load_image, quantise
+from ..core.atomic import write_picture
 from ..core.fingerprints import (
     DEFAULT_BITS,
     DEFAULT_STRENGTH,
     FALSE_KEY_RATE,
     Key,
     Reading,
-    Register,
     Secret,
     UserAttribution,
+    add_users,
     attribute_user,
     build_basis,
     embed,
@@ -104,7 +105,7 @@ def embed_command(
         marked = quantise(autoencoder.decode(embed(latents, known, chosen, strength=strength, secret=secret)).cpu())
         unmarked = quantise(autoencoder.decode(latents).cpu())
     change = measure_change(marked, unmarked)
-    save_png(marked, output)
+    write_picture(output, to_picture(marked))
     if as_json:
         emit_json({
             "image": str(image), "output": str(output), "psnr": change.psnr, "ssim": change.ssim,
@@ -185,10 +186,7 @@ def register_command(
         raise InvalidSettingError(
             f"A register needs a secret: give --secret-file, set {SECRET_VARIABLE}, or start with --new-secret FILE."
         )
-    known = load_register(register) if register.exists() else Register.create(secret, key_bits)
-    known.require(secret)
-    known = known.add(add or [])
-    known.save(register)
+    known = add_users(register, add or [], secret, key_bits)
     if as_json:
         emit_json({"register": str(register), "users": list(known.users), "key_bits": known.key_bits})
     else:
@@ -217,19 +215,6 @@ def given_key(key: str | None, key_file: Path | None, user: str | None, key_bits
             raise InvalidSettingError(f"The key file {key_file} cannot be read: it holds hexadecimal digits.") from None
     assert key is not None
     return parse_key(key)
-
-
-def save_png(image: torch.Tensor, path: Path) -> None:
-    temporary = path.with_name(path.name + ".part")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            to_picture(image).save(temporary, format="PNG")
-            temporary.replace(path)
-        finally:
-            temporary.unlink(missing_ok=True)
-    except OSError as error:
-        raise InvalidSettingError(f"{path} cannot be written ({error.strerror}): choose another place.") from None
 
 
 def reading_record(path: Path, reading: Reading, owner: UserAttribution | None) -> dict[str, Any]:

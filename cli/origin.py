@@ -25,11 +25,11 @@ from ..core import (
     origin_report,
     score_for,
 )
+from ..core.atomic import write_picture
 from ..core.calibrated_loss import Complexity
 from ..core.input_inversion import STARTS
 from ..core.picture import trace_picture
 from .console import emit_json, progress_bar, say, show
-from .trace_report import save_picture
 
 GENERATOR_HELP = (
     "Inspected generator: a .safetensors file of the 32×32 DCGAN, NAME.pt?input=100 (TorchScript), a diffusers folder"
@@ -83,7 +83,7 @@ def origin(
         else:
             show(f"{path}\n{origin_report(inversion, 0, judged)}\n")
         if picture is not None:
-            save_picture(trace_picture(inversion, 0, judged.verdict, known), picture / f"{path.stem}_origin.png")
+            write_picture(picture / f"{path.stem}_origin.png", trace_picture(inversion, 0, judged.verdict, known))
     return 2 if failures else 0
 
 

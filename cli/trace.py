@@ -31,6 +31,7 @@ from ..core import (
     make_solver,
     verdict_from_threshold,
 )
+from ..core.atomic import write_picture
 from ..core.picture import trace_picture
 from ..core.quantiser import check_quantiser
 from ..core.report import trace_report
@@ -42,7 +43,6 @@ from .trace_report import (
     list_inputs,
     picture_name,
     profile_behind,
-    save_picture,
     trace_with_report,
 )
 
@@ -113,7 +113,7 @@ def trace(
         if picture is not None:
             alone = path in images and stems[path.stem] == 1
             name = f"{path.stem}_trace.png" if alone else picture_name(file.name)
-            save_picture(trace_picture(inversion, 0, verdict, profile_behind(verdict, known)), picture / name)
+            write_picture(picture / name, trace_picture(inversion, 0, verdict, profile_behind(verdict, known)))
     return 2 if failures else 0
 
 

@@ -19,6 +19,7 @@ from ..core import (
     judge,
     verdict_from_threshold,
 )
+from ..core.atomic import write_picture
 from ..core.folder import FolderListing, list_folder
 from ..core.folder_report import PAGE_NAME, write_report
 from ..core.folder_trace import trace_files
@@ -134,7 +135,7 @@ class FolderTracer:
             verdict = verdict_from_threshold(float(inversion.loss[0]), self.threshold)
         if inversion is not None and self.pictures is not None:
             profile = profile_behind(verdict, self.profiles)
-            save_picture(trace_picture(inversion, 0, verdict, profile), self.pictures / picture_name(facts.name))
+            write_picture(self.pictures / picture_name(facts.name), trace_picture(inversion, 0, verdict, profile))
         return traced_row(
             facts,
             picture.upright,
@@ -145,14 +146,6 @@ class FolderTracer:
             loss=None if inversion is None else float(inversion.loss[0]),
             notes=() if crop.is_whole else (f"cropped to the latent grid: {crop}",),
         )
-
-
-def save_picture(picture: Any, path: Path) -> None:
-    """Write a Pillow ``picture`` as PNG, whole or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_suffix(".part")
-    picture.save(temporary, format="PNG")
-    temporary.replace(path)
 
 
 def trace_with_report(inputs: list[Path], report: Path, tracer: FolderTracer, as_json: bool) -> int:

@@ -104,7 +104,7 @@ def profile_for(history: History, profiles: Sequence[Profile]) -> Profile:
 
 def condition_for(quality: int) -> str:
     """The mildest JPEG condition that is no milder than ``quality``, or the roughest there is."""
-    known = sorted(jpeg_quality_of(condition) for condition in CONDITIONS)
+    known = sorted({jpeg_quality_of(condition) for condition in CONDITIONS} - {NO_JPEG})
     return f"jpeg-{max((one for one in known if one <= quality + JPEG_TOLERANCE), default=known[0])}"
 
 

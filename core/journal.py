@@ -6,6 +6,7 @@ traced anew, a renamed or copied picture is not.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
@@ -13,7 +14,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+from .atomic import sync_folder, unwritable
 from .errors import InvalidSettingError
+from .locking import locked
 from .trace_row import TraceRow, parse_row
 
 FORMAT = "latent-tracer-journal"
@@ -26,7 +29,10 @@ def settings_digest(settings: dict[str, Any]) -> str:
 
 
 class Journal:
-    """Rows finished under ``settings`` (a digest), read from ``path`` if it exists; use as a context to append."""
+    """Rows finished under ``settings`` (a digest), read from ``path`` if it exists; use as a context to append.
+
+    One run appends at a time: entering raises :class:`InvalidSettingError` while another one does.
+    """
 
     def __init__(self, path: Path, settings: str) -> None:
         self.path = path
@@ -34,12 +40,12 @@ class Journal:
         self.finished: dict[str, TraceRow] = {}
         self._is_torn = False
         self._descriptor: int | None = None
-        if path.exists():
-            self._read()
+        self._lock = contextlib.ExitStack()
+        self._read()
 
     def _read(self) -> None:
         try:
-            content = self.path.read_bytes()
+            content = self.path.read_bytes() if os.path.exists(self.path) else b""
         except OSError as error:
             raise InvalidSettingError(
                 f"{self.path} cannot be read ({error.strerror}): choose another folder."
@@ -65,13 +71,15 @@ class Journal:
                 continue
 
     def __enter__(self) -> Journal:
-        try:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-            self._descriptor = os.open(self.path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
-        except OSError as error:
-            raise InvalidSettingError(
-                f"{self.path} cannot be written ({error.strerror}): choose another folder."
-            ) from None
+        with contextlib.ExitStack() as lock:
+            lock.enter_context(locked(self.path, timeout=0))
+            self._read()  # another run may have gone on since
+            try:
+                self._descriptor = os.open(self.path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o666)
+            except OSError as error:
+                raise unwritable(self.path, error) from None
+            sync_folder(self.path.parent)
+            self._lock = lock.pop_all()
         return self
 
     def __exit__(
@@ -80,6 +88,7 @@ class Journal:
         if self._descriptor is not None:
             os.close(self._descriptor)
             self._descriptor = None
+        self._lock.close()
 
     def add(self, row: TraceRow) -> None:
         """Append a finished ``row`` and see it onto the disk; the row must have a file digest."""
@@ -93,6 +102,7 @@ class Journal:
                 line = line[os.write(self._descriptor, line) :]
             os.fsync(self._descriptor)
         except OSError as error:
+            self._is_torn = True  # as far as anybody knows
             raise InvalidSettingError(
                 f"{self.path} cannot be written ({error.strerror}): make room; what is finished is kept."
             ) from None

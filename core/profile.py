@@ -5,7 +5,6 @@ from __future__ import annotations
 import functools
 import hashlib
 import json
-import os
 import sys
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, fields, replace
@@ -13,6 +12,7 @@ from itertools import compress
 from pathlib import Path
 from typing import Any
 
+from .atomic import write_text
 from .conditions import CONDITIONS, LOSSY, NO_JPEG, jpeg_quality_of
 from .errors import LatentTracerError
 from .thresholds import lower_p_value, rate_interval, upper_p_value
@@ -141,19 +141,8 @@ class Profile:
         return json.dumps(record, indent=1, allow_nan=False) + "\n"
 
     def save(self, path: str | Path) -> None:
-        """Write the profile, whole or not at all; raises :class:`InvalidProfileError` where it cannot be written."""
-        path = Path(path)
-        text = self.to_json()
-        temporary = path.with_name(path.name + ".part")
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            try:
-                temporary.write_text(text, encoding="utf-8")
-                os.replace(temporary, path)
-            finally:
-                temporary.unlink(missing_ok=True)
-        except OSError as error:
-            raise InvalidProfileError(f"{path} cannot be written ({error}): choose another place.") from error
+        """Write the profile, whole or not at all; raises :class:`InvalidSettingError` where it cannot be written."""
+        write_text(Path(path), self.to_json())
 
 
 def load_profile(path: str | Path) -> Profile:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 from typing import Any
 
 from comfy_api.latest import io, ui
@@ -10,6 +11,7 @@ from torch import Tensor
 
 from ..core import InvalidSettingError
 from ..core.fingerprints import InvalidBasisError, build_basis, load_basis
+from ..core.locking import locked
 from . import comfy_adapter
 from .fingerprint_files import FOLDER, changed_at, missing, names, new_basis_path, path_called
 from .sockets import CATEGORY
@@ -48,7 +50,9 @@ class BuildFingerprintBasis(io.ComfyNode):
         with comfy_adapter.inspected_model(vae[0], largest) as autoencoder:
             check_not_taken(path, autoencoder.fingerprint)
             basis = build_basis(autoencoder, pictures, on_image=lambda done: report_progress(done, len(pictures)))
-        basis.save(path)
+        with locked(Path(path)):
+            check_not_taken(path, basis.fingerprint)  # by what was saved meanwhile
+            basis.save(path)
         report = (
             f"saved as {os.path.basename(path)}: {basis.images} pictures, {len(basis.chosen)} of"
             f" {len(basis.variance)} directions chosen; {basis.response[basis.chosen].mean():.0%} of a small change"

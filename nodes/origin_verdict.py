@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 from comfy_api.latest import io, ui
@@ -16,6 +17,7 @@ from ..core import (
     origin_report,
     profile_from_inversions,
 )
+from ..core.locking import locked
 from ..core.picture import picture_tensor, trace_picture
 from .outcome import stack, verdict_outputs
 from .profiles import check_not_taken, profile_path
@@ -137,6 +139,7 @@ class OriginVerdictNode(io.ComfyNode):
         made = profile_from_inversions(belonging, others, complexity, fpr=fpr)
         if name:
             path = profile_path(name)
-            check_not_taken(path, made.fingerprint)
-            made.save(path)
+            with locked(Path(path)):
+                check_not_taken(path, made.fingerprint)
+                made.save(path)
         return made

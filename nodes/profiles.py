@@ -6,6 +6,7 @@ import contextlib
 import math
 import os
 import re
+from pathlib import Path
 from typing import Any
 
 import folder_paths
@@ -24,6 +25,7 @@ from ..core import (
     make_score,
 )
 from ..core.calibration import LARGEST_SIDE, MIN_IMAGES, CalibrationStep
+from ..core.locking import locked
 from ..core.scores import default_score
 from ..core.scores.any_grid import AnyGrid
 from . import comfy_adapter
@@ -194,7 +196,9 @@ class Calibrate(io.ComfyNode):
                 calibrated_on=f"{len(photos)} photographs given in a graph",
                 on_image=advance,
             )
-        profile.save(path)
+        with locked(Path(path)):
+            check_not_taken(path, profile.fingerprint)  # by what was saved meanwhile
+            profile.save(path)
         low, high = profile.error_rates["interval_95"]
         report = (
             f"saved as {os.path.basename(path)}: condition {profile.condition}, false-positive rate"

@@ -453,7 +453,7 @@ def test_secret_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write_new_secret(path)
     assert path.stat().st_mode & 0o077 == 0
     assert load_secret(path).user_key("a") == load_secret(path).user_key("a")
-    with pytest.raises(InvalidSecretError, match="never overwritten"):
+    with pytest.raises(InvalidSettingError, match="never overwritten"):
         write_new_secret(path)
     with pytest.raises(InvalidSecretError, match="cannot be read"):
         load_secret(tmp_path / "missing")

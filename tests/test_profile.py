@@ -3,10 +3,7 @@
 import contextlib
 import copy
 import dataclasses
-import errno
 import json
-import os
-from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -73,42 +70,6 @@ def test_any_scores_and_texts_survive_bit_for_bit(belonging, others, text):
         non_belonging_sources=(text,) * len(others),
     )
     assert parse_profile(json.loads(profile.to_json()), "memory") == profile
-
-
-def fail_after_half(path, text, **_):
-    with open(path, "w", encoding="utf-8") as file:
-        file.write(text[: len(text) // 2])
-    raise OSError(errno.ENOSPC, "No space left on device")
-
-
-@pytest.mark.parametrize("existing", [True, False])
-def test_a_full_disk_leaves_the_old_profile_or_none_and_no_rubbish(tmp_path, monkeypatch, existing):
-    path = tmp_path / "profile.json"
-    if existing:
-        PROFILE.save(path)
-    monkeypatch.setattr(Path, "write_text", fail_after_half)
-    with pytest.raises(InvalidProfileError, match="profile.json cannot be written.*No space left"):
-        dataclasses.replace(PROFILE, fpr=0.5).save(path)
-    monkeypatch.undo()
-    assert [entry.name for entry in tmp_path.iterdir()] == (["profile.json"] if existing else [])
-    if existing:
-        assert load_profile(path) == PROFILE
-
-
-def test_a_failing_rename_leaves_no_rubbish(tmp_path, monkeypatch):
-    def fail(*_):
-        raise PermissionError(errno.EACCES, "Permission denied")
-
-    monkeypatch.setattr(os, "replace", fail)
-    with pytest.raises(InvalidProfileError, match="Permission denied"):
-        PROFILE.save(tmp_path / "profile.json")
-    assert list(tmp_path.iterdir()) == []
-
-
-def test_a_profile_cannot_be_saved_below_a_file(tmp_path):
-    (tmp_path / "file").write_text("")
-    with pytest.raises(InvalidProfileError, match="cannot be written"):
-        PROFILE.save(tmp_path / "file" / "profile.json")
 
 
 def test_scores_that_are_no_numbers_are_never_written(tmp_path):

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from latent_tracer.core.atomic import write_picture, write_text
 from workflow_thumbnails import THUMBNAILS
 
 WORKFLOWS = Path(__file__).resolve().parent.parent / "workflows"
@@ -555,15 +556,14 @@ EXAMPLES = {
 
 
 def main() -> None:
-    (WORKFLOWS / "api").mkdir(parents=True, exist_ok=True)
     for name, build in EXAMPLES.items():
         nodes, groups = build()
-        (WORKFLOWS / f"{name}.json").write_text(json.dumps(ui_workflow(nodes, groups), indent=1) + "\n")
-        (WORKFLOWS / "api" / f"{name}.json").write_text(json.dumps(api_workflow(nodes), indent=1) + "\n")
+        write_text(WORKFLOWS / f"{name}.json", json.dumps(ui_workflow(nodes, groups), indent=1) + "\n")
+        write_text(WORKFLOWS / "api" / f"{name}.json", json.dumps(api_workflow(nodes), indent=1) + "\n")
         thumbnail = WORKFLOWS / f"{name}.jpg"
         # Each takes an inversion or more: only what is missing or asked for.
         if name in sys.argv[1:] or not thumbnail.exists():
-            THUMBNAILS[name]().save(thumbnail, quality=85)
+            write_picture(thumbnail, THUMBNAILS[name](), quality=85)
 
 
 if __name__ == "__main__":

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from latent_tracer.core.atomic import write_picture
 from workflow_thumbnails import find_the_edit, origin_of_image, sign_and_read, trace_step_by_step
 
 PAGES = Path(__file__).resolve().parent.parent / "web" / "docs"
@@ -20,7 +21,7 @@ PICTURES = {
 
 def main() -> None:
     for name, draw in PICTURES.items():
-        draw().save(PAGES / f"{name}.jpg", quality=88)
+        write_picture(PAGES / f"{name}.jpg", draw(), quality=88)
         print(name)
 
 

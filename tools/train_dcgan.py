@@ -11,16 +11,16 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import time
 from pathlib import Path
 
 import numpy as np
 import torch
 import torch.nn.functional as F
+from latent_tracer.core.atomic import write_bytes
 from latent_tracer.core.generators.dcgan import DCGAN32, INPUTS
 from PIL import Image
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import Tensor, nn
 from torch.nn import Conv2d
 
@@ -108,10 +108,7 @@ def main() -> None:
         "seconds": round(time.perf_counter() - began),
         "deviation_between_images": round(float(made.std(0).mean()), 4),
     }
-    arguments.output.parent.mkdir(parents=True, exist_ok=True)
-    temporary = arguments.output.with_suffix(".part")
-    save_file(generator.state_dict(), temporary, {"training": json.dumps(facts)})
-    os.replace(temporary, arguments.output)
+    write_bytes(arguments.output, save(generator.state_dict(), {"training": json.dumps(facts)}))
     print(json.dumps(facts))
 
 

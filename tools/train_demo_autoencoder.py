@@ -20,8 +20,9 @@ from pathlib import Path
 import numpy as np
 import torch
 from diffusers import AutoencoderTiny
+from latent_tracer.core.atomic import write_bytes
 from PIL import Image
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import autocast
 
 # Never trained on: the reconstruction quality is reported on these.
@@ -153,13 +154,6 @@ def taesd_state(model: AutoencoderTiny) -> dict[str, torch.Tensor]:
     return state
 
 
-def write_atomically(path: Path, state: dict[str, torch.Tensor], metadata: dict[str, str]) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_suffix(".part")
-    save_file(state, temporary, metadata=metadata)
-    os.replace(temporary, path)
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     data = Path(os.environ.get("LATENT_TRACER_DATA", Path(__file__).resolve().parents[2] / "shared"))
@@ -217,7 +211,7 @@ def main() -> None:
         "held_out": HELD_OUT,
         "training_pictures": len(training),
     }
-    write_atomically(args.output, taesd_state(average.module), {"latent_tracer": json.dumps(record)})
+    write_bytes(args.output, save(taesd_state(average.module), {"latent_tracer": json.dumps(record)}))
     print(f"wrote {args.output} ({args.output.stat().st_size / 1e6:.2f} MB), held-out PSNR {psnr:.2f} dB")
 
 

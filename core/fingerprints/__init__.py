@@ -15,7 +15,7 @@ from .keys import (
 )
 from .quality import Change, measure_change
 from .read import FALSE_KEY_RATE, Reading, read
-from .register import InvalidRegisterError, Register, UserAttribution, attribute_user, load_register
+from .register import InvalidRegisterError, Register, UserAttribution, add_users, attribute_user, load_register
 from .survival import build_basis
 
 __all__ = [
@@ -33,6 +33,7 @@ __all__ = [
     "Register",
     "Secret",
     "UserAttribution",
+    "add_users",
     "attribute_user",
     "build_basis",
     "embed",

@@ -8,7 +8,6 @@ it changes the picture; a basis therefore carries both, measured (see :mod:`.sur
 from __future__ import annotations
 
 import json
-import os
 from dataclasses import dataclass, fields
 from functools import cached_property
 from pathlib import Path
@@ -19,6 +18,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
+from ..atomic import write_bytes
 from ..autoencoder import Autoencoder
 from ..errors import LatentTracerError
 
@@ -107,20 +107,10 @@ class FingerprintBasis:
 
     def save(self, path: str | Path) -> None:
         """Write a safetensors file, whole or not at all."""
-        path = Path(path)
         tensors = {name: getattr(self, name).contiguous() for name in _TENSORS}
         about = {name: getattr(self, name) for name in ("fingerprint", "autoencoder", "channels", "side", "images")}
-        content = save(tensors, {"format": FORMAT, "version": str(VERSION), "about": json.dumps(about)})
-        temporary = path.with_name(path.name + ".part")
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            try:
-                temporary.write_bytes(content)
-                os.replace(temporary, path)
-            finally:
-                temporary.unlink(missing_ok=True)
-        except OSError as error:
-            raise InvalidBasisError(f"{path} cannot be written ({error.strerror}): choose another place.") from error
+        metadata = {"format": FORMAT, "version": str(VERSION), "about": json.dumps(about)}
+        write_bytes(Path(path), save(tensors, metadata))
 
 
 _TENSORS = tuple(entry.name for entry in fields(FingerprintBasis) if entry.type == "Tensor")

@@ -16,6 +16,7 @@ from pathlib import Path
 
 import numpy as np
 
+from ..atomic import write_bytes
 from ..errors import InvalidSettingError
 from .convolutional_code import Bits
 
@@ -84,19 +85,24 @@ class Secret:
         return "Secret(hidden)"
 
     def derive(self, purpose: str, salt: bytes = b"", size: int = 32) -> bytes:
-        """Independent bytes for each purpose: HKDF with SHA-256 (RFC 5869)."""
-        extracted = hmac.digest(salt or bytes(32), self._master, "sha256")
-        block, output, counter = b"", b"", 0
-        while len(output) < size:
-            counter += 1
-            block = hmac.digest(extracted, block + purpose.encode() + bytes([counter]), "sha256")
-            output += block
-        return output[:size]
+        """Independent ``size`` bytes for each purpose, by :func:`hkdf`."""
+        return hkdf(self._master, salt, purpose.encode(), size)
 
     def user_key(self, user: str, bits: int = DEFAULT_BITS) -> Key:
         """The key of the user called ``user``, the same in every register of this secret."""
         check_key_bits(bits)
         return Key(self.derive(f"user key {bits} {user}", size=bits // 8 + 1).hex()[: bits // 4])
+
+
+def hkdf(material: bytes, salt: bytes, info: bytes, size: int) -> bytes:
+    """HKDF with SHA-256 (RFC 5869, sections 2.2 and 2.3): ``size`` bytes, at most 8160."""
+    extracted = hmac.digest(salt or bytes(32), material, "sha256")
+    block, output, counter = b"", b"", 0
+    while len(output) < size:
+        counter += 1
+        block = hmac.digest(extracted, block + info + bytes([counter]), "sha256")
+        output += block
+    return output[:size]
 
 
 def carrier_seed(secret: Secret | None) -> bytes:
@@ -121,11 +127,4 @@ def secret_from_environment() -> Secret:
 
 def write_new_secret(path: str | Path) -> None:
     """32 random bytes as text, readable by the owner only. An existing file is never replaced: keys would be lost."""
-    try:
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    except FileExistsError:
-        raise InvalidSecretError(f"{path} exists: a secret is never overwritten, choose another name.") from None
-    except OSError as error:
-        raise InvalidSecretError(f"{path} cannot be written ({error.strerror}): choose another place.") from None
-    with os.fdopen(descriptor, "w", encoding="ascii") as stream:
-        stream.write(secrets.token_hex(32) + "\n")
+    write_bytes(Path(path), secrets.token_hex(32).encode() + b"\n", mode=0o600, overwrite=False)

@@ -17,7 +17,9 @@ from typing import Any
 
 import torch
 
+from ..atomic import write_text
 from ..errors import InvalidSettingError, LatentTracerError
+from ..locking import locked
 from .codebook import FREE_BITS, free_codewords, key_codewords
 from .evidence import log_tail, union
 from .keys import DEFAULT_BITS, InvalidSecretError, Key, Secret, check_key_bits
@@ -81,18 +83,25 @@ class Register:
         }
 
     def save(self, path: str | Path) -> None:
-        """Write JSON, whole or not at all."""
-        path = Path(path)
-        temporary = path.with_name(path.name + ".part")
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            try:
-                temporary.write_text(json.dumps(self.record, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-                os.replace(temporary, path)
-            finally:
-                temporary.unlink(missing_ok=True)
-        except OSError as error:
-            raise InvalidRegisterError(f"{path} cannot be written ({error.strerror}): choose another place.") from error
+        """Write JSON, whole or not at all. To add users to a register that may exist: :func:`add_users`."""
+        # A link is followed: whoever registers under the other name must find the user.
+        write_text(Path(os.path.realpath(path)), json.dumps(self.record, indent=1, ensure_ascii=False) + "\n")
+
+
+def add_users(path: str | Path, names: list[str], secret: Secret, key_bits: int = DEFAULT_BITS) -> Register:
+    """Add ``names`` to the register at ``path``, made with keys of ``key_bits`` if there is none, and return it.
+
+    Nobody else adds meanwhile, so none is lost. Raises :class:`InvalidSecretError` for another secret,
+    :class:`InvalidRegisterError` for a name or register that cannot be used, :class:`InvalidSettingError` where it
+    cannot be written.
+    """
+    path = Path(path)
+    with locked(path):
+        register = load_register(path) if os.path.exists(path) else Register.create(secret, key_bits)
+        register.require(secret)
+        register = register.add(names)
+        register.save(path)
+    return register
 
 
 def load_register(path: str | Path) -> Register:

@@ -1,0 +1,139 @@
+"""The journal's promises: a row is on the disk before anybody hears of it, and only whole lines count."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+
+import pytest
+from latent_tracer.core import InvalidSettingError, synthetic_photograph, to_picture
+from latent_tracer.core.folder import list_folder
+from latent_tracer.core.folder_trace import trace_files
+from latent_tracer.core.journal import FORMAT, VERSION, Journal, settings_digest
+from latent_tracer.core.trace_row import TraceRow, failed_row
+
+
+@pytest.fixture
+def path(tmp_path):
+    return tmp_path / "report" / "journal.jsonl"
+
+
+def row(number: int) -> TraceRow:
+    return TraceRow(f"{number}.png", f"{number:064}")
+
+
+def test_a_row_is_in_the_journal_before_it_is_handed_on(tmp_path, path):
+    for seed in (1, 2, 3):
+        to_picture(synthetic_photograph(seed, 16)).save(tmp_path / f"{seed}.png")
+    with Journal(path, "s") as journal:
+        handed = 0
+        for given, _ in trace_files(list_folder(tmp_path, below=False), journal, lambda p, f: failed_row(f, p, "flat")):
+            handed += 1
+            assert len(path.read_bytes().splitlines()) == handed
+            assert Journal(path, "s").finished[given.digest] == given
+        assert handed == 3
+
+
+def test_a_row_is_on_the_disk_when_add_returns(path, monkeypatch):
+    synced = []
+    monkeypatch.setattr(os, "fsync", lambda descriptor: synced.append(os.fstat(descriptor).st_size))
+    with Journal(path, "s") as journal:
+        del synced[:]
+        journal.add(row(1))
+        assert synced == [path.stat().st_size]
+        assert journal.finished == {row(1).digest: row(1)}
+
+
+def test_a_write_that_ends_early_goes_on(path, monkeypatch):
+    write = os.write
+    with Journal(path, "s") as journal:
+        monkeypatch.setattr(os, "write", lambda descriptor, data: write(descriptor, data[:7]))
+        journal.add(row(1))
+        journal.add(row(2))
+    assert list(Journal(path, "s").finished.values()) == [row(1), row(2)]
+
+
+def test_after_a_torn_line_the_next_one_is_whole(path):
+    with Journal(path, "s") as journal:
+        journal.add(row(1))
+    whole = path.read_bytes()
+    with path.open("ab") as file:
+        file.write(whole[: len(whole) // 2])
+    with Journal(path, "s") as journal:
+        journal.add(row(2))
+        journal.add(row(3))
+    assert path.read_bytes().count(b"\n") == 4 and b"\n\n" not in path.read_bytes()
+    assert list(Journal(path, "s").finished.values()) == [row(1), row(2), row(3)]
+
+
+def test_a_full_disk_is_one_sentence_and_costs_only_that_row(path, monkeypatch):
+    write = os.write
+
+    def half(descriptor, data):
+        if len(data) < 20:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return write(descriptor, data[:-10])
+
+    with Journal(path, "s") as journal:
+        journal.add(row(1))
+        monkeypatch.setattr(os, "write", half)
+        with pytest.raises(InvalidSettingError, match="No space left on device.: make room; what is finished is kept"):
+            journal.add(row(2))
+        monkeypatch.undo()
+        assert list(journal.finished.values()) == [row(1)]
+        journal.add(row(3))
+    assert list(Journal(path, "s").finished.values()) == [row(1), row(3)]
+
+
+@pytest.mark.parametrize(
+    ("change", "counts"),
+    [
+        ({}, True), ({"format": "other"}, False), ({"settings": "t"}, False), ({"file": 3}, False),
+        ({"row": {"name": 3}}, False), ({"row": None}, False), ({"later": "field"}, True), ({"version": VERSION}, True),
+    ],
+)  # fmt: skip
+def test_lines_that_count_and_lines_that_do_not(path, change, counts):
+    path.parent.mkdir()
+    entry = {"format": FORMAT, "version": VERSION, "settings": "s", "file": row(1).digest, "row": row(1).to_record()}
+    path.write_text(json.dumps({**entry, **change}) + "\n")
+    with path.open("a") as file:
+        file.write(json.dumps({**entry, "file": row(2).digest, "row": row(2).to_record()}) + "\n")
+    # One that does not count keeps none behind it from counting.
+    assert list(Journal(path, "s").finished) == ([row(1).digest] if counts else []) + [row(2).digest]
+
+
+@pytest.mark.parametrize("version", [VERSION + 1, "1", None, True, 1.0])
+def test_a_version_that_this_release_does_not_know_is_refused(path, version):
+    path.parent.mkdir()
+    path.write_text(json.dumps({"format": FORMAT, "version": version, "settings": "s"}) + "\n")
+    with pytest.raises(InvalidSettingError, match="newer release: update this one"):
+        Journal(path, "s")
+
+
+def test_a_refused_run_holds_no_lock(path):
+    path.parent.mkdir()
+    waiting = Journal(path, "s")
+    path.write_text(json.dumps({"format": FORMAT, "version": VERSION + 1}) + "\n")
+    with pytest.raises(InvalidSettingError, match="newer"):
+        waiting.__enter__()
+    path.unlink()
+    with Journal(path, "s") as journal:
+        journal.add(row(1))
+    # Nothing is appended outside of the context, and leaving it twice does no harm.
+    with pytest.raises(AssertionError):
+        journal.add(row(2))
+    journal.__exit__(None, None, None)
+    assert sorted(os.listdir(path.parent)) == ["journal.jsonl"]
+
+
+def test_a_row_without_a_digest_cannot_be_found_again_and_is_not_taken(path):
+    with Journal(path, "s") as journal, pytest.raises(AssertionError):
+        journal.add(TraceRow("a"))
+
+
+def test_settings_are_told_apart_by_their_values_not_their_order():
+    assert settings_digest({"a": 1, "b": [2.5, None]}) == settings_digest({"b": [2.5, None], "a": 1})
+    assert len({settings_digest({"a": value}) for value in (1, "1", None, True, 0)}) == 5
+    with pytest.raises(ValueError):
+        settings_digest({"a": float("nan")})

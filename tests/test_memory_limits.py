@@ -1,0 +1,121 @@
+"""Where memory counts as tight, what is asked of the system, and what is told when it does not suffice."""
+
+from __future__ import annotations
+
+import io
+import os
+from types import SimpleNamespace
+
+import pytest
+import torch
+from latent_tracer.core import load_autoencoder
+from latent_tracer.core import memory as memory_module
+from latent_tracer.core.frozen_convolution import frozen_convolutions
+from latent_tracer.core.memory import (
+    PeakMemory,
+    bounded,
+    free_memory,
+    is_out_of_memory,
+    is_tight,
+    kept_bytes_per_pixel,
+    out_of_memory_error,
+)
+
+# Of what is free, six tenths may be taken; no known decoder keeps more than 64 KiB per pixel.
+SHARE, MOST = 0.6, 64 * 1024
+
+
+@pytest.fixture
+def probes(monkeypatch):
+    """The decoders that were probed; each keeps 1000 bytes per pixel."""
+    asked: list[object] = []
+    monkeypatch.setattr(memory_module, "kept_bytes_per_pixel", lambda autoencoder: asked.append(autoencoder) or 1000.0)
+    return asked
+
+
+def test_memory_is_tight_when_a_decode_takes_more_than_its_share(probes):
+    needed = 1000 * 200 * 300
+    assert not is_tight("model", 200, 300, int(needed / SHARE) + 2)
+    assert is_tight("model", 200, 300, int(needed / SHARE) - 2)
+    assert len(probes) == 2
+    assert not is_tight("model", 200, 300, None)
+
+
+def test_a_decoder_is_probed_only_where_one_could_take_that_much(probes):
+    free = MOST * 200 * 300 / SHARE
+    assert not is_tight("model", 200, 300, int(free * 1.001)) and not probes
+    assert not is_tight("model", 200, 300, int(free * 0.999)) and probes == ["model"]
+
+
+def test_the_limit_really_switches_recomputing_on(monkeypatch):
+    autoencoder = load_autoencoder("demo-a")
+    with frozen_convolutions(autoencoder.module):  # as bounded does
+        kept = kept_bytes_per_pixel(autoencoder)
+    assert 100 < kept < MOST
+    for factor, expected in ((0.99, True), (1.01, False)):
+        monkeypatch.setattr(memory_module, "free_memory", lambda device, f=factor: int(f * kept * 64 * 64 / SHARE))
+        with bounded(autoencoder, 64, 64) as wanted:
+            assert wanted is expected
+    with bounded(autoencoder, 64, 64, always=True) as wanted:
+        assert wanted
+    with bounded(SimpleNamespace(module=None), 64, 64, always=True) as wanted:
+        assert wanted is False
+
+
+def test_free_memory_is_what_the_system_calls_available(monkeypatch):
+    table = "MemTotal: 900 kB\nMemFree:   5 kB\nnonsense\nMemAvailable:     123 kB\n"
+    monkeypatch.setattr(os.path, "exists", lambda path: path == "/proc/meminfo")
+    monkeypatch.setattr("builtins.open", lambda path, encoding: io.StringIO(table))
+    assert free_memory(torch.device("cpu")) == 123 * 1024
+    table = "MemTotal: 900 kB\n"
+    assert free_memory(torch.device("cpu")) is None
+    table = "MemAvailable:\n"
+    assert free_memory(torch.device("cpu")) is None
+    monkeypatch.setattr(os.path, "exists", lambda path: False)
+    assert free_memory(torch.device("cpu")) is None
+    assert free_memory(torch.device("meta")) is None
+
+
+def test_on_a_graphics_card_what_torch_holds_in_reserve_is_free(monkeypatch):
+    cuda = torch.cuda
+    monkeypatch.setattr(cuda, "memory_reserved", lambda device: 70)
+    monkeypatch.setattr(cuda, "memory_allocated", lambda device: 30)
+    monkeypatch.setattr(cuda, "mem_get_info", lambda device: (500, 900))
+    assert free_memory(torch.device("cuda")) == 540
+    monkeypatch.setattr(cuda, "reset_peak_memory_stats", lambda device: None)
+    monkeypatch.setattr(cuda, "max_memory_allocated", lambda device: 100)
+    with PeakMemory(torch.device("cuda")) as measured:
+        assert measured.peak == 0
+    assert measured.peak == 70
+
+
+def test_peak_memory_counts_what_lives_at_the_same_time():
+    with PeakMemory(torch.device("cpu")) as measured:
+        first = torch.zeros(1000)
+        del first
+        second, third = torch.zeros(500), torch.zeros(600)
+    assert measured.peak == 4400 and len(second) + len(third) == 1100
+
+
+@pytest.mark.parametrize(
+    ("error", "expected"),
+    [
+        (torch.OutOfMemoryError("x"), True),
+        (MemoryError(), True),
+        (RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory"), True),
+        (RuntimeError("shape mismatch"), False),
+    ],
+)
+def test_want_of_memory_is_recognised(error, expected):
+    assert is_out_of_memory(error) is expected
+
+
+def test_the_sentence_says_how_much_is_free(monkeypatch):
+    model = SimpleNamespace(name="big", device=torch.device("cpu"))
+    monkeypatch.setattr(memory_module, "free_memory", lambda device: 3 * 2**29)
+    assert str(out_of_memory_error(model, 64, 96)) == (
+        "Inverting 96×64 pixels with big ran out of memory twice, the second time with recomputed blocks, 1.5 GiB are"
+        " free on cpu: close other programs, or trace a smaller crop."
+    )
+    monkeypatch.setattr(memory_module, "free_memory", lambda device: None)
+    assert "recomputed blocks: close" in str(out_of_memory_error(model, 64, 96))

@@ -1,0 +1,129 @@
+"""Which user a reading belongs to, and the bound that is stated with the name: against its own definition."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+
+import numpy as np
+import pytest
+import torch
+from latent_tracer.core.fingerprints import InvalidRegisterError, Key, Reading, Register, Secret, attribute_user
+from latent_tracer.core.fingerprints.codebook import free_codewords, key_codewords
+from latent_tracer.core.fingerprints.evidence import log_tail, union
+from latent_tracer.core.fingerprints.read import decode_readouts
+from latent_tracer.core.fingerprints.register import FALSE_ATTRIBUTION_RATE, LONGEST_NAME, best_scores
+from latent_tracer.core.objective import Passes
+
+SECRET = Secret(b"a secret of more than sixteen characters")
+REGISTER = Register.create(SECRET)
+
+
+def registered(*names: str) -> Register:
+    return REGISTER.add(list(names))
+
+
+def reading_of(user: str, noise: float = 0.6, free: int = 0, trials: int = 1) -> Reading:
+    """Read-outs of a picture with the key of ``user``, one of its 256 codewords and Gaussian noise."""
+    codeword = key_codewords([SECRET.user_key(user)])[0] * free_codewords(64)[free]
+    values = codeword + noise * torch.from_numpy(np.random.default_rng(1).normal(size=len(codeword))).float()
+    return decode_readouts(values, 64, 1e-6, Passes(), trials=trials)
+
+
+def chernoff(values: np.ndarray, score: float) -> float:
+    """log min over theta of exp(-theta·s)·prod cosh(theta·|y|), on a fine grid: what no valid bound goes below."""
+    thetas = np.linspace(1e-3, 60, 60_000)
+    return min(0.0, min(np.log(np.cosh(np.minimum(t * abs(values), 300))).sum() - t * score for t in thetas[::20]))
+
+
+def test_the_bound_is_that_of_its_definition():
+    """256 settings of the free bits, one user, one reading: 256 times the tail of the best codeword."""
+    reading = reading_of("a", noise=2.0, free=77)
+    values = reading.readouts.double().numpy()
+    codewords = (key_codewords([SECRET.user_key("a")])[0] * free_codewords(64)).double().numpy()
+    score = max(codewords @ values)
+    assert float(best_scores(reading, [SECRET.user_key("a")])[0]) == pytest.approx(score, rel=1e-6)
+    found = attribute_user(reading, registered("a"), SECRET, rate=0.5)
+    assert 1e-12 < found.p_value < 0.01
+    assert math.log(found.p_value) == pytest.approx(math.log(256) + chernoff(values, score), abs=0.05)
+    assert math.log(found.p_value) == pytest.approx(
+        math.log(256) + float(log_tail(reading.readouts, torch.tensor([score]))[0]), abs=1e-4
+    )
+
+
+def test_every_user_and_every_further_attempt_costs_certainty():
+    reading = reading_of("a", noise=1.8)
+    alone = attribute_user(reading, registered("a"), SECRET, rate=0.5)
+    among = attribute_user(reading, registered("a", *(f"user {k}" for k in range(6))), SECRET, rate=0.5)
+    assert (alone.user, alone.users, among.user, among.users) == ("a", 1, "a", 7)
+    assert among.p_value / alone.p_value == pytest.approx(7, rel=1e-3)
+    again = attribute_user(dataclasses.replace(reading, trials=2), registered("a"), SECRET, rate=0.5)
+    assert again.p_value / alone.p_value == pytest.approx(2, rel=1e-3)
+    assert f"among 7 users at most {among.p_value:.1e}" in among.reason
+
+
+def test_a_user_is_named_up_to_the_rate_and_not_beyond():
+    reading, register = reading_of("b", noise=1.8), registered("a", "b", "c")
+    bound = attribute_user(reading, register, SECRET, rate=0.999).p_value
+    assert attribute_user(reading, register, SECRET, rate=bound * 1.000001).user == "b"
+    refused = attribute_user(reading, register, SECRET, rate=bound * 0.999999)
+    assert refused.user is None and refused.p_value == pytest.approx(bound)
+    assert (refused.users, "no registered key" in refused.reason) == (3, True)
+    assert FALSE_ATTRIBUTION_RATE == 1e-6
+    default = attribute_user(reading, register, SECRET)
+    assert (default.user is None) == (bound > 1e-6)
+    assert attribute_user(reading_of("b"), register, SECRET).user == "b"
+
+
+def test_a_picture_with_another_key_is_nobodys_here():
+    """Evidence for the best registered user passes, but a different key was read with certainty."""
+    reading, register = reading_of("a"), registered("z", "a")
+    assert reading.key == SECRET.user_key("a") and attribute_user(reading, register, SECRET).user == "a"
+    other = dataclasses.replace(reading, key=SECRET.user_key("somebody else"))
+    found = attribute_user(other, register, SECRET)
+    assert found.user is None and found.users == 2 and found.p_value < 1e-6
+    assert found.reason == "another key was read, whose user is not registered"
+    # Without a key of its own, the evidence for the user decides.
+    assert attribute_user(dataclasses.replace(reading, key=None), register, SECRET).user == "a"
+
+
+def test_a_stranger_with_a_registered_name_like_key_is_nobody():
+    found = attribute_user(reading_of("stranger"), registered("a", "b"), SECRET)
+    assert found.user is None and found.p_value > 1e-6
+
+
+def test_random_signs_are_attributed_no_more_often_than_stated():
+    register = registered(*(f"user {number}" for number in range(20)))
+    generator = torch.Generator().manual_seed(0)
+    magnitudes = torch.randn(144, generator=generator).abs()
+    bounds = []
+    for _ in range(300):
+        signs = 1 - 2.0 * torch.randint(0, 2, (144,), generator=generator)
+        reading = dataclasses.replace(reading_of("a"), readouts=magnitudes * signs, key=None)
+        bounds.append(attribute_user(reading, register, SECRET, rate=0.3).p_value)
+    for level in (0.05, 0.3):
+        assert np.mean(np.array(bounds) <= level) <= level
+    assert min(bounds) < 1
+
+
+def test_a_union_of_events_is_no_more_than_certain():
+    assert union(-5.0, 2.0) == -3.0
+    assert union(-1.0, 2.0) == 0.0
+    assert float(log_tail(torch.ones(10), torch.tensor([-3.0]))[0]) == 0.0
+
+
+def test_names_that_can_be_registered_and_names_that_cannot():
+    longest = "x" * LONGEST_NAME
+    assert LONGEST_NAME == 200 and registered(longest, "a b", longest).users == (longest, "a b")
+    for name in (longest + "x", "", " \u2003", "tab\t", "\u202e"):
+        with pytest.raises(InvalidRegisterError, match=f"A user name of {len(name)} characters cannot be registered"):
+            registered("fine", name)
+
+
+@pytest.mark.parametrize(("digits", "length"), [("0123456789abcdef", 64), ("abcdef012", 36)])
+def test_bits_of_a_key_are_its_digits(digits, length):
+    key = Key(digits)
+    assert len(key) == length == len(key.bits)
+    assert int("".join(map(str, key.bits)), 2) == int(digits, 16)
+    assert Key.from_bits(key.bits) == key
+    assert repr(key) == f"Key({length} bits, hidden)"
