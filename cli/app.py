@@ -12,6 +12,7 @@ from .console import say
 from .demo import demo
 from .fingerprint import fingerprint
 from .origin import origin
+from .profile import profile
 from .trace import trace
 
 BAD_INPUT, CANCELLED = 2, 130
@@ -28,6 +29,7 @@ app.command("attribute")(attribute_command)
 app.command()(origin)
 app.command()(demo)
 app.add_typer(fingerprint, name="fingerprint")
+app.add_typer(profile, name="profile")
 
 
 def show_version(wanted: bool) -> None:

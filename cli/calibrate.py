@@ -6,25 +6,17 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from torch import Tensor
 
-from ..core import (
-    CONDITIONS,
-    InvalidImageError,
-    InvalidSettingError,
-    calibrate,
-    load_autoencoder,
-    load_image,
-    make_score,
-)
+from ..core import CONDITIONS, InvalidSettingError, Profile, calibrate, load_autoencoder, make_score
 from ..core.calibration import CalibrationStep
 from ..core.input_inversion import STARTS
 from ..core.loading import EMBEDDED
+from ..core.profiles.table import found_among_belonging
 from ..core.scores import default_score
+from ..core.thresholds import shown_rate
 from .calibrate_generator import calibrate_generator
 from .console import progress_bar, say, show
-
-PICTURES = {".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff"}
+from .pictures import FolderPictures
 
 
 def calibrate_command(
@@ -47,8 +39,14 @@ def calibrate_command(
     starts: Annotated[int, typer.Option(help="With --generator: random starts per image.")] = STARTS,
     solver: Annotated[str | None, typer.Option(help="With --generator: as for origin.")] = None,
     steps: Annotated[int | None, typer.Option(help="With --generator: steps of the solver.")] = None,
+    guarantee: Annotated[
+        float | None,
+        typer.Option(help="Confidence, such as 0.95, with which --fpr and --fnr are kept; without it, on average."),
+    ] = None,
 ) -> int:
     """Calibrate on photographs: what the model makes of them belongs, they themselves do not.
+
+    Pictures that show the same (re-encoded, resized, mirrored, of one burst) count once.
 
     With --generator, images that it makes from random inputs belong; --images and --other name what does not.
     """
@@ -57,12 +55,11 @@ def calibrate_command(
     if (vae is None) == (generator is None):
         raise InvalidSettingError("Give either --vae or --generator: exactly one model is calibrated.")
     if generator is not None:
-        return calibrate_generator(
+        made = calibrate_generator(
             generator,
-            read_folder(images) if images is not None else [],
-            read_folder(generated) if generated is not None else [],
+            FolderPictures(images) if images is not None else (),
+            FolderPictures(generated) if generated is not None else (),
             other or [],
-            output,
             belonging=belonging,
             complexity=complexity,
             starts=starts,
@@ -71,16 +68,17 @@ def calibrate_command(
             condition=condition,
             fpr=fpr,
             fnr=fnr,
+            guarantee=guarantee,
             seed=seed,
             device=device,
         )
+        save_and_tell(made, output)
+        return 0
     if vae is None or images is None:
         raise InvalidSettingError("Calibrating a VAE needs --images: a folder of photographs.")
     method = make_score(score or default_score(condition))
     autoencoder = load_autoencoder(vae, device)
     others = [load_autoencoder(name, device) for name in (other or EMBEDDED)]
-    photographs = read_folder(images)
-    made = read_folder(generated) if generated is not None else []
     with progress_bar(1, "calibrating") as (progress, task):
 
         def advance(step: CalibrationStep, progress: Any = progress, task: Any = task) -> None:
@@ -89,44 +87,32 @@ def calibrate_command(
         profile = calibrate(
             autoencoder,
             method,
-            photographs,
-            generated=made,
+            FolderPictures(images),
+            generated=FolderPictures(generated) if generated is not None else (),
             others=others,
             condition=condition,
             fpr=fpr,
             fnr=fnr,
+            guarantee=guarantee,
             seed=seed,
-            calibrated_on=f"{len(photographs)} photographs in a folder named {images.name}",
+            calibrated_on=f"photographs in a folder named {images.name}",
             on_image=advance,
         )
-    profile.save(output)
-    rates = profile.error_rates
-    low, high = rates["interval_95"]
-    show(
-        f"{output}: {profile.autoencoder}, condition {condition}, false-positive rate {profile.stated_fpr:.1%}; accepts"
-        f" {rates['true_positive_rate']:.1%} of belonging samples (95 % interval {low:.1%} to {high:.1%})."
-    )
-    if profile.stated_fpr > fpr:
-        say(f"{len(photographs)} photographs support {profile.stated_fpr:.1%} at best, not {fpr:.1%}: add photographs.")
+    save_and_tell(profile, output)
     return 0
 
 
-def read_folder(folder: Path) -> list[Tensor]:
-    """Every picture under ``folder``; unreadable ones are counted and listed, not fatal."""
-    if not folder.is_dir():
-        raise InvalidSettingError(f"{folder} is not a folder: give a folder of pictures.")
-    pictures, unreadable = [], []
-    for path in sorted(p for p in folder.rglob("*") if p.suffix.lower() in PICTURES):
-        try:
-            pictures.append(load_image(path).pixels)
-        except InvalidImageError as error:
-            unreadable.append(str(error))
-    if unreadable:
-        say(f"skipped {len(unreadable)} unreadable of {len(pictures) + len(unreadable)} files in {folder}:")
-        for line in unreadable:
-            say(f"  {line}")
-    if not pictures:
-        raise InvalidSettingError(
-            f"There is no readable picture in {folder}: give a folder of PNG, JPEG or WebP files."
-        )
-    return pictures
+def save_and_tell(profile: Profile, output: Path) -> None:
+    """Write the profile and say what its answers will be worth."""
+    profile.save(output)
+    found = found_among_belonging(profile)
+    low, high = found.interval
+    show(
+        f"{output}: {profile.autoencoder}, condition {profile.condition}, false-positive rate"
+        f" {shown_rate(profile.stated_fpr, profile.fpr_bound)}; accepts {shown_rate(found.accepted / found.n)} of"
+        f" belonging pictures (95 % interval {shown_rate(low)} to {shown_rate(high)}); {profile.pictures_counted} of"
+        f" {profile.pictures_given} pictures counted."
+    )
+    for note in (*profile.notes, profile.shortfall):
+        if note:
+            say(note)

@@ -35,8 +35,8 @@ from ..core.fingerprints import (
 from ..core.fingerprints.keys import SECRET_VARIABLE
 from ..core.fingerprints.read import REFINING_STEPS
 from ..core.images import to_picture
-from .calibrate import read_folder
 from .console import emit_json, progress_bar, say, show
+from .pictures import FolderPictures
 
 fingerprint = typer.Typer(
     no_args_is_help=True,
@@ -63,7 +63,7 @@ def basis_command(
 ) -> int:
     """Measure which directions of the latent vary little and survive decoding, storage and encoding."""
     autoencoder = load_autoencoder(vae, device)
-    pictures = read_folder(images)
+    pictures = FolderPictures(images)
     with progress_bar(len(pictures), "measuring") as (progress, task):
         made = build_basis(
             autoencoder, pictures, seed=seed, on_image=lambda done: progress.update(task, completed=done)

@@ -29,3 +29,7 @@ class UnsupportedAutoencoderError(LatentTracerError):
 
 class UnsupportedGeneratorError(LatentTracerError):
     """A generator that cannot be inspected: stochastic, constant, not differentiable, of wrong shape or range …"""
+
+
+class InvalidProfileError(LatentTracerError):
+    """A profile that cannot be used: damaged, altered, contradictory, newer, or made for another decoder or score."""

@@ -5,17 +5,15 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from torch import Tensor
 
 from .conditions import CLEAN, CONDITIONS, NO_JPEG, jpeg_quality_of
 from .errors import InvalidSettingError
 from .jpeg_history import jpeg_quality
-from .profile import JPEG_TOLERANCE, Profile
+from .profile import JPEG_TOLERANCE, Limit, Profile
 from .regularity import BLOCK, different_blocks, grid_strength
 
-GRID_KEY = "own-grid"
 # Pictures from five decoders had up to 0.11, JPEG of quality 10 and mosaics 0.7 and more.
 STRONG_GRID = 0.3
 # Of the strongest that calibration saw on belonging images: a decoder may leave an edge along its cells.
@@ -110,16 +108,15 @@ def condition_for(quality: int) -> str:
 
 def roughest_jpeg(profile: Profile) -> int:
     """The lowest JPEG quality among the non-belonging images of ``profile``, :data:`NO_JPEG` for none."""
-    return min(jpeg_quality_of(profile.history_of(source)) for source in set(profile.non_belonging_sources))
+    return min(jpeg_quality_of(source.history) for source in profile.others)
 
 
 def strongest_grid(profile: Profile) -> float:
     """The strength of a picture's own grid up to which a yes under ``profile`` stands."""
-    held = profile.thresholds.get(GRID_KEY)
-    value = held.get("value") if isinstance(held, dict) else None
-    return max(STRONG_GRID, value) if isinstance(value, float) and math.isfinite(value) else STRONG_GRID
+    held = profile.limits.own_grid
+    return STRONG_GRID if held is None else max(STRONG_GRID, held.value)
 
 
-def fit_grid(strengths: list[float]) -> dict[str, Any]:
-    """A profile's entry from the grid strengths of its belonging samples."""
-    return {"rule": f"{SAFETY:g} times the largest", "value": SAFETY * max(strengths), "n": len(strengths)}
+def fit_grid(strengths: Sequence[float]) -> Limit | None:
+    """A profile's limit from the grid strengths of its belonging samples, ``None`` without any."""
+    return Limit(SAFETY * max(strengths), len(strengths)) if strengths else None

@@ -13,7 +13,6 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 import torch.nn.functional as F  # noqa: N812
@@ -21,7 +20,7 @@ from torch import Tensor
 
 from .autoencoder import Autoencoder
 from .objective import Passes
-from .profile import Profile
+from .profile import Limit, Profile
 from .scores.grid_contrast import block_contrasts, compared_pixels, residual_energies
 from .scores.protocol import check_single
 from .scores.spectral import BLOCK, band_energies
@@ -33,7 +32,6 @@ SMOOTHING = 2.7
 REFERENCE_QUANTILE = 0.25
 # The largest excess of wholly belonging pictures under a decoder nobody calibrated.
 UNCALIBRATED_THRESHOLD = 8.0
-THRESHOLD_KEY = "localisation"
 
 
 @dataclass(frozen=True)
@@ -158,17 +156,16 @@ def to_pixels(blocks: Tensor, ratio: int, whole: Sequence[int]) -> Tensor:
 
 def threshold_of(profile: Profile | None) -> tuple[float, float | None]:
     """(threshold, false-alarm rate per picture) that ``profile`` holds, or the uncalibrated one with ``None``."""
-    held: Any = profile.thresholds.get(THRESHOLD_KEY) if profile is not None else None
-    if not isinstance(held, dict):
-        return UNCALIBRATED_THRESHOLD, None
-    return float(held["value"]), float(held["alpha"])
+    held = None if profile is None else profile.limits.localisation
+    return (UNCALIBRATED_THRESHOLD, None) if held is None else (held.value, held.rate)
 
 
-def fit_localisation(largest: Sequence[float], alpha: float = 0.05) -> dict[str, Any]:
-    """Threshold of the largest excess of pictures that wholly belong, for a profile's ``thresholds``.
+def fit_localisation(largest: Sequence[float], alpha: float = 0.05) -> Limit | None:
+    """A profile's limit from the ``largest`` excess of each picture that wholly belongs, ``None`` without any.
 
     ``alpha`` is the false-alarm rate per picture, 1/(n+1) where n pictures cannot show so little (split conformal).
     """
+    if not largest:
+        return None
     rate = max(alpha, 1 / (len(largest) + 1))
-    value = quantile_threshold(list(largest), rate)
-    return {"value": value, "rule": "quantile", "alpha": rate, "n": len(largest), "images": "belonging samples"}
+    return Limit(quantile_threshold(list(largest), rate), len(largest), rate)

@@ -2,27 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+import itertools
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import torch
 from torch import Tensor
 
 from .calibrated_loss import RONAN, CalibratedLoss, Complexity, calibrated_loss, score_settings
 from .calibration import (
-    MIN_IMAGES,
     CalibrationStep,
     CollectedScores,
     Sample,
     check_enough,
     collect_scores,
-    with_rules,
+    copies_note,
+    distinct_names,
 )
+from .calibration_pictures import MIN_IMAGES, GivenPicture, IndependentPictures, check_rates
 from .conditions import CLEAN, alter
 from .errors import InvalidImageError, InvalidSettingError
 from .generator import Generator, check_generator
 from .images import check_images
 from .input_inversion import InputInversion, check_size
-from .profile import Profile
+from .profile import MADE_HERE, Profile
 from .quantiser import quantise
 from .scores.protocol import Setting
 
@@ -32,16 +34,17 @@ SAMPLES = 1_000_003
 
 def calibrate_origin(
     score: CalibratedLoss,
-    photographs: Sequence[Tensor],
+    photographs: Iterable[GivenPicture],
     *,
     others: Sequence[Generator] = (),
     belonging: int = 100,
-    generated: Sequence[Tensor] = (),
+    generated: Iterable[GivenPicture] = (),
     condition: str = CLEAN,
     fpr: float = 0.01,
     fnr: float = 0.01,
+    guarantee: float | None = None,
     seed: int = 0,
-    calibrated_on: str = "photographs",
+    calibrated_on: str = "",
     on_image: Callable[[CalibrationStep], None] | None = None,
 ) -> Profile:
     """Score ``belonging`` images that the generator makes from ``seed``, and images that it did not make.
@@ -49,23 +52,21 @@ def calibrate_origin(
     ``photographs`` ``[1,3,H,W]`` in [0,1] of at least the generator's size count as non-belonging by their central
     part; so do as many images of each of the ``others`` as there are photographs (or ``belonging``, without any).
     ``generated`` are further pictures it really made. Images are stored as 8 bit by rounding and truncation in turn
-    and altered by ``condition``. What cannot be scored is left out and noted. ``on_image`` cancels by raising. Raises
-    :class:`InvalidSettingError` for too few images, rates outside (0, 1) or a condition that changes the image size.
+    and altered by ``condition``. Pictures are read one by one and copies count once. What cannot be scored is left out
+    and noted. ``guarantee`` as for :func:`.calibration.calibrate`. ``on_image`` cancels by raising. Raises
+    :class:`InvalidSettingError` for too few images, impossible rates or a condition that changes the image size.
     """
     generator = score.generator
     check_generator(generator)
-    if not (0 < fpr < 1 and 0 < fnr < 1):
-        raise InvalidSettingError(f"fpr and fnr must lie between 0 and 1, got {fpr} and {fnr}.")
+    check_rates(fpr, fnr, guarantee)
     if belonging < MIN_IMAGES:
         raise InvalidSettingError(f"Calibration needs at least {MIN_IMAGES} belonging images, got {belonging}.")
-    if 0 < len(photographs) < MIN_IMAGES:
-        # They would be a source of their own, and its few images would set the rate.
-        raise InvalidSettingError(
-            f"Calibration needs at least {MIN_IMAGES} readable photographs, got {len(photographs)}: add more"
-            " (a false-positive rate of 1 % needs 99)."
-        )
+    photos = IndependentPictures(photographs, lambda picture: _of_size(picture, generator))
+    made = IndependentPictures(generated, lambda picture: _of_size(picture, generator), 2 * 10**9)
+    # Photographs are a source of their own, and a few of them would set the rate: enough, or none.
+    entries = photos.at_least(0 if photos.expected == 0 else MIN_IMAGES, fpr, guarantee)
     others = [other for other in others if other.fingerprint != generator.fingerprint]
-    if not photographs and not others:
+    if photos.expected == 0 and not others:
         raise InvalidSettingError(
             "Nothing that the generator did not make was given: add photographs or other generators, or no"
             " false-positive rate can be stated."
@@ -77,8 +78,10 @@ def calibrate_origin(
                 f"The generator {other.name} makes images of another size than {generator.name}: it is no source to"
                 " compare with."
             )
-    per_other = len(photographs) or belonging
-    total = belonging + len(generated) + len(photographs) + per_other * len(others)
+    total = None
+    if photos.expected is not None and made.expected is not None:
+        per_other = photos.expected or belonging
+        total = belonging + made.expected + photos.expected + per_other * len(others)
 
     def score_of(_: Sample, pixels: Tensor) -> tuple[float, tuple[int, int]]:
         altered = alter(pixels, condition)
@@ -89,28 +92,39 @@ def calibrate_origin(
             )
         return score(altered).value, (altered.shape[-2], altered.shape[-1])
 
-    samples = _samples(generator, photographs, generated, others, belonging, per_other, seed)
-    scores = collect_scores(samples, score_of, total, on_image)
-    kinds = [f"{len(photographs)} photographs"] if photographs else []
-    kinds += [f"{per_other} images of {other.name}" for other in others]
-    profile = Profile(
+    scores = CollectedScores(condition)
+    samples = itertools.chain(
+        (Sample("generated", True, number, picture) for number, picture in made),
+        (Sample("generated", True, 10**9 + k, made_image(generator, k, seed)) for k in range(belonging)),
+        (Sample("photograph", False, number, picture) for number, picture in entries),
+        # Read when all photographs have been.
+        _made_by(others, lambda: photos.read or belonging, seed),
+    )
+    collect_scores(samples, score_of, scores, total, on_image)
+    kinds = [f"{photos.counted} photographs"] if photos.counted else []
+    kinds += [f"{photos.read or belonging} images of {other.name}" for other in others]
+    return Profile(
         fingerprint=generator.fingerprint,
         autoencoder=generator.name,
         score=score.name,
         score_settings=dict(score.settings),
-        quantiser="auto",
-        decode_path="pillow",
         condition=condition,
         image_sizes=(min(scores.sides), max(scores.sides)),
-        calibrated_on=calibrated_on,
-        belonging_scores=tuple(scores.belonging),
-        non_belonging_scores=tuple(scores.non_belonging),
-        non_belonging_sources=tuple(scores.sources),
+        calibrated_on=calibrated_on or " and ".join(kinds),
+        belonging=scores.sources(True),
+        others=scores.sources(False),
+        pictures_given=photos.read + made.read,
+        pictures_counted=photos.counted + made.counted,
         fpr=fpr,
         fnr=fnr,
-        notes=(*scores.notes, f"{' and '.join(kinds)} stand for what does not belong"),
+        guarantee=guarantee,
+        notes=(
+            *scores.notes,
+            *copies_note(photos.copies + made.copies),
+            f"{' and '.join(kinds)} stand for what does not belong",
+        ),
+        calibration=MADE_HERE,
     )
-    return with_rules(profile)
 
 
 def profile_from_inversions(
@@ -126,40 +140,39 @@ def profile_from_inversions(
     Raises :class:`InvalidSettingError` unless both come from one generator with the same settings and hold at least
     five images each that are not flat.
     """
-    if not (0 < fpr < 1 and 0 < fnr < 1):
-        raise InvalidSettingError(f"fpr and fnr must lie between 0 and 1, got {fpr} and {fnr}.")
+    check_rates(fpr, fnr, None)
     settings = inversion_settings(belonging, complexity)
     if (others.fingerprint, inversion_settings(others, complexity)) != (belonging.fingerprint, settings):
         raise InvalidSettingError(
             "The belonging and the other images were inverted with different generators or settings: use one for both."
         )
-    sides = [*belonging.images.shape[-2:], *others.images.shape[-2:]]
-    collected = CollectedScores(len(belonging) + len(others))
-    for inversion, scores in ((belonging, collected.belonging), (others, collected.non_belonging)):
+    collected = CollectedScores(CLEAN)
+    for inversion, belongs in ((belonging, True), (others, False)):
         for index in range(len(inversion)):
+            sample = Sample("generated" if belongs else "other", belongs, index, None)
             try:
-                scores.append(calibrated_loss(inversion, index, complexity))
+                value = calibrated_loss(inversion, index, complexity)
+                collected.add(sample, value, (inversion.images.shape[-2], inversion.images.shape[-1]))
             except InvalidImageError:  # flat: nothing to judge by
                 collected.skipped += 1
     check_enough(collected)
-    profile = Profile(
+    return Profile(
         fingerprint=belonging.fingerprint,
         autoencoder=belonging.autoencoder,
         score=RONAN,
         score_settings=settings,
-        quantiser="auto",
-        decode_path="given in a graph",
         condition=CLEAN,
-        image_sizes=(min(sides), max(sides)),
+        image_sizes=(min(collected.sides), max(collected.sides)),
         calibrated_on=f"{len(belonging)} belonging and {len(others)} other images given in a graph",
-        belonging_scores=tuple(collected.belonging),
-        non_belonging_scores=tuple(collected.non_belonging),
-        non_belonging_sources=("given as other",) * len(collected.non_belonging),
+        belonging=collected.sources(True),
+        others=collected.sources(False),
+        pictures_given=len(belonging) + len(others),
+        pictures_counted=collected.scored,
         fpr=fpr,
         fnr=fnr,
         notes=tuple(collected.notes),
+        calibration=MADE_HERE,
     )
-    return with_rules(profile)
 
 
 def inversion_settings(inversion: InputInversion, complexity: Complexity) -> dict[str, Setting]:
@@ -168,24 +181,11 @@ def inversion_settings(inversion: InputInversion, complexity: Complexity) -> dic
     return score_settings(complexity, inversion.solver, inversion.steps, starts, inversion.seed, inversion.prior)
 
 
-def _samples(
-    generator: Generator,
-    photographs: Sequence[Tensor],
-    generated: Sequence[Tensor],
-    others: Sequence[Generator],
-    belonging: int,
-    per_other: int,
-    seed: int,
-) -> Iterator[Sample]:
-    for picture in generated:
-        yield Sample("really generated", True, _of_size(picture, generator))
-    for number in range(belonging):
-        yield Sample("generated", True, made_image(generator, number, seed))
-    for photograph in photographs:
-        yield Sample("photograph", False, _of_size(photograph, generator))
-    for other in others:
-        for number in range(per_other):
-            yield Sample(f"generated by {other.name}", False, made_image(other, number, seed))
+def _made_by(others: Sequence[Generator], count: Callable[[], int], seed: int) -> Iterator[Sample]:
+    names = distinct_names(others)
+    for name, other in zip(names, others, strict=True):
+        for number in range(count()):
+            yield Sample("generated", False, number, made_image(other, number, seed), decoder=name)
 
 
 @torch.no_grad()
@@ -197,14 +197,11 @@ def made_image(generator: Generator, number: int, seed: int = 0) -> Tensor:
         return quantise(generator.generate(inputs).cpu().float(), "round" if number % 2 == 0 else "floor")
 
 
-def _of_size(picture: Tensor, generator: Generator) -> Tensor | None:
-    """The central part of ``picture`` in the generator's size, never resampled; ``None`` where it is too small."""
+def _of_size(picture: Tensor, generator: Generator) -> Tensor:
+    """The central part of ``picture`` in the generator's size, never resampled."""
     height, width = generator.image_size
-    try:
-        pixels = check_images(picture)
-    except InvalidImageError:
-        return None
+    pixels = check_images(picture)
     top, left = (pixels.shape[-2] - height) // 2, (pixels.shape[-1] - width) // 2
     if top < 0 or left < 0:
-        return None
+        raise InvalidImageError(f"The picture is smaller than the generator's {width}×{height} pixels.")
     return quantise(check_size(pixels[..., top : top + height, left : left + width], generator))

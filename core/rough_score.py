@@ -8,18 +8,16 @@ it; else the exact one is taken. So precision costs time where a verdict hangs o
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 from torch import Tensor
 
 from .autoencoder import Autoencoder
 from .errors import InvalidImageError
 from .precision import bfloat16_pays
-from .profile import Profile
+from .profile import Limit, Profile
 from .scores import Score, Scored
 from .scores.protocol import RoughScore
 
-THRESHOLD_KEY = "low-precision"
 # The distance allowed for: this many times the largest that calibration saw. A further image beats the largest of n
 # with probability 1/(n+1), twice the largest far more rarely.
 SAFETY = 2.0
@@ -29,11 +27,11 @@ MIN_DIFFERENCES = 20
 _FAILURES = (InvalidImageError, RuntimeError, TypeError)
 
 
-def fit_roughness(differences: Sequence[float]) -> dict[str, Any] | None:
-    """A profile's entry from |rough - exact| of its samples, or ``None`` for too few to tell."""
+def fit_roughness(differences: Sequence[float]) -> Limit | None:
+    """A profile's limit from |rough - exact| of its samples, or ``None`` for too few to tell."""
     if len(differences) < MIN_DIFFERENCES:
         return None
-    return {"rule": f"{SAFETY:g} times the largest", "value": SAFETY * max(differences), "n": len(differences)}
+    return Limit(SAFETY * max(differences), len(differences))
 
 
 def roughness_of(score: Score, autoencoder: Autoencoder, image: Tensor, exact: float) -> float | None:
@@ -52,17 +50,14 @@ def score_for(profile: Profile, score: Score, autoencoder: Autoencoder, image: T
 
     The passes are those of both. Raises :class:`InvalidImageError` as the score does.
     """
-    held = profile.thresholds.get(THRESHOLD_KEY)
-    distance = held.get("value") if isinstance(held, dict) else None
-    known = isinstance(distance, float) and distance >= 0
-    if not (known and isinstance(score, RoughScore) and bfloat16_pays(autoencoder.device)):
+    distance = profile.limits.low_precision
+    if distance is None or not (isinstance(score, RoughScore) and bfloat16_pays(autoencoder.device)):
         return score(autoencoder, image)
-    assert isinstance(distance, float)
     try:
         rough = score.rough(autoencoder, image)
     except _FAILURES:
         return score(autoencoder, image)
-    if is_decided(profile, rough.candidates, distance):
+    if is_decided(profile, rough.candidates, distance.value):
         return rough.scored
     exact = score(autoencoder, image)
     return Scored(exact.value, rough.scored.passes + exact.passes, f"{exact.stage} after bfloat16", exact.inversion)
@@ -71,10 +66,7 @@ def score_for(profile: Profile, score: Score, autoencoder: Autoencoder, image: T
 def is_decided(profile: Profile, candidates: Sequence[float], distance: float) -> bool:
     """Whether every score within ``distance`` of any candidate has the same answer under ``profile``.
 
-    Both p-values grow or fall with the score, so looking at the ends is enough.
+    Each threshold is crossed once, so looking at the ends is enough.
     """
     ends = (min(candidates) - distance, max(candidates) + distance)
-    answers = {
-        (profile.p_value(v) <= profile.stated_fpr, profile.belonging_p_value(v) <= profile.stated_fnr) for v in ends
-    }
-    return len(answers) == 1
+    return len({(profile.accepts(value), profile.refuses(value)) for value in ends}) == 1

@@ -115,6 +115,49 @@ def _check_finite(score: float) -> None:
         raise InvalidSettingError(f"The score is {score}: it has no p-value, score the image again.")
 
 
+def accepted_rank(n: int, rate: float, guarantee: float | None = None) -> int:
+    """k of ``n`` independent calibration scores: what lies beyond the k-th most extreme one is accepted.
+
+    A further score does so at k/(n+1) on average over calibrations. The largest k whose average, or under a
+    ``guarantee`` whose :func:`rate_bound`, is at most ``rate``; 1, the strictest there is, where none is.
+    """
+    ranks = np.arange(1, math.floor(rate * (n + 1) + 1e-9) + 1)
+    if guarantee is not None:
+        ranks = ranks[stats.beta.ppf(guarantee, ranks, n + 1 - ranks) <= rate]
+    return max(1, len(ranks))
+
+
+def rate_bound(rank: int, n: int, confidence: float = 0.95) -> float:
+    """Upper bound of the rate at which scores are accepted beyond the ``rank``-th most extreme of ``n``.
+
+    Given one calibration that rate is a draw from Beta(rank, n + 1 - rank) (Vovk, "Conditional validity of inductive
+    conformal predictors", 2012), below it where scores tie. Its quantile at ``confidence`` is the one-sided
+    Clopper–Pearson bound of rank - 1 in n.
+    """
+    return 1.0 if rank > n else float(stats.beta.ppf(confidence, rank, n + 1 - rank))
+
+
+def pictures_needed(rate: float, guarantee: float | None = None) -> int:
+    """How many independent pictures it takes to state ``rate``: on average, or with confidence ``guarantee``."""
+    needed = 1 / rate - 1 if guarantee is None else math.log1p(-guarantee) / math.log1p(-rate)
+    return math.ceil(needed - 1e-9)
+
+
+def shown_rate(rate: float | None, bound: float | None = None) -> str:
+    """A rate in words: "1.4 % on average, with 95 % confidence at most 4.2 %"."""
+    if rate is None:
+        return "not measured"
+    return _percent(rate) + ("" if bound is None else f" on average, with 95 % confidence at most {_percent(bound)}")
+
+
+def _percent(rate: float) -> str:
+    """Two significant digits of the rate or of its opposite, whichever is rarer."""
+    rarer = min(rate, 1 - rate)
+    if rarer <= 1e-12:
+        return f"{100 * rate:.0f} %"
+    return f"{100 * rate:.{0 if rarer >= 0.0995 else max(1, 1 - math.floor(math.log10(100 * rarer)))}f} %"
+
+
 def rate_interval(count: int, total: int, confidence: float = 0.95) -> tuple[float, float]:
     """Clopper–Pearson interval for a rate of which ``count`` in ``total`` were observed."""
     if total < 1:

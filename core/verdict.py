@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Literal
 
 from .conditions import CLEAN
 from .errors import InvalidSettingError
 from .grubbs import grubbs_threshold
 from .history import History, doubt_about
-from .profile import Profile
+from .profile import Profile, calibration_words
+from .thresholds import shown_rate
 
 Answer = Literal["belonging", "non-belonging", "inconclusive"]
 
@@ -25,10 +26,13 @@ LIMITS = (
 class Verdict:
     """An answer about one image with all that is needed to judge it.
 
-    ``fpr`` is the stated false-positive rate of a ``belonging`` answer and ``p_value`` the image's own; both ``None``
-    when nothing was measured that could support them, ``fpr`` alone where only other decoders were.
-    ``threshold``: belonging lies below it. ``jpeg_quality``: of a JPEG file the picture once was, where its pixels
-    were asked and show one.
+    ``fpr`` is the false-positive rate of a ``belonging`` answer on average over calibrations, ``fpr_bound`` what it is
+    at most under this one with 95 % confidence; ``fnr`` and ``fnr_bound`` the same of a ``non-belonging`` answer.
+    ``p_value``: how often an image that does not belong scores this low; ``belonging_p_value``: how often one that
+    belongs scores this high. All are ``None`` when nothing was measured that could support them; with only other
+    decoders measured there is a ``p_value`` alone. ``threshold``: belonging lies below it. ``jpeg_quality``: of a JPEG
+    file the picture once was, where its pixels were asked and show one. ``calibration``: whose it is, "shipped", "made
+    on this machine" or "handed over", empty without one.
     """
 
     answer: Answer
@@ -42,16 +46,33 @@ class Verdict:
     limits: str = LIMITS
     subject: str = "decoder"
     jpeg_quality: int | None = None
+    fnr: float | None = None
+    fpr_bound: float | None = None
+    fnr_bound: float | None = None
+    belonging_p_value: float | None = None
+    calibration: str = ""
+
+    @property
+    def rate_words(self) -> str:
+        """The rate that matters for the answer: "false-negative rate 1.4 % on average, with 95 % confidence at …".
+
+        For a no the false-negative rate; else the false-positive one.
+        """
+        if self.answer == "non-belonging":
+            return f"false-negative rate {shown_rate(self.fnr, self.fnr_bound)}"
+        return f"false-positive rate {shown_rate(self.fpr, self.fpr_bound)}"
 
     @property
     def sentence(self) -> str:
-        """The answer in one line, with its false-positive rate."""
+        """The answer in one line, with its error rate and whose calibration it rests on."""
         if self.answer == "inconclusive":
             return f"Inconclusive: {self.basis}"
-        does = "belongs" if self.answer == "belonging" else "does not belong"
-        rate = "false-positive rate not measured" if self.fpr is None else f"false-positive rate {self.fpr:.2%}"
-        p = "" if self.p_value is None else f", p = {self.p_value:.3g}"
-        return f"The image {does} to this {self.subject} ({self.basis}; {rate}{p})."
+        yes = self.answer == "belonging"
+        p_value = self.p_value if yes else self.belonging_p_value
+        p = "" if p_value is None else f", p = {p_value:.3g}"
+        whose = f"; {calibration_words(self.calibration)}" if self.calibration else ""
+        does = "belongs" if yes else "does not belong"
+        return f"The image {does} to this {self.subject} ({self.basis}; {self.rate_words}{p}{whose})."
 
 
 def verdict_from_threshold(loss: float, threshold: float | None) -> Verdict:
@@ -89,8 +110,8 @@ def verdict_from_profile(
     lossy: bool = False,
     history: History | None = None,
 ) -> Verdict:
-    """Belonging if other images score this low at no more than the stated false-positive rate; non-belonging if
-    belonging images score this high at no more than the stated false-negative rate; inconclusive between.
+    """Belonging if the profile accepts the score, which other images reach at no more than the stated false-positive
+    rate; non-belonging if it refuses it, likewise by the false-negative rate; inconclusive between, and for both.
 
     Inconclusive too where the profile does not apply: an image whose ``shortest_side`` (pixels) is below those
     calibrated on, whose scores scatter more, and a ``lossy`` file under a profile for clean images. There a yes stands
@@ -103,10 +124,10 @@ def verdict_from_profile(
     p_value, belonging_p = profile.p_value(score), profile.belonging_p_value(score)
     answer: Answer = "inconclusive"
     basis = (
-        f"{p_value:.1%} of other images score as low and {belonging_p:.1%} of belonging images as high as this one,"
-        " neither is rare enough."
+        f"{shown_rate(p_value)} of other images score as low and {shown_rate(belonging_p)} of belonging images as high"
+        " as this one, neither is rare enough."
     )
-    rare_among_others, rare_among_belonging = p_value <= profile.stated_fpr, belonging_p <= profile.stated_fnr
+    rare_among_others, rare_among_belonging = profile.accepts(score), profile.refuses(score)
     if rare_among_others and rare_among_belonging:
         basis = (
             f"score {score:.3g} is rarely as low among other images and rarely as high among belonging ones,"
@@ -114,10 +135,13 @@ def verdict_from_profile(
         )
     elif rare_among_others:
         answer = "belonging"
-        basis = f"score {score:.3g} is lower than that of {1 - p_value:.1%} of the other images, whatever their source"
+        basis = (
+            f"score {score:.3g} is lower than that of {shown_rate(1 - p_value)} of the other images, whatever their"
+            " source"
+        )
     elif rare_among_belonging:
         answer = "non-belonging"
-        basis = f"score {score:.3g} is higher than that of {1 - belonging_p:.1%} of belonging images"
+        basis = f"score {score:.3g} is higher than that of {shown_rate(1 - belonging_p)} of belonging images"
     if shortest_side is not None and shortest_side < profile.image_sizes[0]:
         answer = "inconclusive"
         basis = (
@@ -142,6 +166,11 @@ def verdict_from_profile(
         condition=profile.condition,
         stage=stage,
         jpeg_quality=jpeg,
+        fnr=profile.stated_fnr,
+        fpr_bound=profile.fpr_bound,
+        fnr_bound=profile.fnr_bound,
+        belonging_p_value=belonging_p,
+        calibration=profile.calibration,
     )
 
 
@@ -161,15 +190,23 @@ def verdict_from_default_profile(
     """
     known = verdict_from_profile(score, profile, stage, shortest_side=shortest_side, lossy=lossy, history=history)
     p_value = profile.p_value(score)
-    hint = "a sign that it belongs" if p_value <= profile.stated_fpr else "no sign that it belongs"
+    hint = "a sign that it belongs" if profile.accepts(score) else "no sign that it belongs"
     doubt = None if history is None else doubt_about("belonging", history, profile)
-    if p_value <= profile.stated_fpr and doubt is not None:
+    if profile.accepts(score) and doubt is not None:
         hint = f"no sign that it belongs, for {doubt.removesuffix('.')}"
     basis = (
         "no calibration for this decoder, calibrate it on photographs for an answer. Under the decoders of the default"
-        f" profile up to {p_value:.1%} of other images score as low as {score:.3g}: {hint}."
+        f" profile up to {shown_rate(p_value)} of other images score as low as {score:.3g}: {hint}."
     )
-    return replace(known, answer="inconclusive", basis=basis, fpr=None)
+    return Verdict(
+        "inconclusive",
+        score,
+        basis,
+        p_value=p_value,
+        condition=known.condition,
+        stage=stage,
+        jpeg_quality=known.jpeg_quality,
+    )
 
 
 def _check_score(score: float) -> None:

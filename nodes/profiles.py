@@ -6,7 +6,6 @@ import contextlib
 import math
 import os
 import re
-from pathlib import Path
 from typing import Any
 
 import folder_paths
@@ -24,10 +23,13 @@ from ..core import (
     load_profile,
     make_score,
 )
-from ..core.calibration import LARGEST_SIDE, MIN_IMAGES, CalibrationStep
-from ..core.locking import locked
+from ..core.calibration import LARGEST_SIDE, CalibrationStep
+from ..core.calibration_pictures import MIN_IMAGES
+from ..core.profiles.table import found_among_belonging
+from ..core.profiles.trust import also_remember_in
 from ..core.scores import default_score
 from ..core.scores.any_grid import AnyGrid
+from ..core.thresholds import shown_rate
 from . import comfy_adapter
 from .sockets import CATEGORY, ProfileSocket
 
@@ -37,6 +39,9 @@ folder_paths.add_model_folder_path(FOLDER, os.path.join(folder_paths.models_dir,
 folder_paths.folder_names_and_paths[FOLDER][1].add(".json")
 with contextlib.suppress(OSError):  # read-only models: Calibrate says so when it is asked to write
     os.makedirs(folder_paths.get_folder_paths(FOLDER)[0], exist_ok=True)
+
+# Where ComfyUI's own folders last and the home folder does not, as in containers.
+also_remember_in(os.path.join(folder_paths.get_user_directory(), "latent_tracer"))
 
 MAX_NAME_BYTES = 200
 
@@ -119,7 +124,7 @@ class Calibrate(io.ComfyNode):
                     "fpr",
                     default=0.01,
                     min=0.0001,
-                    max=0.5,
+                    max=0.49,
                     step=0.001,
                     round=0.0001,
                     advanced=True,
@@ -171,7 +176,7 @@ class Calibrate(io.ComfyNode):
         report_progress = comfy_adapter.count_reporter()
 
         def advance(step: CalibrationStep) -> None:
-            report_progress(step.done, step.total)
+            report_progress(step.done, step.total or step.done)
 
         with (
             comfy_adapter.inspected_model(vae[0], largest) as autoencoder,
@@ -196,17 +201,16 @@ class Calibrate(io.ComfyNode):
                 calibrated_on=f"{len(photos)} photographs given in a graph",
                 on_image=advance,
             )
-        with locked(Path(path)):
-            check_not_taken(path, profile.fingerprint)  # by what was saved meanwhile
-            profile.save(path)
-        low, high = profile.error_rates["interval_95"]
+        profile.save(path)
+        found = found_among_belonging(profile)
+        low, high = found.interval
         report = (
             f"saved as {os.path.basename(path)}: condition {profile.condition}, false-positive rate"
-            f" {profile.stated_fpr:.1%}; accepts {profile.error_rates['true_positive_rate']:.1%} of belonging samples"
-            f" (95 % interval {low:.1%} to {high:.1%}); {'; '.join(profile.notes)}"
+            f" {shown_rate(profile.stated_fpr, profile.fpr_bound)}; accepts {shown_rate(found.accepted / found.n)} of"
+            f" belonging pictures (95 % interval {shown_rate(low)} to {shown_rate(high)});"
+            f" {profile.pictures_counted} of {profile.pictures_given} pictures counted"
         )
-        if profile.stated_fpr > fpr[0]:
-            report += f". So few photographs cannot support {fpr[0]:.1%}: add more."
+        report = "; ".join([report, *profile.notes, *filter(None, [profile.shortfall])])
         report = "\n".join([report, *left_out, *unusable])
         return io.NodeOutput(profile, report, ui=ui.PreviewText(report))
 

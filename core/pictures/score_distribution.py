@@ -77,13 +77,8 @@ def _mark(draw: ImageDraw.ImageDraw, at: float, label: str, width: int, base: fl
 
 
 def decision_bounds(profile: Profile) -> tuple[float, float]:
-    """The score up to which other images are rare enough, and the score from which belonging ones are.
-
-    Infinite where no score is.
-    """
-    below = [s for s in sorted(profile.non_belonging_scores) if profile.p_value(s) > profile.stated_fpr]
-    above = [s for s in sorted(profile.belonging_scores) if profile.belonging_p_value(s) > profile.stated_fnr]
-    return (below[0] if below else math.inf, above[-1] if above else -math.inf)
+    """The score up to which other images are rare enough, and the score from which belonging ones are."""
+    return profile.acceptance_threshold, profile.refusal_threshold
 
 
 def histogram(scores: Sequence[float], low: float, high: float) -> list[int]:

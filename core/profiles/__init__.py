@@ -1,0 +1,33 @@
+"""Profiles: calibrations of one score for one decoder, as versioned JSON files."""
+
+from __future__ import annotations
+
+from ..errors import InvalidProfileError
+from .file import load_profile, parse_profile
+from .grid import Grid, grid_of
+from .limits import Limit, Limits
+from .profile import JPEG_TOLERANCE, VERSION, Profile, digest_of
+from .shipped import builtin_profile, default_profile
+from .source import Source
+from .trust import HANDED_OVER, MADE_HERE, SHIPPED, calibration_words
+
+__all__ = [
+    "HANDED_OVER",
+    "JPEG_TOLERANCE",
+    "MADE_HERE",
+    "SHIPPED",
+    "VERSION",
+    "Grid",
+    "InvalidProfileError",
+    "Limit",
+    "Limits",
+    "Profile",
+    "Source",
+    "builtin_profile",
+    "calibration_words",
+    "default_profile",
+    "digest_of",
+    "grid_of",
+    "load_profile",
+    "parse_profile",
+]

@@ -1,0 +1,150 @@
+"""Profile files: read strictly, or refused in one sentence; never anything between."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any, NoReturn
+
+from ..errors import InvalidProfileError
+from . import format_1
+from .consistency import contradiction
+from .fields import Fields, Wrong
+from .grid import Grid
+from .limits import LARGEST, Limit, Limits
+from .profile import FORMAT, VERSION, Profile, digest_of
+from .source import BELONGING_KINDS, OTHER_KINDS, Source
+from .trust import calibration_of
+
+MAX_BYTES = 20 * 2**20
+MAX_DEPTH = 6
+MAX_SCORES = 200_000
+
+
+def load_profile(path: str | Path) -> Profile:
+    """Read a profile; raises :class:`InvalidProfileError` with the reason when it cannot be trusted."""
+    path = Path(path)
+    try:
+        with path.open("rb") as file:
+            content = file.read(MAX_BYTES + 1)
+        if len(content) > MAX_BYTES:
+            raise InvalidProfileError(f"{path} is larger than {MAX_BYTES // 2**20} MiB: it is no profile.")
+        record = json.loads(content.decode(), object_pairs_hook=_without_repeats, parse_constant=_refuse_constant)
+    except FileNotFoundError:
+        raise InvalidProfileError(f"There is no profile at {path}: calibrate first.") from None
+    except InvalidProfileError:
+        raise
+    except (OSError, ValueError, RecursionError) as error:
+        raise InvalidProfileError(f"{path} is no readable JSON profile ({error}): calibrate again.") from None
+    return parse_profile(record, str(path))
+
+
+def _without_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        repeated = next(key for key in found if sum(key == one for one, _ in pairs) > 1)
+        raise ValueError(f"the key {repeated[:50]!r} occurs twice")
+    return found
+
+
+def _refuse_constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is no JSON number")
+
+
+def parse_profile(record: Any, where: str) -> Profile:
+    """Check a decoded JSON profile field by field; raises :class:`InvalidProfileError`, which begins with ``where``."""
+    if not isinstance(record, dict) or record.get("format") != FORMAT:
+        raise InvalidProfileError(f"{where} is not a Latent Tracer profile: choose a file that calibrate wrote.")
+    if _deeper_than(record, MAX_DEPTH):
+        raise InvalidProfileError(f"{where} is nested deeper than any profile: calibrate again.")
+    version = record.get("version")
+    if type(version) is not int or not 1 <= version <= VERSION:
+        raise InvalidProfileError(
+            f"{where} has profile version {str(version)[:20]}, this release reads 1 to {VERSION}: update it, or"
+            " calibrate again."
+        )
+    content = {key: value for key, value in record.items() if key not in ("format", "version", "digest")}
+    try:
+        fields = Fields(content, "")
+        fields.only(*(format_1.FIELDS if version == 1 else _FIELDS))
+        digest = digest_of(content)
+        if record.get("digest") != digest:
+            raise InvalidProfileError(f"{where} was changed or damaged after it was written: calibrate again.")
+        profile = (format_1.parse if version == 1 else _parse)(fields)
+    except Wrong as error:
+        raise InvalidProfileError(f"{where} {error}: calibrate again.") from None
+    reason = contradiction(profile)
+    if reason:
+        raise InvalidProfileError(f"{where} contradicts itself ({reason}): calibrate again.")
+    object.__setattr__(profile, "calibration", calibration_of(digest))
+    return profile
+
+
+_FIELDS = (
+    *("fingerprint", "autoencoder", "score", "score_settings", "condition", "image_sizes", "calibrated_on"),
+    *("belonging", "others", "pictures_given", "pictures_counted", "grid", "fpr", "fnr", "guarantee", "limits"),
+    "notes",
+)
+
+
+def _parse(fields: Fields) -> Profile:
+    grid, guarantee = fields.table("grid", optional=True), fields.value("guarantee")
+    if grid is not None:
+        grid.only("period", "phase")
+    limits = fields.table("limits")
+    limits.only(*LARGEST)
+    profile = Profile(
+        **format_1.common(fields),
+        belonging=tuple(_source(one, BELONGING_KINDS) for one in fields.tables("belonging")),
+        others=tuple(_source(one, OTHER_KINDS) for one in fields.tables("others")),
+        pictures_given=fields.count("pictures_given", optional=True),
+        pictures_counted=fields.count("pictures_counted", optional=True),
+        grid=None if grid is None else Grid(grid.whole("period", 1, 4096), grid.whole("phase", 0, 4095)),
+        guarantee=None if guarantee is None else fields.number("guarantee", 0.5, 0.9999),
+        limits=Limits(**{name: _limit(limits, name) for name in LARGEST}),
+    )
+    if sum(len(source.scores) for source in (*profile.belonging, *profile.others)) > MAX_SCORES:
+        raise Wrong(f"holds more than {MAX_SCORES} scores")
+    return profile
+
+
+def _source(fields: Fields, kinds: tuple[str, ...]) -> Source:
+    fields.only("kind", "scores", "pictures", "history", "decoders", "under")
+    kind = fields.text("kind")
+    if kind not in kinds:
+        fields.wrong("kind")
+    scores = fields.numbers("scores")
+    pictures = fields.wholes("pictures")
+    decoders = fields.texts("decoders")
+    if len(pictures) != len(scores) or len(decoders) not in (0, len(scores)):
+        raise Wrong(f"does not name the picture and decoder of every score in {fields.place}")
+    if (kind in ("decoder", "generated") and kinds is OTHER_KINDS) != bool(decoders):
+        fields.wrong("decoders")
+    return Source(kind, scores, pictures, fields.text("history"), decoders, fields.text("under"))
+
+
+def _limit(limits: Fields, name: str) -> Limit | None:
+    held = limits.table(name, optional=True)
+    if held is None:
+        return None
+    held.only("value", "n", "rate")
+    rate = held.value("rate")
+    return Limit(
+        held.number("value", 0.0, LARGEST[name]),
+        held.whole("n", 1, 10**9),
+        None if rate is None else held.number("rate", 1e-9, 1.0),
+    )
+
+
+def _deeper_than(value: Any, depth: int) -> bool:
+    level = [value]
+    for _ in range(depth):
+        level = [
+            inner
+            for holder in level
+            if isinstance(holder, (dict, list))
+            for inner in (holder.values() if isinstance(holder, dict) else holder)
+        ]
+        if not level:
+            return False
+    return any(isinstance(one, (dict, list)) for one in level)

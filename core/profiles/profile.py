@@ -1,0 +1,216 @@
+"""A profile: what is known about one decoder's scores, and the error rates that so many pictures support."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import json
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from ..atomic import write_text
+from ..conditions import LOSSY, NO_JPEG, jpeg_quality_of
+from ..errors import InvalidProfileError, InvalidSettingError
+from ..thresholds import accepted_rank, lower_p_value, pictures_needed, rate_bound, shown_rate, upper_p_value
+from .grid import Grid
+from .limits import Limits
+from .source import Source
+from .trust import HANDED_OVER, MADE_HERE, remember
+
+FORMAT = "latent-tracer-profile"
+VERSION = 2
+# Estimates of a JPEG quality are one off at most where all is well.
+JPEG_TOLERANCE = 2
+
+
+@dataclass(frozen=True)
+class Profile:
+    """Calibration of one score for one decoder under one condition.
+
+    Scores are lower for belonging images. ``belonging`` and ``others`` hold them by source; rates count pictures, not
+    versions, and the weakest source sets them. ``fpr`` and ``fnr`` are the rates asked for, on average over
+    calibrations or, with ``guarantee`` (a confidence), as bounds; :attr:`stated_fpr` and :attr:`fpr_bound` are what so
+    many pictures support. ``image_sizes``: smallest and largest side in pixels. ``pictures_given`` and
+    ``pictures_counted``: before and after copies were left out, ``None`` where a profile of format 1 does not tell.
+    ``calibration``: whose it is, see :mod:`.trust`; no part of the file.
+    """
+
+    fingerprint: str
+    autoencoder: str
+    score: str
+    score_settings: dict[str, Any]
+    condition: str
+    image_sizes: tuple[int, int]
+    calibrated_on: str
+    belonging: tuple[Source, ...]
+    others: tuple[Source, ...]
+    pictures_given: int | None = None
+    pictures_counted: int | None = None
+    grid: Grid | None = None
+    fpr: float = 0.01
+    fnr: float = 0.01
+    guarantee: float | None = None
+    limits: Limits = Limits()
+    notes: tuple[str, ...] = ()
+    calibration: str = field(default=HANDED_OVER, compare=False)
+
+    @property
+    def belonging_scores(self) -> tuple[float, ...]:
+        return tuple(score for source in self.belonging for score in source.scores)
+
+    @property
+    def non_belonging_scores(self) -> tuple[float, ...]:
+        return tuple(score for source in self.others for score in source.scores)
+
+    def p_value(self, score: float) -> float:
+        """Conformal p-value under "the image does not belong": how often such a picture scores this low.
+
+        The largest over the sources: pooled, the easy ones would excuse the hard one.
+        """
+        return max(lower_p_value(score, source.lowest) for source in self.others)
+
+    def belonging_p_value(self, score: float) -> float:
+        """Conformal p-value under "the image belongs": how often a belonging picture scores this high.
+
+        The largest over the sources, so that it holds whichever of them the picture under test is like.
+        """
+        return max(upper_p_value(score, source.highest) for source in self.belonging)
+
+    @property
+    def smallest_p_value(self) -> float:
+        """The p-value of a score below all others."""
+        return 1 / (min(len(source.lowest) for source in self.others) + 1)
+
+    def accepts(self, score: float) -> bool:
+        """Whether so low a score is rare enough among all sources of other images."""
+        return score < self.acceptance_threshold
+
+    def refuses(self, score: float) -> bool:
+        """Whether so high a score is rare enough among all sources of belonging images."""
+        return score > self.refusal_threshold
+
+    @functools.cached_property
+    def acceptance_threshold(self) -> float:
+        """Scores below it are accepted: the smallest over the sources of their k-th lowest picture.
+
+        As no source's own threshold is exceeded, each source's rate, and by the source whose quantile is lowest all of
+        them at once, keep the bound of one.
+        """
+        return min(float(s.lowest[accepted_rank(len(s.lowest), self.fpr, self.guarantee) - 1]) for s in self.others)
+
+    @functools.cached_property
+    def refusal_threshold(self) -> float:
+        """Scores above it are refused: the largest over the belonging sources of their k-th highest picture."""
+        return max(float(s.highest[-accepted_rank(len(s.highest), self.fnr, self.guarantee)]) for s in self.belonging)
+
+    @property
+    def stated_fpr(self) -> float:
+        """The false-positive rate of a belonging answer on average over calibrations, of the weakest source."""
+        return max(k / (n + 1) for k, n in self._ranks(self.others, self.fpr))
+
+    @property
+    def fpr_bound(self) -> float:
+        """What that rate is at most under this one calibration, with 95 % confidence."""
+        return max(rate_bound(k, n) for k, n in self._ranks(self.others, self.fpr))
+
+    @property
+    def stated_fnr(self) -> float:
+        """The false-negative rate of a non-belonging answer on average over calibrations, of the weakest source."""
+        return max(k / (n + 1) for k, n in self._ranks(self.belonging, self.fnr))
+
+    @property
+    def fnr_bound(self) -> float:
+        return max(rate_bound(k, n) for k, n in self._ranks(self.belonging, self.fnr))
+
+    @property
+    def shortfall(self) -> str:
+        """What is said where so few pictures cannot support the false-positive rate asked for; else empty."""
+        guarantee = self.guarantee
+        ranks = self._ranks(self.others, self.fpr)
+        reached = max(k / (n + 1) if guarantee is None else rate_bound(k, n, guarantee) for k, n in ranks)
+        if reached <= self.fpr + 1e-9:
+            return ""
+        how = "on average" if guarantee is None else f"with {100 * guarantee:g} % confidence"
+        return (
+            f"{min(n for _, n in ranks)} independent photographs support a false-positive rate of {shown_rate(reached)}"
+            f" {how}, not {shown_rate(self.fpr)}: that takes {pictures_needed(self.fpr, guarantee)}."
+        )
+
+    def _ranks(self, sources: tuple[Source, ...], rate: float) -> list[tuple[int, int]]:
+        sizes = {len(source.lowest) for source in sources}
+        return [(accepted_rank(n, rate, self.guarantee), n) for n in sizes]
+
+    def like(self, jpeg: int | None) -> Profile:
+        """The profile without the sources that an image which shows JPEG of quality ``jpeg`` is not comparable with.
+
+        A profile for JPEG files keeps those whose images went through JPEG of that quality, or of the next above and
+        below it: an image that shows it was neither left as it was made nor ever in a rougher file. Any other profile,
+        and one for an image that shows none, is kept whole.
+        """
+        if jpeg is None or jpeg_quality_of(self.condition) == NO_JPEG:
+            return self
+        qualities = {jpeg_quality_of(source.history) for source in self.others}
+        below = [quality for quality in qualities if quality <= jpeg + JPEG_TOLERANCE]
+        above = [quality for quality in qualities if quality >= jpeg - JPEG_TOLERANCE]
+        bounds = {max(below) if below else min(above), min(above) if above else max(below)}
+        return replace(self, others=tuple(s for s in self.others if jpeg_quality_of(s.history) in bounds))
+
+    @property
+    def covers_lossy_files(self) -> bool:
+        """Whether pictures out of lossy files are among the non-belonging ones: then a yes holds for such files too."""
+        return any(source.history in LOSSY for source in self.others)
+
+    def check(self, fingerprint: str, score: str, settings: dict[str, Any], grid: Grid | None = None) -> None:
+        """Raise :class:`InvalidProfileError` unless the profile was made for this decoder, score, settings and grid."""
+        if self.fingerprint != fingerprint:
+            raise InvalidProfileError(
+                f"The profile was calibrated for {self.autoencoder} ({self.fingerprint[:8]}), not for this decoder"
+                f" ({fingerprint[:8]}): calibrate this one, or load the profile's own VAE."
+            )
+        if (self.score, self.score_settings) != (score, settings):
+            raise InvalidProfileError(
+                f"The profile holds {self.score} scores with {self.score_settings}, not {score} with {settings}:"
+                " use its score or calibrate again."
+            )
+        if grid is not None and self.grid is not None and grid != self.grid:
+            raise InvalidProfileError(
+                f"The profile was calibrated on a grid of {self.grid.period} pixels from {self.grid.phase} on, this"
+                f" decoder's has {grid.period} from {grid.phase} on: calibrate again."
+            )
+
+    def content(self) -> dict[str, Any]:
+        """What the file holds and its digest covers."""
+        content = asdict(self)
+        del content["calibration"]
+        return content
+
+    def to_json(self) -> str:
+        """The file: deterministic, with no number that JSON lacks (ValueError)."""
+        content = self.content()
+        record = {"format": FORMAT, "version": VERSION, **content, "digest": digest_of(content)}
+        return json.dumps(record, indent=1, allow_nan=False) + "\n"
+
+    def save(self, path: str | Path) -> None:
+        """Write the profile, whole or not at all; one that was calibrated here is remembered as made on this machine.
+
+        Raises :class:`InvalidProfileError` where it cannot be written, or could never be read again.
+        """
+        # Reading needs this class.
+        from .file import parse_profile
+
+        text = self.to_json()
+        parse_profile(json.loads(text), "The new profile")
+        try:
+            write_text(Path(path), text)
+        except InvalidSettingError as error:
+            raise InvalidProfileError(str(error)) from error
+        if self.calibration == MADE_HERE:
+            remember(digest_of(json.loads(text)))
+
+
+def digest_of(content: dict[str, Any]) -> str:
+    """SHA-256 over what a profile's record says beside its format, version and digest: it shows damage, not honesty."""
+    said = {key: value for key, value in content.items() if key not in ("format", "version", "digest")}
+    canonical = json.dumps(said, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
+    return hashlib.sha256(canonical.encode()).hexdigest()

@@ -1,0 +1,31 @@
+"""The profiles that ship with this program, measured by this project on free pictures."""
+
+from __future__ import annotations
+
+import functools
+
+from .file import load_profile
+from .profile import Profile
+from .trust import EMBEDDED
+
+
+def builtin_profile(fingerprint: str) -> Profile | None:
+    """The profile that ships for the decoder with these weights, or ``None``.
+
+    A calibration of one's own comes closer to one's images.
+    """
+    return next((profile for profile in _shipped() if profile.fingerprint == fingerprint), None)
+
+
+@functools.cache
+def _shipped() -> tuple[Profile, ...]:
+    return tuple(load_profile(path) for path in sorted(EMBEDDED.glob("*.profile.json")))
+
+
+@functools.cache
+def default_profile() -> Profile:
+    """What serves until a decoder is calibrated: other images' scores under several decoders, each its own source.
+
+    Its fingerprint is that of no decoder, so no verdict of its own can rest on it.
+    """
+    return load_profile(EMBEDDED / "default.json")
