@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+
 import typer
 
 from .. import __version__
@@ -13,7 +15,7 @@ from .demo import demo
 from .fingerprint import fingerprint
 from .origin import origin
 from .profile import profile
-from .trace import trace
+from .trace import EXPLAIN_STEPS, trace
 
 BAD_INPUT, CANCELLED = 2, 130
 
@@ -43,10 +45,23 @@ def root(version: bool = typer.Option(False, "--version", callback=show_version,
     """Holds the options that come before a subcommand."""
 
 
+def with_default_steps(arguments: list[str]) -> list[str]:
+    """``--explain`` may stand without a number, which Typer's options cannot."""
+    given = []
+    for position, word in enumerate(arguments):
+        if word == "--":
+            return given + arguments[position:]
+        given.append(word)
+        following = arguments[position + 1] if position + 1 < len(arguments) else ""
+        if word == "--explain" and not following.lstrip("-").isdecimal():
+            given.append(str(EXPLAIN_STEPS))
+    return given
+
+
 def run() -> int:
     """Run the command line and return its exit code."""
     try:
-        result = app(standalone_mode=False)
+        result = app(with_default_steps(sys.argv[1:]), standalone_mode=False)
     except LatentTracerError as error:
         say(f"latent-tracer: {error}")
         return BAD_INPUT

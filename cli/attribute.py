@@ -9,25 +9,24 @@ import typer
 
 from ..core import (
     Attribution,
-    InvalidSettingError,
-    LatentTracerError,
     ModuleAutoencoder,
+    Picture,
     Profile,
+    Tracer,
     attribute,
-    builtin_profile,
     load_autoencoder,
-    load_image,
     load_profile,
-    make_score,
+    same_weights,
 )
-from ..core.history import History, profile_for
-from ..core.scores import on_cells
+from ..core.folder_trace import reason_of
 from .console import emit_json, progress_bar, say, show
-from .trace_report import distinct_profiles
+from .trace_run import list_inputs
 
 
 def attribute_command(
-    images: Annotated[list[Path], typer.Argument(help="Pictures to attribute, as they were saved.")],
+    images: Annotated[
+        list[Path], typer.Argument(help="Pictures to attribute, as they were saved, or folders of them.")
+    ],
     vae: Annotated[list[str], typer.Option(help="A candidate; repeat for each.")],
     profile: Annotated[
         list[Path] | None,
@@ -37,47 +36,39 @@ def attribute_command(
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object per image, one per line.")] = False,
 ) -> int:
     """Say which candidate made each picture, if one did. Every candidate needs a profile (see calibrate)."""
-    autoencoders = [load_autoencoder(name, device) for name in vae]
     known = [load_profile(path) for path in profile or []]
-    profiles = [profiles_of(autoencoder, known) for autoencoder in autoencoders]
+    tracers = [tracer_of(load_autoencoder(name, device), name, known) for name in vae]
+    listing = list_inputs(images, [])
     failures = 0
-    with progress_bar(len(images) * len(vae), "attributing") as (progress, task):
-        for path in images:
+    with progress_bar(len(listing.files), "attributing") as (progress, task):
+        for position, file in enumerate(listing.files):
+
+            def advance(done: int, expected: int, position: int = position) -> None:
+                progress.update(task, completed=position + done / (expected + 1))
+
             try:
-                loaded = load_image(path)
-                history = History.of(loaded.pixels)
-                scores = []
-                for name, autoencoder, candidates in zip(vae, autoencoders, profiles, strict=True):
-                    own = profile_for(history, candidates)
-                    score = make_score(own.score)
-                    own.check(autoencoder.fingerprint, score.name, score.settings)
-                    placed = on_cells(score, loaded.pixels, autoencoder.spatial_ratio)
-                    scores.append((name, score(autoencoder, placed).value, own))
-                    progress.advance(task)
-            except LatentTracerError as error:
+                result = attribute(tracers, Picture.read(file), advance)
+            except Exception as error:  # one picture's failure must not cost the others their answers
                 failures += 1
-                say(f"latent-tracer: {error}")
+                reason = reason_of(error, file.name)
+                say(f"latent-tracer: {file.name} {reason}")
                 if as_json:
-                    emit_json({"image": str(path), "vae": None, "error": str(error)})
+                    emit_json({"image": str(file.path), "vae": None, "error": reason})
                 continue
-            shortest_side = min(loaded.pixels.shape[-2:])
-            result = attribute(scores, shortest_side=shortest_side, lossy=loaded.lossy, history=history)
             if as_json:
-                emit_json(attribution_record(path, result))
+                emit_json(attribution_record(file.path, result))
             else:
-                show(f"{path}: {result.vae or 'none'} ({result.reason})")
+                show(f"{file.name}: {result.vae or 'none'} ({result.reason})")
+    for refused in listing.refused:
+        failures += 1
+        say(f"latent-tracer: {refused.name} {refused.error}")
     return 2 if failures else 0
 
 
-def profiles_of(autoencoder: ModuleAutoencoder, known: list[Profile]) -> tuple[Profile, ...]:
-    """The given profiles that fit ``autoencoder``, each for another condition, or the built-in one."""
-    fitting = distinct_profiles([profile for profile in known if profile.fingerprint == autoencoder.fingerprint])
-    builtin = None if fitting else builtin_profile(autoencoder.fingerprint)
-    if not fitting and builtin is None:
-        raise InvalidSettingError(
-            f"No profile fits {autoencoder.name} ({autoencoder.fingerprint[:8]}): calibrate it and pass --profile."
-        )
-    return fitting if builtin is None else (builtin,)
+def tracer_of(autoencoder: ModuleAutoencoder, name: str, known: list[Profile]) -> Tracer:
+    """The candidate with those of the given profiles that are its own, or the one that ships for it."""
+    fitting = [profile for profile in known if same_weights(profile.fingerprint, autoencoder.fingerprint)]
+    return Tracer(autoencoder, fitting or None, name=name)
 
 
 def attribution_record(path: Path, result: Attribution) -> dict[str, Any]:
@@ -87,14 +78,6 @@ def attribution_record(path: Path, result: Attribution) -> dict[str, Any]:
         "vae": result.vae,
         "reason": result.reason,
         "tied": list(result.tied),
-        "candidates": [
-            {
-                "vae": candidate.name,
-                "verdict": candidate.verdict.answer,
-                "score": candidate.verdict.score,
-                "p_value": candidate.verdict.p_value,
-                "standing": candidate.standing,
-            }
-            for candidate in result.candidates
-        ],
+        "candidates": [candidate.record() for candidate in result.candidates],
+        "fpr": result.fpr,
     }

@@ -10,22 +10,12 @@ from PIL import Image
 from rich.table import Table
 from torch import Tensor
 
-from ..core import (
-    DEFAULT_SCORE,
-    ModuleAutoencoder,
-    Profile,
-    builtin_profile,
-    load_autoencoder,
-    make_score,
-    to_tensor,
-    verdict_from_profile,
-)
+from ..core import Picture, Tracer, load_autoencoder, to_tensor
 from ..core.atomic import write_picture
 from ..core.demo import demo_images
 from ..core.errors import UnsupportedAutoencoderError
-from ..core.history import History
-from ..core.inversion import invert
 from ..core.picture import trace_picture
+from ..core.thresholds import shown_rate
 from .console import emit_json, progress_bar, show
 
 # Photographs that scikit-image ships in its wheel, all free; none was used to train the embedded autoencoders.
@@ -38,38 +28,32 @@ def demo(
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object per row, one per line.")] = False,
 ) -> int:
     """Decode pictures with one small autoencoder, trace them and the photographs with two. No download, no GPU."""
-    autoencoders = [load_autoencoder(name) for name in ("demo-a", "demo-b")]
-    profiles = {autoencoder.name: shipped_profile(autoencoder) for autoencoder in autoencoders}
-    score = make_score(DEFAULT_SCORE)
-    images = list(demo_images(photographs(), autoencoders[0]))
+    tracers = [shipped_tracer(name) for name in ("demo-a", "demo-b")]
+    images = list(demo_images(photographs(), tracers[0].autoencoder))
     table = Table("image", "inspected model", "expected", "verdict", "p-value", title="Which model made this picture?")
-    rows = 0
-    with progress_bar(len(images) * len(autoencoders), "tracing") as (progress, task):
+    drawn: set[str] = set()
+    with progress_bar(len(images) * len(tracers), "tracing") as (progress, task):
         for image in images:
-            history = History.of(image.pixels)
-            for autoencoder in autoencoders:
-                scored = score(autoencoder, image.pixels)
-                verdict = verdict_from_profile(scored.value, profiles[autoencoder.name], scored.stage, history=history)
-                expected = "belonging" if image.made_by == autoencoder.name else "non-belonging"
+            for tracer in tracers:
+                traced = tracer.trace(Picture.of(image.pixels, image.name))
+                verdict = traced.verdict
+                expected = "belonging" if image.made_by == tracer.name else "non-belonging"
                 if as_json:
-                    emit_json({
-                        "image": image.name, "vae": autoencoder.name, "expected": expected, "verdict": verdict.answer,
-                        "p_value": verdict.p_value, "fpr": verdict.fpr, "score": verdict.score,
-                    })  # fmt: skip
+                    emit_json({**tracer.row(traced).to_json(image.name, tracer.name), "expected": expected})
                 right = "green" if verdict.answer == expected else "red"
                 table.add_row(
-                    image.name, autoencoder.name, expected, f"[{right}]{verdict.answer}[/]", f"{verdict.p_value:.3f}"
+                    image.name, tracer.name, expected, f"[{right}]{verdict.answer}[/]", f"{verdict.p_value:.3f}"
                 )
-                rows += 1
-                if rows <= len(autoencoders):
-                    inversion = invert(autoencoder, image.pixels, steps=20)
-                    drawn = trace_picture(inversion, 0, verdict, profiles[autoencoder.name])
-                    write_picture(output / f"demo_{autoencoder.name}.png", drawn)
+                if tracer.name not in drawn:
+                    drawn.add(tracer.name)
+                    explained = tracer.explained(traced, 20)
+                    write_picture(output / f"demo_{tracer.name}.png", trace_picture(explained))
                 progress.advance(task)
     if not as_json:
         show(table)
-        rate = next(iter(profiles.values())).stated_fpr
-        show(f"False-positive rate of a belonging answer: {rate:.1%}. Pictures are in {output}/.")
+        profile = tracers[0].profiles[0]
+        rate = shown_rate(profile.stated_fpr, profile.fpr_bound)
+        show(f"False-positive rate of a belonging answer: {rate}. Pictures are in {output}/.")
     return 0
 
 
@@ -90,9 +74,9 @@ def photographs() -> dict[str, Tensor]:
     return pictures
 
 
-def shipped_profile(autoencoder: ModuleAutoencoder) -> Profile:
-    """The built-in profile of an embedded autoencoder; one without is a broken installation."""
-    profile = builtin_profile(autoencoder.fingerprint)
-    if profile is None:
-        raise UnsupportedAutoencoderError(f"The built-in profile of {autoencoder.name} is missing: install again.")
-    return profile
+def shipped_tracer(name: str) -> Tracer:
+    """An embedded autoencoder with its built-in profile; one without is a broken installation."""
+    tracer = Tracer(load_autoencoder(name))
+    if not tracer.profiles:
+        raise UnsupportedAutoencoderError(f"The built-in profile of {name} is missing: install again.")
+    return tracer

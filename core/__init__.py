@@ -1,6 +1,6 @@
 """Latent Tracer's core: tensors in, verdicts out; knows nothing of ComfyUI or of a terminal."""
 
-from .attribution import Attribution, attribute
+from .attribution import Attribution
 from .autoencoder import Autoencoder, ModuleAutoencoder
 from .calibrated_loss import CalibratedLoss, calibrated_loss, image_entropy
 from .calibration import calibrate
@@ -11,6 +11,7 @@ from .errors import (
     InvalidLatentError,
     InvalidSettingError,
     LatentTracerError,
+    NotEnoughMemoryError,
     UnknownAutoencoderError,
     UnsupportedAutoencoderError,
     UnsupportedGeneratorError,
@@ -21,7 +22,6 @@ from .grubbs import grubbs_critical, grubbs_threshold
 from .images import Crop, check_images, crop_to_grid, to_picture, to_tensor
 from .input_inversion import INPUT_SOLVERS, InputInversion, invert_inputs
 from .inversion import Inversion, Step, invert
-from .judge import judge
 from .loading import load_autoencoder
 from .localisation import ForeignMap, locate_foreign
 from .objective import Objective, Passes
@@ -39,9 +39,11 @@ from .picture_file import FileFacts, Picture, PictureFile
 from .profile import InvalidProfileError, Profile, builtin_profile, load_profile
 from .quantiser import ROUNDING_FLOOR, quantise, residual
 from .scores import DEFAULT_SCORE, SCORES, Score, Scored, make_score
+from .scores.decoder_grid import NoGridError
 from .solvers import SOLVERS, make_solver
 from .synthetic import synthetic_photograph
 from .thresholds import Threshold, fit_threshold
+from .tracer import Traced, Tracer, attribute
 from .verdict import LIMITS, Verdict, verdict_from_losses, verdict_from_profile, verdict_from_threshold
 from .weight_digest import equivalent_digests, is_old_digest, same_weights, weight_fingerprint
 
@@ -72,6 +74,8 @@ __all__ = [
     "LoadedImage",
     "ModuleAutoencoder",
     "ModuleGenerator",
+    "NoGridError",
+    "NotEnoughMemoryError",
     "Objective",
     "OriginVerdict",
     "Passes",
@@ -82,6 +86,8 @@ __all__ = [
     "Scored",
     "Step",
     "Threshold",
+    "Traced",
+    "Tracer",
     "UnknownAutoencoderError",
     "UnsupportedAutoencoderError",
     "UnsupportedGeneratorError",
@@ -104,7 +110,6 @@ __all__ = [
     "image_entropy",
     "invert",
     "is_old_digest",
-    "judge",
     "invert_inputs",
     "judge_origin",
     "load_autoencoder",

@@ -7,15 +7,17 @@ far more clearly than the rest.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from .errors import InvalidSettingError
 from .history import History
 from .profile import Profile
-from .verdict import Verdict, verdict_from_profile
+from .verdict import Verdict
 
 # Two accepting candidates whose scores, in units of their belonging spread, lie closer than this are a tie.
 TIE_MARGIN = 1.0
@@ -31,6 +33,27 @@ class Candidate:
     verdict: Verdict
     standing: float
     level: float = 1.0
+
+    def record(self) -> dict[str, Any]:
+        """For JSON; fields are a promise: added, never renamed."""
+        verdict = self.verdict
+        return {
+            "vae": self.name,
+            "verdict": verdict.answer,
+            "score": verdict.score if math.isfinite(verdict.score) else None,
+            "p_value": verdict.p_value,
+            "standing": self.standing if math.isfinite(self.standing) else None,
+            "basis": verdict.basis,
+            "fpr": verdict.fpr,
+            "fpr_bound": verdict.fpr_bound,
+            "fnr": verdict.fnr,
+            "fnr_bound": verdict.fnr_bound,
+            "belonging_p_value": verdict.belonging_p_value,
+            "calibration": verdict.calibration,
+            "condition": verdict.condition,
+            "stage": verdict.stage,
+            "jpeg_quality": verdict.jpeg_quality,
+        }
 
 
 @dataclass(frozen=True)
@@ -55,43 +78,39 @@ def standing(score: float, profile: Profile) -> float:
     return (score - median) / max(deviation, 1e-9)
 
 
-def attribute(
-    scores: Sequence[tuple[str, float, Profile]],
-    *,
-    shortest_side: int | None = None,
-    lossy: bool = False,
-    history: History | None = None,
-) -> Attribution:
-    """Decide among candidates given as (name, score, profile) for one image.
+@dataclass(frozen=True)
+class Judged:
+    """One candidate's ``verdict`` on the picture, the ``profile`` it rests on, and the picture's ``history``."""
 
-    ``shortest_side``, ``lossy`` and ``history`` as for :func:`verdict_from_profile`.
+    name: str
+    verdict: Verdict
+    profile: Profile
+    history: History | None = None
+
+
+def decide(candidates: Sequence[Judged]) -> Attribution:
+    """Decide among candidates that were judged on one image.
 
     With m candidates each accepts at its stated rate divided by m (Bonferroni), so that the rate at which an image of
     none of them is attributed stays at the largest stated rate. A profile of n images cannot show a rate below
     1/(n+1): there the correction stops at "lower than all others", and the result's ``fpr`` says what it comes to.
+    A candidate that could not score the image is not ruled out.
     Raises :class:`InvalidSettingError` for no candidates.
     """
-    if not scores:
+    if not candidates:
         raise InvalidSettingError("Attribution needs at least one candidate: give --vae or connect a VAE.")
-    levels = [max(p.stated_fpr / len(scores), p.smallest_p_value) for _, _, p in scores]
+    profiles = [one.profile.like(one.history.jpeg_quality if one.history else None) for one in candidates]
+    levels = [max(p.stated_fpr / len(candidates), p.smallest_p_value) for p in profiles]
     fpr = min(1.0, sum(levels))
-    judged = [
-        (
-            Candidate(
-                name,
-                verdict_from_profile(score, profile, shortest_side=shortest_side, lossy=lossy, history=history),
-                standing(score, profile),
-                level,
-            ),
-            profile.like(None if history is None else history.jpeg_quality).p_value(score),
-            level,
-        )
-        for (name, score, profile), level in zip(scores, levels, strict=True)
-    ]
-    judged.sort(key=lambda entry: entry[0].standing)
-    ordered = tuple(candidate for candidate, _, _ in judged)
+    judged = []
+    for one, level in zip(candidates, levels, strict=True):
+        score = one.verdict.score
+        place = standing(score, one.profile) if math.isfinite(score) else math.inf
+        judged.append(Candidate(one.name, one.verdict, place, level))
+    judged.sort(key=lambda candidate: candidate.standing)
+    ordered = tuple(judged)
     possible = [candidate for candidate in ordered if candidate.verdict.answer != "non-belonging"]
-    accepting = [c for c, p_value, level in judged if c.verdict.answer == "belonging" and p_value <= level]
+    accepting = [c for c in judged if c.verdict.answer == "belonging" and (c.verdict.p_value or 0.0) <= c.level]
     if not possible:
         return Attribution(None, ordered, (), "none of the candidates made this image", fpr)
     if not accepting:

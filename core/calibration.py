@@ -23,10 +23,11 @@ from .generator import Generator
 from .history import fit_grid
 from .images import check_images, crop_to_grid
 from .localisation import fit_localisation, locate_foreign
-from .profile import MADE_HERE, Limits, Profile, Source, grid_of
+from .profile import MADE_HERE, Grid, Limits, Profile, Source
 from .quantiser import Quantiser, quantise
 from .regularity import grid_strength
 from .rough_score import fit_roughness, roughness_of
+from .scores.decoder_grid import NoGridError, grid_of
 from .scores.grid_contrast import GridContrast
 from .scores.protocol import Score, on_cells
 
@@ -187,7 +188,7 @@ def calibrate(
         others=scores.sources(False),
         pictures_given=given,
         pictures_counted=counted,
-        grid=grid_of(autoencoder),
+        grid=_grid_of(autoencoder),
         fpr=fpr,
         fnr=fnr,
         guarantee=guarantee,
@@ -195,6 +196,14 @@ def calibrate(
         notes=(*scores.notes, *copies_note(photos.copies + made.copies)),
         calibration=MADE_HERE,
     )
+
+
+def _grid_of(autoencoder: Autoencoder) -> Grid | None:
+    """The measured grid, ``None`` where there is none: scores that need one refuse the decoder, others do not care."""
+    try:
+        return grid_of(autoencoder)
+    except NoGridError:
+        return None
 
 
 def copies_note(copies: int) -> list[str]:

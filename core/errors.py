@@ -33,3 +33,7 @@ class UnsupportedGeneratorError(LatentTracerError):
 
 class InvalidProfileError(LatentTracerError):
     """A profile that cannot be used: damaged, altered, contradictory, newer, or made for another decoder or score."""
+
+
+class NotEnoughMemoryError(LatentTracerError):
+    """Not even the smallest windows fit into memory."""

@@ -5,6 +5,7 @@ Everywhere in core an image is ``[B,3,H,W]`` float in [0,1]. Nothing here resamp
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -66,13 +67,20 @@ def check_images(images: Tensor) -> Tensor:
     if images.shape[1] not in (3, 4):
         raise InvalidImageError(f"The image has {images.shape[1]} channels: only RGB and RGBA pictures can be traced.")
     images = images[:, :3].float()
-    if not torch.isfinite(images).all():
+    found = finite_range(images)
+    if found is None:
         raise InvalidImageError("The image contains NaN or infinite values: check the node or file it comes from.")
-    if images.min() < -1e-3 or images.max() > 1 + 1e-3:
-        raise InvalidImageError(
-            f"The image's values span [{images.min():.3g}, {images.max():.3g}]: scale it to the range [0, 1]."
-        )
-    return images.clamp(0, 1)
+    low, high = found
+    if low < -1e-3 or high > 1 + 1e-3:
+        raise InvalidImageError(f"The image's values span [{low:.3g}, {high:.3g}]: scale it to the range [0, 1].")
+    # No copy of a hundred megapixels for nothing.
+    return images if low >= 0 and high <= 1 else images.clamp(0, 1)
+
+
+def finite_range(images: Tensor) -> tuple[float, float] | None:
+    """Smallest and largest value of ``images``, ``None`` where any is NaN or infinite; makes no copy of them."""
+    low, high = (float(value) for value in torch.aminmax(images))
+    return (low, high) if math.isfinite(low) and math.isfinite(high) else None
 
 
 def central_part(image: Tensor, side: int, block: int) -> Tensor:
@@ -80,9 +88,8 @@ def central_part(image: Tensor, side: int, block: int) -> Tensor:
 
     For what need not see the whole of a large picture. Raises :class:`InvalidImageError` as :func:`check_images` does.
     """
-    image = check_images(image)
     top, left = (max(0, length - side) // 2 // block * block for length in image.shape[-2:])
-    return image[..., top : top + side, left : left + side]
+    return check_images(image[..., top : top + side, left : left + side])
 
 
 def crop_to_grid(images: Tensor, spatial_ratio: int) -> tuple[Tensor, Crop]:

@@ -6,7 +6,6 @@ z0 = E(x);  z* = argmin_z MSE(D(z), x);  the smallest loss seen is the reconstru
 from __future__ import annotations
 
 import contextlib
-import gc
 import math
 import time
 from collections.abc import Callable
@@ -18,7 +17,7 @@ from torch import Tensor
 from .autoencoder import Autoencoder
 from .errors import InvalidLatentError, UnsupportedAutoencoderError
 from .images import ALPHA_NOTE, Crop, check_images, crop_to_grid
-from .memory import PeakMemory, bounded, is_out_of_memory, out_of_memory_error
+from .memory import PeakMemory, bounded, is_out_of_memory, let_go, out_of_memory_error
 from .objective import Evaluation, Objective, Passes
 from .quantiser import Quantiser, check_quantiser
 from .solvers import DEFAULT_SOLVER, EXACT, Search, Solver, Stopped, make_solver
@@ -69,6 +68,19 @@ class Inversion:
 
     def __len__(self) -> int:
         return len(self.loss)
+
+    def alone(self, index: int) -> Inversion:
+        """What was found for image ``index``."""
+        part = slice(index, index + 1)
+        return replace(
+            self, **{entry.name: getattr(self, entry.name)[part] for entry in fields(self) if entry.name in _PER_IMAGE}
+        )
+
+
+_PER_IMAGE = (
+    *("images", "initial_latents", "initial_reconstruction", "initial_loss", "latents", "reconstruction", "loss"),
+    *("loss_history", "quantiser", "passes", "seconds", "stopped_by", "peak_bytes"),
+)
 
 
 def invert(
@@ -198,9 +210,7 @@ def _invert_within_memory(
             if not is_out_of_memory(error):
                 raise
         # Outside the handler: there the failed attempt's tensors still hang on the traceback.
-        gc.collect()
-        if autoencoder.device.type == "cuda":
-            torch.cuda.empty_cache()
+        let_go(autoencoder.device)
     raise out_of_memory_error(autoencoder, height, width)
 
 

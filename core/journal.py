@@ -65,6 +65,8 @@ class Journal:
                 )
             if entry.get("settings") != self.settings or not isinstance(entry.get("file"), str):
                 continue
+            if entry.get("final", True) is not True:  # answered, and killed while it was being explained
+                continue
             try:
                 self.finished[entry["file"]] = parse_row(entry.get("row"))
             except ValueError:
@@ -90,10 +92,14 @@ class Journal:
             self._descriptor = None
         self._lock.close()
 
-    def add(self, row: TraceRow) -> None:
-        """Append a finished ``row`` and see it onto the disk; the row must have a file digest."""
+    def add(self, row: TraceRow, final: bool = True) -> None:
+        """Append a ``row`` and see it onto the disk; it must have a file digest. One that is not ``final`` tells an
+        answer, and that its file is to be traced again should nothing follow.
+        """
         assert self._descriptor is not None and row.digest
-        entry = {"format": FORMAT, "version": VERSION, "settings": self.settings, "file": row.digest}
+        entry: dict[str, Any] = {"format": FORMAT, "version": VERSION, "settings": self.settings, "file": row.digest}
+        if not final:
+            entry["final"] = False
         line = json.dumps({**entry, "row": row.to_record()}, allow_nan=False).encode() + b"\n"
         if self._is_torn:
             line = b"\n" + line
@@ -107,4 +113,5 @@ class Journal:
                 f"{self.path} cannot be written ({error.strerror}): make room; what is finished is kept."
             ) from None
         self._is_torn = False
-        self.finished[row.digest] = row
+        if final:
+            self.finished[row.digest] = row

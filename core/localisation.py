@@ -19,11 +19,14 @@ import torch.nn.functional as F  # noqa: N812
 from torch import Tensor
 
 from .autoencoder import Autoencoder
+from .memory import out_of_memory_sentence
 from .objective import Passes
 from .profile import Limit, Profile
-from .scores.grid_contrast import block_contrasts, compared_pixels, residual_energies
+from .scores.decoder_grid import grid_of
 from .scores.protocol import check_single
+from .scores.residuals import block_contrasts, compared_pixels, tiled_energies
 from .scores.spectral import BLOCK, band_energies
+from .scores.windows import SIDE, WHOLE_PIXELS, within_memory
 from .thresholds import quantile_threshold
 
 # Standard deviation of the smoothing in blocks: a neighbourhood of about 90 blocks, 76 pixels across.
@@ -87,16 +90,28 @@ def locate_foreign(autoencoder: Autoencoder, image: Tensor, profile: Profile | N
     Meaningful only if a good part of the picture does belong: ask for a verdict, too. The threshold is the profile's
     where it holds one. Raises :class:`InvalidImageError` for a flat or too small picture.
     """
-    image = check_single(image).to(autoencoder.device, autoencoder.dtype)
+    image = check_single(image)
+    tiled = image.shape[-2] * image.shape[-1] > WHOLE_PIXELS
+    return within_memory(
+        lambda side: _map(autoencoder, image, profile, side or (SIDE if tiled else None)),
+        lambda: out_of_memory_sentence("Mapping", autoencoder, image),
+    )[0]
+
+
+def _map(autoencoder: Autoencoder, image: Tensor, profile: Profile | None, side: int | None) -> ForeignMap:
+    """The map from tiles whose compared parts are ``side`` pixels each way, or from the whole at once."""
     passes = Passes()
     ratio = autoencoder.spatial_ratio
-    half = ratio // 2
-    on_grid = residual_energies(autoencoder, image, (0, 0), passes)
-    picture = band_energies(compared_pixels(image, ratio))[0]
-    looks = [
-        block_contrasts(on_grid, residual_energies(autoencoder, image, offset, passes), picture)
-        for offset in ((half, half), (half, 0), (0, half))
-    ]
+    grid = grid_of(autoencoder)
+    half = grid.period // 2
+
+    def energies(down: int, across: int) -> Tensor:
+        offset = ((grid.phase + down) % grid.period, (grid.phase + across) % grid.period)
+        return tiled_energies(autoencoder, image, offset, passes, side)
+
+    on_grid = energies(0, 0)
+    picture = band_energies(compared_pixels(image, ratio))[0].to(on_grid)
+    looks = [block_contrasts(on_grid, energies(*beside), picture) for beside in ((half, half), (half, 0), (0, half))]
     contrast = torch.stack([values for values, _ in looks]).mean(0)
     weight = torch.stack([weights for _, weights in looks]).mean(0)
     smoothed, error = smooth(contrast, weight)

@@ -8,6 +8,7 @@ bytes per pixel autograd keeps.
 
 from __future__ import annotations
 
+import gc
 import os
 import weakref
 from collections.abc import Callable, Iterator, Mapping
@@ -190,11 +191,30 @@ def is_out_of_memory(error: BaseException) -> bool:
     return isinstance(error, torch.OutOfMemoryError | MemoryError) or "DefaultCPUAllocator" in str(error)
 
 
+def let_go(device: torch.device | None = None) -> None:
+    """Give back what a failed attempt held; called once its exception is gone, for the traceback keeps its tensors."""
+    gc.collect()
+    if device is None or device.type == "cuda":
+        torch.cuda.empty_cache()  # does nothing where CUDA was never used
+
+
 def out_of_memory_error(autoencoder: Autoencoder, height: int, width: int) -> UnsupportedAutoencoderError:
     """The one sentence, with numbers, for a user whose memory does not suffice even with checkpointing."""
-    free = free_memory(autoencoder.device)
-    available = "" if free is None else f", {free / 2**30:.1f} GiB are free on {autoencoder.device}"
     return UnsupportedAutoencoderError(
         f"Inverting {width}×{height} pixels with {autoencoder.name} ran out of memory twice, the second time with"
-        f" recomputed blocks{available}: close other programs, or trace a smaller crop."
+        f" recomputed blocks{_available_on(autoencoder.device)}: close other programs, or trace a smaller crop."
     )
+
+
+def out_of_memory_sentence(doing: str, autoencoder: Autoencoder, image: Tensor) -> str:
+    """The same for what keeps nothing for a backward pass, after the smallest windows failed as well."""
+    height, width = image.shape[-2:]
+    return (
+        f"{doing} {width}×{height} pixels with {autoencoder.name} ran out of memory even in the smallest windows"
+        f"{_available_on(autoencoder.device)}: close other programs, or use a device with more memory."
+    )
+
+
+def _available_on(device: torch.device) -> str:
+    free = free_memory(device)
+    return "" if free is None else f", {free / 2**30:.1f} GiB are free on {device}"

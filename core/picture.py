@@ -1,7 +1,7 @@
 """The pictures by their names; each is drawn in its own module under ``core/pictures``."""
 
 from .pictures import (
-    amplified_residual,
+    amplified,
     attribution_chart,
     loss_curve,
     picture_tensor,
@@ -11,7 +11,7 @@ from .pictures import (
 )
 
 __all__ = [
-    "amplified_residual",
+    "amplified",
     "attribution_chart",
     "loss_curve",
     "picture_tensor",

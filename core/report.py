@@ -2,33 +2,39 @@
 
 from __future__ import annotations
 
-from .inversion import Inversion
 from .quantiser import ROUNDING_FLOOR
-from .verdict import Verdict
+from .tracer import Traced
 
 
-def trace_report(inversion: Inversion, index: int, verdict: Verdict) -> str:
-    """Several lines of plain text about image ``index``: answer first, then figures, notes and limits."""
-    loss, initial = float(inversion.loss[index]), float(inversion.initial_loss[index])
-    passes = inversion.passes[index]
+def trace_report(traced: Traced) -> str:
+    """Several lines of plain text about one picture: answer first, then figures, notes and limits."""
+    verdict, passes = traced.verdict, traced.passes
     lines = [
         f"{verdict.answer.upper()}: {verdict.sentence}",
-        f"image {index + 1} of {len(inversion)}, inspected model: {inversion.autoencoder} ({inversion.fingerprint})",
-        f"assumed condition: {verdict.condition}; stored by: {inversion.quantiser[index]}; crop: {inversion.crop}",
-        *_history(verdict),
-        f"loss {loss:.4g} ({loss / ROUNDING_FLOOR:.1f} × the 8-bit floor), at the encoder's start {initial:.4g}",
-        f"{inversion.solver}: {passes.encoder} encoder, {passes.decoder} decoder and {passes.backward} backward passes,"
-        f" {inversion.seconds[index]:.1f} s{_peak(inversion, index)}, stopped by {inversion.stopped_by[index]}",
-        *[f"note: {note}" for note in inversion.notes],
+        f"inspected model: {traced.model} ({traced.fingerprint[:16]})",
+        f"assumed condition: {verdict.condition}; decided by: {verdict.stage}",
+        *_history(traced),
+        *_inversion(traced),
+        f"{passes.encoder} encoder, {passes.decoder} decoder and {passes.backward} backward passes,"
+        f" {traced.seconds:.1f} s, {traced.peak_bytes / 2**20:.0f} MiB at most",
+        *[f"note: {note}" for note in dict.fromkeys((*traced.picture.facts.notes, *traced.notes))],
         f"limits: {verdict.limits}",
     ]
     return "\n".join(lines)
 
 
-def _history(verdict: Verdict) -> list[str]:
-    quality = verdict.jpeg_quality
+def _history(traced: Traced) -> list[str]:
+    quality = traced.verdict.jpeg_quality
     return [] if quality is None else [f"history: the pixels show a JPEG file of about quality {quality}"]
 
 
-def _peak(inversion: Inversion, index: int) -> str:
-    return f", {inversion.peak_bytes[index] / 2**20:.0f} MiB at most" if inversion.peak_bytes else ""
+def _inversion(traced: Traced) -> list[str]:
+    inversion = traced.inversion
+    if inversion is None:
+        return []
+    loss, initial = float(inversion.loss[0]), float(inversion.initial_loss[0])
+    return [
+        f"inversion by {inversion.solver}, stopped by {inversion.stopped_by[0]}: loss {loss:.4g}"
+        f" ({loss / ROUNDING_FLOOR:.1f} × the 8-bit floor), at the encoder's start {initial:.4g};"
+        f" stored by: {inversion.quantiser[0]}; crop: {inversion.crop}"
+    ]

@@ -8,6 +8,7 @@ it; else the exact one is taken. So precision costs time where a verdict hangs o
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from torch import Tensor
 
@@ -45,22 +46,24 @@ def roughness_of(score: Score, autoencoder: Autoencoder, image: Tensor, exact: f
     return min(abs(candidate - exact) for candidate in candidates)
 
 
-def score_for(profile: Profile, score: Score, autoencoder: Autoencoder, image: Tensor) -> Scored:
+def score_for(
+    profile: Profile, score: Score, autoencoder: Autoencoder, image: Tensor, window: int | None = None
+) -> Scored:
     """``score`` of one image ``[1,3,H,W]``, roughly where that decides the verdict under ``profile``, else exactly.
 
-    The passes are those of both. Raises :class:`InvalidImageError` as the score does.
+    The passes are those of both. ``window`` and errors as for the score.
     """
     distance = profile.limits.low_precision
     if distance is None or not (isinstance(score, RoughScore) and bfloat16_pays(autoencoder.device)):
-        return score(autoencoder, image)
+        return score(autoencoder, image, window)
     try:
-        rough = score.rough(autoencoder, image)
+        rough = score.rough(autoencoder, image, window)
     except _FAILURES:
-        return score(autoencoder, image)
+        return score(autoencoder, image, window)
     if is_decided(profile, rough.candidates, distance.value):
         return rough.scored
-    exact = score(autoencoder, image)
-    return Scored(exact.value, rough.scored.passes + exact.passes, f"{exact.stage} after bfloat16", exact.inversion)
+    exact = score(autoencoder, image, window)
+    return replace(exact, passes=rough.scored.passes + exact.passes, stage=f"{exact.stage} after bfloat16")
 
 
 def is_decided(profile: Profile, candidates: Sequence[float], distance: float) -> bool:

@@ -8,7 +8,7 @@ import io
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from PIL import Image
 from torch import Tensor
@@ -17,7 +17,9 @@ from .images import to_picture
 from .picture_file import FileFacts, UnreadableFile
 from .provenance import Claims, compare
 from .safe_text import clean_text
-from .verdict import Verdict
+
+if TYPE_CHECKING:
+    from .tracer import Traced
 
 THUMBNAIL_SIDE = 112
 MAX_THUMBNAIL = 20_000
@@ -30,6 +32,8 @@ class TraceRow:
 
     ``claims`` is the file's metadata in one line, ``agreement`` one of core.provenance's comparisons. ``thumbnail`` is
     a small JPEG as a data address; ``jpeg_quality`` of a JPEG file the picture once was, where its pixels show one.
+    Rates as in :class:`Verdict`. ``encoder_passes`` … ``peak_bytes``: the cost of answer and explanation, without the
+    reading. ``explained``: an inversion was run; ``loss`` to ``solver`` are its own, and ``None`` without.
     """
 
     name: str
@@ -58,6 +62,27 @@ class TraceRow:
     thumbnail: str = ""
     error: str = ""
     jpeg_quality: int | None = None
+    fnr: float | None = None
+    fpr_bound: float | None = None
+    fnr_bound: float | None = None
+    belonging_p_value: float | None = None
+    calibration: str = ""
+    stage: str = ""
+    encoder_passes: int | None = None
+    decoder_passes: int | None = None
+    seconds: float | None = None
+    peak_bytes: int | None = None
+    explained: bool = False
+    initial_loss: float | None = None
+    crop: dict[str, int] | None = None
+    quantiser: str | None = None
+    solver: str | None = None
+
+    def to_json(self, image: str, vae: str) -> dict[str, Any]:
+        """The JSON object of one picture, the same from every command: ``image`` and ``vae`` as they were given."""
+        record = self.to_record()
+        del record["thumbnail"]
+        return {"image": image, "vae": vae, **record}
 
     def to_record(self) -> dict[str, Any]:
         """For JSON: lists for tuples, and no number that JSON lacks."""
@@ -70,35 +95,50 @@ class TraceRow:
         return record
 
 
-def traced_row(
-    facts: FileFacts,
-    pixels: Tensor,
-    verdict: Verdict,
-    *,
-    model: str,
-    fingerprint: str,
-    inspected: Sequence[str] = (),
-    loss: float | None = None,
-    notes: Sequence[str] = (),
-) -> TraceRow:
-    """The row of a traced picture ``[1,3,H,W]``. ``inspected``: the names by which its metadata may call the model."""
+def traced_row(traced: Traced, inspected: Sequence[str]) -> TraceRow:
+    """The row of a traced picture. ``inspected``: the names by which its metadata may call the model."""
+    facts, verdict, inversion, passes = traced.picture.facts, traced.verdict, traced.inversion, traced.passes
     agreement = compare(facts.claims, inspected, verdict.answer)
+    searched: dict[str, Any] = {}
+    if inversion is not None:
+        searched = {
+            "explained": True,
+            "loss": _number(float(inversion.loss[0])),
+            "initial_loss": _number(float(inversion.initial_loss[0])),
+            "crop": None if inversion.crop.is_whole else dataclasses.asdict(inversion.crop),
+            "quantiser": inversion.quantiser[0],
+            "solver": inversion.solver,
+        }
     return TraceRow(
-        **_file_fields(facts, notes),
-        model=model,
-        fingerprint=fingerprint,
+        **_file_fields(facts, traced.notes),
+        model=traced.model,
+        fingerprint=traced.fingerprint,
         verdict=verdict.answer,
-        score=verdict.score if math.isfinite(verdict.score) else None,
+        score=_number(verdict.score),
         p_value=verdict.p_value,
         fpr=verdict.fpr,
         condition=verdict.condition,
         basis=verdict.basis,
-        loss=loss,
         agreement=agreement.comparison,
         agreement_reason=agreement.reason,
-        thumbnail=thumbnail(pixels),
+        thumbnail=thumbnail(traced.picture.upright),
         jpeg_quality=verdict.jpeg_quality,
+        fnr=verdict.fnr,
+        fpr_bound=verdict.fpr_bound,
+        fnr_bound=verdict.fnr_bound,
+        belonging_p_value=verdict.belonging_p_value,
+        calibration=verdict.calibration,
+        stage=verdict.stage,
+        encoder_passes=passes.encoder,
+        decoder_passes=passes.decoder,
+        seconds=round(traced.seconds, 3),
+        peak_bytes=traced.peak_bytes,
+        **searched,
     )
+
+
+def _number(value: float) -> float | None:
+    return value if math.isfinite(value) else None
 
 
 def failed_row(facts: FileFacts, pixels: Tensor, error: str) -> TraceRow:
@@ -152,13 +192,18 @@ _IS_OF_KIND: dict[str, Callable[[Any], bool]] = {
     "int | None": lambda value: value is None or type(value) is int,
     "bool": lambda value: isinstance(value, bool),
     "float | None": lambda value: value is None or type(value) in (int, float),
+    "dict[str, int] | None": lambda value: (
+        value is None or isinstance(value, dict) and all(type(one) is int for one in value.values())
+    ),
     "tuple[str, ...]": lambda value: isinstance(value, list) and all(isinstance(one, str) for one in value),
 }
 
 
 def thumbnail(pixels: Tensor) -> str:
     """A picture ``[1,3,H,W]`` as the data address of a JPEG of at most 112 pixels a side."""
-    picture = to_picture(pixels)
+    # Every n-th pixel of a very large one: copies of a hundred megapixels are gigabytes.
+    stride = max(1, min(pixels.shape[-2:]) // (8 * THUMBNAIL_SIDE))
+    picture = to_picture(pixels[..., ::stride, ::stride])
     picture.thumbnail((THUMBNAIL_SIDE, THUMBNAIL_SIDE), Image.Resampling.BOX, reducing_gap=None)
     for quality in (80, 50, 20):
         stored = io.BytesIO()

@@ -3,11 +3,11 @@
 from .attribution_chart import attribution_chart
 from .loss_curve import loss_curve
 from .score_distribution import score_distribution
-from .trace_panel import amplified_residual, picture_tensor, trace_picture
+from .trace_panel import amplified, picture_tensor, trace_picture
 from .verdict_card import verdict_card
 
 __all__ = [
-    "amplified_residual",
+    "amplified",
     "attribution_chart",
     "loss_curve",
     "picture_tensor",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ..errors import InvalidProfileError
 from .file import load_profile, parse_profile
-from .grid import Grid, grid_of
+from .grid import Grid
 from .limits import Limit, Limits
 from .profile import JPEG_TOLERANCE, VERSION, Profile, digest_of
 from .shipped import builtin_profile, default_profile
@@ -27,7 +27,6 @@ __all__ = [
     "calibration_words",
     "default_profile",
     "digest_of",
-    "grid_of",
     "load_profile",
     "parse_profile",
 ]

@@ -13,6 +13,7 @@ from ..atomic import write_text
 from ..conditions import LOSSY, NO_JPEG, jpeg_quality_of
 from ..errors import InvalidProfileError, InvalidSettingError
 from ..thresholds import accepted_rank, lower_p_value, pictures_needed, rate_bound, shown_rate, upper_p_value
+from ..weight_digest import is_old_digest, same_weights
 from .grid import Grid
 from .limits import Limits
 from .source import Source
@@ -163,7 +164,12 @@ class Profile:
 
     def check(self, fingerprint: str, score: str, settings: dict[str, Any], grid: Grid | None = None) -> None:
         """Raise :class:`InvalidProfileError` unless the profile was made for this decoder, score, settings and grid."""
-        if self.fingerprint != fingerprint:
+        if is_old_digest(self.fingerprint):
+            raise InvalidProfileError(
+                "The profile was made with an earlier release, whose weight digests did not tell biases or the order of"
+                " layers apart: calibrate again."
+            )
+        if not same_weights(self.fingerprint, fingerprint):
             raise InvalidProfileError(
                 f"The profile was calibrated for {self.autoencoder} ({self.fingerprint[:8]}), not for this decoder"
                 f" ({fingerprint[:8]}): calibrate this one, or load the profile's own VAE."

@@ -10,7 +10,6 @@ looks that were taken.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import product
 
@@ -19,12 +18,12 @@ from torch import Tensor
 
 from ..autoencoder import Autoencoder
 from ..errors import InvalidImageError
-from ..inversion import Step
 from ..objective import Passes
 from ..precision import bfloat16_pays
-from ..quantiser import Quantiser
-from .grid_contrast import GridContrast, compared_pixels, grid_contrast, least_side, residual_energies
+from .decoder_grid import grid_of
+from .grid_contrast import GridContrast
 from .protocol import Scored, Setting, check_single
+from .residuals import compared_pixels, grid_contrast, least_side, residual_energies
 from .spectral import band_energies
 
 REGION_CELLS = 14
@@ -49,7 +48,7 @@ class GridPhase:
 
 
 def find_grid_phase(autoencoder: Autoencoder, image: Tensor, passes: Passes) -> GridPhase:
-    """The phase at which a central region of ``image`` looks most like this decoder's work; 2·ratio² passes of each.
+    """The phase at which a central region of ``image`` looks most like this decoder's work; 2·period² passes of each.
 
     Every phase is held against the mean of all phases on the same pixels. Raises :class:`InvalidImageError` for a flat
     or too small picture.
@@ -63,7 +62,7 @@ def find_grid_phase(autoencoder: Autoencoder, image: Tensor, passes: Passes) -> 
 
 
 def _search(autoencoder: Autoencoder, image: Tensor, passes: Passes, low_precision: bool) -> GridPhase:
-    ratio = autoencoder.spatial_ratio
+    ratio, period = autoencoder.spatial_ratio, grid_of(autoencoder).period
     # A mirrored picture whose width is off the grid has its cells counted from the other edge: phases cover that.
     side = min(ratio * REGION_CELLS, *((length // ratio) * ratio for length in image.shape[-2:]))
     if side < least_side(ratio):
@@ -81,7 +80,7 @@ def _search(autoencoder: Autoencoder, image: Tensor, passes: Passes, low_precisi
         picture = band_energies(compared_pixels(region, ratio))[0]
         energies = {
             offset: residual_energies(autoencoder, region, offset, passes, low_precision)
-            for offset in product(range(ratio), range(ratio))
+            for offset in product(range(period), repeat=2)
         }
         mean = torch.stack(list(energies.values())).mean(0)
         for (down, right), own in energies.items():
@@ -93,22 +92,18 @@ class AnyGrid:
     """The grid contrast on the grid that :func:`find_grid_phase` finds."""
 
     name = "grid-contrast-any-grid"
+    needs_grid = True
 
     def __init__(self) -> None:
         self.score = GridContrast()
         self.settings: dict[str, Setting] = {"region_cells": REGION_CELLS, **self.score.settings}
 
-    def __call__(
-        self,
-        autoencoder: Autoencoder,
-        image: Tensor,
-        quantiser: Quantiser = "auto",
-        on_step: Callable[[Step], None] | None = None,
-    ) -> Scored:
+    def __call__(self, autoencoder: Autoencoder, image: Tensor, window: int | None = None) -> Scored:
         passes = Passes()
         image = check_single(image).to(autoencoder.device, autoencoder.dtype)
         with torch.no_grad():
             phase = find_grid_phase(autoencoder, image, passes)
-        scored = self.score(autoencoder, phase.apply(image, autoencoder.spatial_ratio), quantiser)
+        scored = self.score(autoencoder, phase.apply(image, autoencoder.spatial_ratio), window)
         way = " mirrored" if phase.mirrored else ""
-        return Scored(scored.value, passes + scored.passes, f"grid search (offset {phase.left}, {phase.top}{way})")
+        stage = f"grid search (offset {phase.left}, {phase.top}{way})"
+        return Scored(scored.value, passes + scored.passes, stage, shown=scored.shown)

@@ -13,15 +13,12 @@ fails altogether, and must stay the smaller part.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 
 import torch
 from torch import Tensor
 
 from ..autoencoder import Autoencoder
-from ..inversion import Step
 from ..jpeg_history import BLOCK, jpeg_quality, luminance_steps
-from ..quantiser import Quantiser
 from .double_reconstruction import DoubleReconstruction
 from .grid_contrast import Looks
 from .protocol import Scored, Setting, check_single
@@ -39,23 +36,19 @@ class ContrastAndRatio:
     """Mean of three grid contrasts beyond JPEG's rounding + 0.1·log t."""
 
     name = "grid-contrast-and-ratio"
+    needs_grid = True
 
     def __init__(self) -> None:
         self.ratio = DoubleReconstruction()
         self.settings: dict[str, Setting] = {"ratio_weight": RATIO_WEIGHT, "slack_steps": SLACK_STEPS}
 
-    def __call__(
-        self,
-        autoencoder: Autoencoder,
-        image: Tensor,
-        quantiser: Quantiser = "auto",
-        on_step: Callable[[Step], None] | None = None,
-    ) -> Scored:
-        looks = Looks(autoencoder, image, slack=rounding_slack(image, autoencoder.spatial_ratio))
+    def __call__(self, autoencoder: Autoencoder, image: Tensor, window: int | None = None) -> Scored:
+        slack = rounding_slack(image, autoencoder.spatial_ratio)
+        looks = Looks(autoencoder, image, slack=slack, window=window)
         contrast = looks.mean_of_three(looks.first())
-        ratio = self.ratio(autoencoder, image, quantiser)
+        ratio = self.ratio(autoencoder, image, window)
         stage = "grid contrast beyond JPEG's rounding, three looks, and double reconstruction"
-        return Scored(combined(contrast, ratio.value), looks.passes + ratio.passes, stage)
+        return Scored(combined(contrast, ratio.value), looks.passes + ratio.passes, stage, shown=looks.shown)
 
 
 def rounding_slack(image: Tensor, spatial_ratio: int) -> Tensor | None:

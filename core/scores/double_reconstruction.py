@@ -2,38 +2,38 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import numpy as np
+import torch
 from torch import Tensor
 
 from ..autoencoder import Autoencoder
-from ..inversion import Step
 from ..objective import Passes
-from ..quantiser import Quantiser
 from .protocol import Scored, Setting, check_single, reconstruct
+from .windows import windows_of
 
 
 class DoubleReconstruction:
-    """t = MSE(x1, x) / MSE(x2, x1) with x1 = D(E(x)), x2 = D(E(x1)); times the homogeneity H of x where asked."""
+    """t = MSE(x1, x) / MSE(x2, x1) with x1 = D(E(x)), x2 = D(E(x1)); times the homogeneity H of x where asked.
+
+    Of large pictures, or with ``window``, both losses are those of windows: see :mod:`.windows`.
+    """
+
+    needs_grid = False
 
     def __init__(self, *, homogeneity: bool = False) -> None:
         self.name = "double-reconstruction-homogeneity" if homogeneity else "double-reconstruction"
         self.settings: dict[str, Setting] = {"homogeneity": homogeneity}
 
-    def __call__(
-        self,
-        autoencoder: Autoencoder,
-        image: Tensor,
-        quantiser: Quantiser = "auto",
-        on_step: Callable[[Step], None] | None = None,
-    ) -> Scored:
+    def __call__(self, autoencoder: Autoencoder, image: Tensor, window: int | None = None) -> Scored:
         passes = Passes()
-        image = check_single(image).to(autoencoder.device, autoencoder.dtype)
-        first = reconstruct(autoencoder, image, passes)
-        second = reconstruct(autoencoder, first, passes)
+        losses = torch.zeros(2, dtype=torch.float64)
+        for part in windows_of(check_single(image), autoencoder.spatial_ratio, window):
+            pixels = part.cut(image).to(autoencoder.device, autoencoder.dtype)
+            first = reconstruct(autoencoder, pixels, passes)
+            second = reconstruct(autoencoder, first, passes)
+            losses += torch.stack([(first - pixels).square().mean(), (second - first).square().mean()]).cpu()
         # A picture that a second pass leaves unchanged to the last bit has no ratio; 1e-12 is far below any real loss.
-        ratio = float((first - image).square().mean()) / max(float((second - first).square().mean()), 1e-12)
+        ratio = float(losses[0]) / max(float(losses[1]), 1e-12)
         if self.settings["homogeneity"]:
             ratio *= homogeneity(image)
         return Scored(ratio, passes, "double reconstruction")

@@ -11,168 +11,134 @@ two looks more, and then the mean counts. Profiles are made of whole scores, so 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import math
 
 import torch
 from torch import Tensor
 
 from ..autoencoder import Autoencoder
-from ..errors import InvalidImageError
-from ..inversion import Step
 from ..objective import Passes
-from ..quantiser import Quantiser
-from .protocol import Rough, Scored, Setting, check_single, reconstruct
-from .spectral import BAND_WEIGHTS, BLOCK, ROUNDING_ENERGY, band_energies
+from .decoder_grid import grid_of
+from .protocol import FirstReconstruction, Rough, Scored, Setting, check_single
+from .residuals import block_contrasts, compared_pixels, energies_of, grid_contrast, reconstructed_crop
+from .spectral import BLOCK, band_energies
+from .windows import windows_of
 
-# One look decides outside these bounds. On five decoders pictures that do not belong had scores of 0 ± 0.03.
-CLEARLY_BELONGING = -0.25
+# One look decides outside these bounds; the lower one for a picture whose compared blocks cover AT_SIDE pixels square
+# (one of 192²), in inverse proportion to their side for others, as the scatter of a look. On five decoders pictures
+# that do not belong had scores of 0 ± 0.03 at that size: results/attribution-192.md.
+CLEARLY_BELONGING, AT_SIDE = -0.15, 168
 CLEARLY_NOT = -0.03
 # How far a look in bfloat16 may be off before it could have fallen on the other side of a bound (measured: 0.02).
 ROUGHNESS = 0.02
-# A block is trusted by how far its residual rises above this many times the rounding noise, and never for more than
-# this much: one patch that happens to fit well must not carry the picture.
-NOISE_LEVELS = 10
-LARGEST_LOG_RATIO = 1.0
-# Mean weight of blocks and bands below which a picture holds too little to compare: one colour has 0, photographs 0.16
-# and more.
-LEAST_EVIDENCE = 0.05
+
+__all__ = ["GridContrast", "Looks", "block_contrasts", "grid_contrast"]
 
 
 class GridContrast:
-    """Mean of log(energy of the residual on the grid / half a cell beside it) over 8×8 blocks and frequency bands.
+    """Mean of log(energy of the residual on the grid / half a period beside it) over 8×8 blocks and frequency bands.
 
     All reconstructions see crops of equal size, and are compared on the pixels that lie about equally far from their
-    borders.
+    borders. Of large pictures, or with ``window`` (pixels), the blocks are those of some windows.
     """
 
     name = "grid-contrast"
+    needs_grid = True
 
     def __init__(self, *, clearly_belonging: float = CLEARLY_BELONGING, clearly_not: float = CLEARLY_NOT) -> None:
-        self.bounds = (clearly_belonging, clearly_not)
-        self.settings: dict[str, Setting] = {"clearly_belonging": clearly_belonging, "clearly_not": clearly_not}
+        self.clearly_belonging, self.clearly_not = clearly_belonging, clearly_not
+        self.settings: dict[str, Setting] = {
+            "clearly_belonging": clearly_belonging,
+            "clearly_not": clearly_not,
+            "at_side": AT_SIDE,
+        }
 
-    def __call__(
-        self,
-        autoencoder: Autoencoder,
-        image: Tensor,
-        quantiser: Quantiser = "auto",
-        on_step: Callable[[Step], None] | None = None,
-    ) -> Scored:
-        looks = Looks(autoencoder, image)
+    def __call__(self, autoencoder: Autoencoder, image: Tensor, window: int | None = None) -> Scored:
+        looks = Looks(autoencoder, image, window=window)
         first = looks.first()
-        if first <= self.bounds[0] or first >= self.bounds[1]:
-            return Scored(first, looks.passes, "grid contrast, one look")
-        return Scored(looks.mean_of_three(first), looks.passes, "grid contrast, three looks")
+        if first <= self.belonging_bound(looks) or first >= self.clearly_not:
+            return looks.scored(first, "one look")
+        return looks.scored(looks.mean_of_three(first), "three looks")
 
-    def rough(self, autoencoder: Autoencoder, image: Tensor) -> Rough:
+    def rough(self, autoencoder: Autoencoder, image: Tensor, window: int | None = None) -> Rough:
         """The score in bfloat16. Near the bounds both values count, for the exact score may be either."""
-        looks = Looks(autoencoder, image, low_precision=True)
-        first = looks.first()
-        if first <= self.bounds[0] - ROUGHNESS or first >= self.bounds[1] + ROUGHNESS:
-            return Rough(Scored(first, looks.passes, "grid contrast, one look in bfloat16"), (first,))
+        looks = Looks(autoencoder, image, low_precision=True, window=window)
+        first, bound = looks.first(), self.belonging_bound(looks)
+        if first <= bound - ROUGHNESS or first >= self.clearly_not + ROUGHNESS:
+            return Rough(looks.scored(first, "one look in bfloat16"), (first,))
         mean = looks.mean_of_three(first)
-        scored = Scored(mean, looks.passes, "grid contrast, three looks in bfloat16")
-        between = self.bounds[0] + ROUGHNESS < first < self.bounds[1] - ROUGHNESS
+        scored = looks.scored(mean, "three looks in bfloat16")
+        between = bound + ROUGHNESS < first < self.clearly_not - ROUGHNESS
         return Rough(scored, (mean,) if between else (first, mean))
+
+    def belonging_bound(self, looks: Looks) -> float:
+        """The value below which one look is enough."""
+        return self.clearly_belonging * AT_SIDE / looks.side
 
 
 class Looks:
-    """The residual on the grid of one ``image`` ``[1,3,H,W]``, and contrasts to those beside it, with their passes."""
+    """The residual on the grid of one ``image`` ``[1,3,H,W]``, and contrasts to those beside it, with their passes.
+
+    ``slack``: what JPEG may have moved, see :func:`.spectral.band_energies`. ``window``: see :func:`windows_of`.
+    """
 
     def __init__(
-        self, autoencoder: Autoencoder, image: Tensor, low_precision: bool = False, slack: Tensor | None = None
+        self,
+        autoencoder: Autoencoder,
+        image: Tensor,
+        low_precision: bool = False,
+        slack: Tensor | None = None,
+        window: int | None = None,
     ) -> None:
         self.autoencoder = autoencoder
         self.low_precision = low_precision
         self.slack = slack
-        self.image = check_single(image).to(autoencoder.device, autoencoder.dtype)
+        self.image = check_single(image)
+        self.grid = grid_of(autoencoder)
+        self.ratio = autoencoder.spatial_ratio
+        self.windows = windows_of(self.image, self.ratio, window)
         self.passes = Passes()
+        self.shown: FirstReconstruction | None = None
         self.on_grid = self._energies(0, 0)
-        self.picture = band_energies(compared_pixels(self.image, autoencoder.spatial_ratio))[0]
+        parts = [compared_pixels(window.cut(self.image), self.ratio) for window in self.windows]
+        self.picture = torch.cat([_flat(band_energies(part)) for part in parts]).to(self.on_grid)
+
+    @property
+    def side(self) -> float:
+        """Side in pixels of a square that holds as many blocks."""
+        return BLOCK * math.sqrt(len(self.picture))
 
     def first(self) -> float:
-        """The contrast half a cell down and across."""
-        half = self.autoencoder.spatial_ratio // 2
+        """The contrast half a period down and across."""
+        half = self.grid.period // 2
         return grid_contrast(self.on_grid, self._energies(half, half), self.picture)
 
     def mean_of_three(self, first: float) -> float:
         """The mean of the ``first`` look, one down and one across."""
-        half = self.autoencoder.spatial_ratio // 2
+        half = self.grid.period // 2
         beside = (self._energies(half, 0), self._energies(0, half))
         return (first + sum(grid_contrast(self.on_grid, energies, self.picture) for energies in beside)) / 3
 
-    def _energies(self, rows: int, columns: int) -> Tensor:
-        return residual_energies(
-            self.autoencoder, self.image, (rows, columns), self.passes, self.low_precision, self.slack
-        )
+    def scored(self, value: float, how: str) -> Scored:
+        """The result, with what was looked at."""
+        whole = len(self.windows) == 1 and self.windows[0].cut(self.image).shape == self.image.shape
+        where = "" if whole else f" at {len(self.windows)} windows of {self.windows[0].width}×{self.windows[0].height}"
+        return Scored(value, self.passes, f"grid contrast, {how}{where}", shown=self.shown)
+
+    def _energies(self, down: int, across: int) -> Tensor:
+        """Band energies ``[N,9]`` of all compared blocks, ``down`` and ``across`` pixels beside the grid."""
+        offset = ((self.grid.phase + down) % self.grid.period, (self.grid.phase + across) % self.grid.period)
+        found = []
+        for window in self.windows:
+            part = window.cut(self.image).to(self.autoencoder.device, self.autoencoder.dtype)
+            crop, made = reconstructed_crop(self.autoencoder, part, offset, self.passes, self.low_precision)
+            if self.shown is None:
+                top, left = window.top + offset[0], window.left + offset[1]
+                self.shown = FirstReconstruction(crop.float().cpu(), made.float().cpu(), top, left)
+            found.append(_flat(energies_of(crop - made, offset, self.ratio, self.slack)[None]))
+        return torch.cat(found)
 
 
-def residual_energies(
-    autoencoder: Autoencoder,
-    image: Tensor,
-    offset: tuple[int, int],
-    passes: Passes,
-    low_precision: bool = False,
-    slack: Tensor | None = None,
-) -> Tensor:
-    """Band energies ``[h,w,9]`` of x - D(E(x)) with the latent grid's corner at ``offset`` (rows, columns < r).
-
-    Of an image ``[1,3,H,W]`` the same (H-3r)×(W-3r) pixels for every offset, r the spatial ratio. ``slack``: as in
-    :func:`band_energies`; the blocks begin r pixels inside the image.
-    """
-    ratio = autoencoder.spatial_ratio
-    height, width = image.shape[-2:]
-    if min(height, width) < least_side(ratio):
-        raise InvalidImageError(
-            f"The image is {width}×{height} pixels: the contrast between grids needs at least {least_side(ratio)} on"
-            " each side, use a larger picture."
-        )
-    top, left = offset
-    crop = image[..., top : top + height - ratio, left : left + width - ratio]
-    residual = crop - reconstruct(autoencoder, crop, passes, low_precision)
-    if not torch.isfinite(residual).all():
-        raise InvalidImageError(
-            f"{autoencoder.name} reconstructs this image with NaN or infinite values: load the VAE again."
-        )
-    return band_energies(
-        residual[..., ratio - top : height - 2 * ratio - top, ratio - left : width - 2 * ratio - left], slack
-    )[0]
-
-
-def least_side(ratio: int) -> int:
-    """Smallest side in pixels that leaves four blocks to compare."""
-    return 3 * ratio + 2 * BLOCK
-
-
-def compared_pixels(image: Tensor, ratio: int) -> Tensor:
-    """The part of ``image`` whose residuals are compared: one cell inside the top left, two inside the bottom right."""
-    height, width = image.shape[-2:]
-    return image[..., ratio : height - 2 * ratio, ratio : width - 2 * ratio]
-
-
-def grid_contrast(on_grid: Tensor, beside: Tensor, picture: Tensor) -> float:
-    """The contrast of two residuals' band energies ``[h,w,9]`` of the same pixels; below zero where the first is less.
-
-    Raises :class:`InvalidImageError` where :func:`block_contrasts` finds nothing to compare.
-    """
-    contrast, weights = block_contrasts(on_grid, beside, picture)
-    return float((contrast * weights).sum() / weights.sum())
-
-
-def block_contrasts(on_grid: Tensor, beside: Tensor, picture: Tensor) -> tuple[Tensor, Tensor]:
-    """Contrast and weight ``[h,w]`` of every 8×8 block, from band energies ``[h,w,9]``.
-
-    A block and band counts by how far both the residuals and the ``picture`` itself rise above rounding noise in it:
-    on a flat wall a residual is the decoder's own pattern, which says nothing of the picture's origin.
-    Raises :class:`InvalidImageError` where that leaves nothing.
-    """
-    level = torch.minimum((on_grid + beside) / 2, picture)
-    weights = BAND_WEIGHTS.to(level) * level / (level + NOISE_LEVELS * ROUNDING_ENERGY)
-    if float(weights.mean()) < LEAST_EVIDENCE:
-        raise InvalidImageError(
-            "The image is flat, nothing in it could tell one decoder from another: trace one with more detail."
-        )
-    log_ratio = torch.log((on_grid + 2 * ROUNDING_ENERGY) / (beside + 2 * ROUNDING_ENERGY))
-    log_ratio = log_ratio.clamp(-LARGEST_LOG_RATIO, LARGEST_LOG_RATIO)
-    total = weights.sum(-1)
-    return (log_ratio * weights).sum(-1) / total.clamp_min(1e-12), total
+def _flat(energies: Tensor) -> Tensor:
+    """``[1,h,w,9]`` as ``[h·w,9]``."""
+    return energies[0].flatten(0, 1)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
@@ -11,23 +10,35 @@ from torch import Tensor
 
 from ..autoencoder import Autoencoder
 from ..errors import InvalidImageError
-from ..images import crop_to_grid
-from ..inversion import Inversion, Step
+from ..images import finite_range
+from ..inversion import Inversion
 from ..objective import Passes
 from ..precision import channels_last, low_precision_convolutions
-from ..quantiser import Quantiser
 
 Setting = float | int | str | bool
 
 
 @dataclass(frozen=True)
 class Scored:
-    """The score of one image, what it cost, and the stage that decided it; ``inversion`` where one was run."""
+    """The score of one image, what it cost, and the stage that decided it; ``inversion`` where one was run, ``shown``
+    where a first reconstruction was."""
 
     value: float
     passes: Passes
     stage: str
     inversion: Inversion | None = None
+    shown: FirstReconstruction | None = None
+
+
+@dataclass(frozen=True)
+class FirstReconstruction:
+    """What the score's own passes already made: ``original`` ``[1,3,h,w]`` in [0,1], the part of the picture at
+    (``top``, ``left``), and its ``reconstruction`` D(E(original)), both float32 on the CPU."""
+
+    original: Tensor
+    reconstruction: Tensor
+    top: int = 0
+    left: int = 0
 
 
 @dataclass(frozen=True)
@@ -43,7 +54,7 @@ class Rough:
 class RoughScore(Protocol):
     """A score that can also be had roughly, for much less."""
 
-    def rough(self, autoencoder: Autoencoder, image: Tensor) -> Rough:
+    def rough(self, autoencoder: Autoencoder, image: Tensor, window: int | None = None) -> Rough:
         """The score of one image ``[1,3,H,W]`` with networks in bfloat16; raises as the exact one does."""
 
 
@@ -53,27 +64,33 @@ class Score(Protocol):
     name: str
     #: What the numbers depend on; a profile holds them and refuses others.
     settings: dict[str, Setting]
+    #: Whether it compares places on the decoder's grid, which some decoders do not have.
+    needs_grid: bool
 
-    def __call__(
-        self,
-        autoencoder: Autoencoder,
-        image: Tensor,
-        quantiser: Quantiser = "auto",
-        on_step: Callable[[Step], None] | None = None,
-    ) -> Scored:
+    def __call__(self, autoencoder: Autoencoder, image: Tensor, window: int | None = None) -> Scored:
         """Score one image ``[1,3,H,W]`` in [0,1] whose sides lie on the latent grid.
 
-        Raises :class:`InvalidImageError` for a batch, and for an image that holds nothing to judge by.
+        ``window``: look at windows of so many pixels each way, where memory is short; scores that need the whole
+        picture pass it over. Raises :class:`InvalidImageError` for a batch, and for an image that holds nothing to
+        judge by.
         """
 
 
 def on_cells(score: Score, images: Tensor, spatial_ratio: int) -> Tensor:
-    """``images`` ``[B,3,H,W]`` cut to whole latent cells as a VAE's encoder would; untouched for a score that has
-    ``finds_cells``, because cutting a resized picture by its own pixels would shift it off the grid.
+    """``images`` ``[B,3,H,W]`` without what lies beyond the last whole latent cell, right and below; untouched for a
+    score that has ``finds_cells``, because a resized picture's cells are not whole pixels.
 
     Raises :class:`InvalidImageError` for an image smaller than one cell.
     """
-    return images if getattr(score, "finds_cells", False) else crop_to_grid(images, spatial_ratio)[0]
+    if getattr(score, "finds_cells", False):
+        return images
+    height, width = (length // spatial_ratio * spatial_ratio for length in images.shape[-2:])
+    if 0 in (height, width):
+        raise InvalidImageError(
+            f"The image is {images.shape[-1]}×{images.shape[-2]} pixels, smaller than one latent cell of"
+            f" {spatial_ratio}×{spatial_ratio}: use a larger picture."
+        )
+    return images[..., :height, :width]
 
 
 def check_single(image: Tensor) -> Tensor:
@@ -82,7 +99,7 @@ def check_single(image: Tensor) -> Tensor:
         raise InvalidImageError(
             f"A score judges one RGB image [1,3,H,W] at a time, got shape {tuple(image.shape)}: score each alone."
         )
-    if not torch.isfinite(image).all():
+    if finite_range(image) is None:
         raise InvalidImageError("The image contains NaN or infinite values: check the node or file it comes from.")
     return image
 

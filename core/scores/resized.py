@@ -8,15 +8,13 @@ below that beside it, and what does not belong still lies near zero. The enlarge
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from dataclasses import replace
 
 from torch import Tensor
 from torch.nn.functional import interpolate
 
 from ..autoencoder import Autoencoder
 from ..images import crop_to_grid
-from ..inversion import Step
-from ..quantiser import Quantiser
 from .grid_contrast import GridContrast
 from .protocol import Rough, Scored, Setting, check_single
 
@@ -31,6 +29,7 @@ class Resized:
     """
 
     finds_cells = True
+    needs_grid = True
 
     def __init__(self, factor: float) -> None:
         self.factor = factor
@@ -38,25 +37,20 @@ class Resized:
         self.name = f"{self.score.name}-resized-{factor:g}"
         self.settings: dict[str, Setting] = {"factor": factor, "filter": "bicubic", **self.score.settings}
 
-    def __call__(
-        self,
-        autoencoder: Autoencoder,
-        image: Tensor,
-        quantiser: Quantiser = "auto",
-        on_step: Callable[[Step], None] | None = None,
-    ) -> Scored:
-        return self._named(self.score(autoencoder, self._enlarged(autoencoder, image), quantiser))
+    def __call__(self, autoencoder: Autoencoder, image: Tensor, window: int | None = None) -> Scored:
+        return self._named(self.score(autoencoder, self._enlarged(autoencoder, image), window))
 
-    def rough(self, autoencoder: Autoencoder, image: Tensor) -> Rough:
+    def rough(self, autoencoder: Autoencoder, image: Tensor, window: int | None = None) -> Rough:
         """The score in bfloat16, as that of the grid contrast."""
-        rough = self.score.rough(autoencoder, self._enlarged(autoencoder, image))
+        rough = self.score.rough(autoencoder, self._enlarged(autoencoder, image), window)
         return Rough(self._named(rough.scored), rough.candidates)
 
     def _enlarged(self, autoencoder: Autoencoder, image: Tensor) -> Tensor:
         return crop_to_grid(enlarge(check_single(image), self.factor), autoencoder.spatial_ratio)[0]
 
     def _named(self, scored: Scored) -> Scored:
-        return Scored(scored.value, scored.passes, f"{scored.stage}, after enlarging by {1 / self.factor:.4g}")
+        stage = f"{scored.stage}, after enlarging by {1 / self.factor:.4g}"
+        return replace(scored, stage=stage)
 
 
 def enlarge(image: Tensor, factor: float) -> Tensor:

@@ -17,6 +17,8 @@ BLOCK = 8
 # Energy of 8-bit rounding noise in one orthonormal DCT coefficient of luma or chroma: variance 1/12 level² times the
 # squared norm of the colour row, averaged over luma and chroma.
 ROUNDING_ENERGY = 5.5e-7
+# A block and band is trusted by how far it rises above this many times the rounding noise.
+NOISE_LEVELS = 10
 TO_YCBCR = torch.tensor([[0.299, 0.587, 0.114], [-0.169, -0.331, 0.5], [0.5, -0.419, -0.081]])
 # Bands of diagonal frequency u+v within an 8×8 block, and how much each counts. The constant term is left out: storing
 # by truncation shifts it. The outermost bands count half: they hold the least that a decoder could have written.
@@ -74,7 +76,7 @@ def band_weights(control: Tensor, picture: Tensor) -> Tensor:
     band in which the picture is empty (chroma of a greyscale photograph) is explained by anything.
     """
     level = torch.minimum(control.flatten(1, 2).mean(1), picture.flatten(1, 2).mean(1))
-    return level / (level + 10 * ROUNDING_ENERGY) * BAND_WEIGHTS.to(level)
+    return level / (level + NOISE_LEVELS * ROUNDING_ENERGY) * BAND_WEIGHTS.to(level)
 
 
 def spectral_log_ratio(energies: Tensor, control: Tensor, picture: Tensor) -> Tensor:

@@ -6,15 +6,12 @@ and control carry the same rounding noise.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 from torch import Tensor
 
 from ..autoencoder import Autoencoder
 from ..errors import InvalidImageError
-from ..inversion import Step
 from ..objective import Passes
-from ..quantiser import Quantiser, quantise
+from ..quantiser import quantise
 from .protocol import Scored, Setting, check_single, reconstruct
 from .spectral import band_energies, band_weights, spectral_log_ratio
 
@@ -27,17 +24,12 @@ class SpectralRatio:
     """Weighted mean of log(energy of x - x1 / energy of x1 - x2) over 8×8 blocks and frequency bands."""
 
     name = "spectral-ratio"
+    needs_grid = False
 
     def __init__(self) -> None:
         self.settings: dict[str, Setting] = {}
 
-    def __call__(
-        self,
-        autoencoder: Autoencoder,
-        image: Tensor,
-        quantiser: Quantiser = "auto",
-        on_step: Callable[[Step], None] | None = None,
-    ) -> Scored:
+    def __call__(self, autoencoder: Autoencoder, image: Tensor, window: int | None = None) -> Scored:
         passes = Passes()
         image = check_single(image).to(autoencoder.device, autoencoder.dtype)
         first = reconstruct(autoencoder, image, passes)
