@@ -48,7 +48,7 @@ def tensors_in_order(module: nn.Module, run: Callable[[], object]) -> list[Tenso
     handles = [
         part.register_forward_pre_hook(lambda *_, name=name: order.setdefault(name))
         for name, part in module.named_modules(remove_duplicate=False)
-        if name in by_owner
+        if name in by_owner and not isinstance(part, torch.jit.ScriptModule)  # which take no hooks
     ]
     try:
         with torch.no_grad():

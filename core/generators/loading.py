@@ -7,12 +7,12 @@ from typing import Any
 from urllib.parse import parse_qsl
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file
 
 from ..errors import UnsupportedGeneratorError
 from ..generator import Generator, ModuleGenerator, check_generator
 from ..loading import load_autoencoder
+from ..safe_text import clean_text
+from ..weight_files import WeightFileError, open_weights, shortened
 from .autoencoder import AutoencoderGenerator
 from .dcgan import INPUTS, dcgan32_from, is_dcgan32
 from .one_step import load_one_step
@@ -69,15 +69,13 @@ def _load(
 
 def _safetensors(path: Path) -> ModuleGenerator:
     try:
-        state = load_file(path)
-    except (SafetensorError, OSError, ValueError) as error:
-        raise UnsupportedGeneratorError(
-            f"{path} is not a readable .safetensors file ({error}); supported are {SUPPORTED}."
-        ) from None
+        state = open_weights(path)
+    except WeightFileError as error:
+        raise UnsupportedGeneratorError(f"{error} Supported are {SUPPORTED}.") from None
     if not is_dcgan32(state):
         raise UnsupportedGeneratorError(
-            f"No supported generator in {path}: found keys such as {', '.join(sorted(state)[:2]) or 'none'};"
-            f" supported are {SUPPORTED}."
+            f"No supported generator in {path}: found keys such as"
+            f" {clean_text(', '.join(sorted(state)[:2]), 80) or 'none'}; supported are {SUPPORTED}."
         )
     return ModuleGenerator(
         path.stem, dcgan32_from(state, str(path)), (INPUTS,), prior="uniform", output_range=(-1.0, 1.0)
@@ -98,10 +96,9 @@ def _torchscript(path: Path, options: dict[str, str], device: str | torch.device
     try:
         module = torch.jit.load(str(path), map_location=device)
     except (RuntimeError, ValueError) as error:
-        reason = " ".join(str(error).split())[:150]
         raise UnsupportedGeneratorError(
-            f"{path} is no TorchScript file ({reason}): pickled weights are not loaded; export the generator with"
-            " torch.jit.trace or torch.jit.script."
+            f"{path} is no TorchScript file ({shortened(error)}): pickled weights are not loaded; export the generator"
+            " with torch.jit.trace or torch.jit.script."
         ) from None
     return ModuleGenerator(path.stem, module.float(), shape, **settings)
 
