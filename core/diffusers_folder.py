@@ -45,7 +45,7 @@ def network_from(network: Any, config: dict[str, Any], folder: Path) -> nn.Modul
 
     Raises :class:`WeightFileError` where they do not fit each other.
     """
-    arguments = _arguments(network, config)
+    arguments = arguments_for(network, config)
     stored = vae_layouts.to_current_attention(open_weights(_weights_in(folder)))
     return fill(lambda: network(**arguments), stored)
 
@@ -67,7 +67,8 @@ def _weights_in(folder: Path) -> Path:
     raise WeightFileError(f"it holds no {WEIGHTS}.safetensors{what}")
 
 
-def _arguments(network: Any, config: dict[str, Any]) -> dict[str, Any]:
+def arguments_for(network: Any, config: dict[str, Any]) -> dict[str, Any]:
+    """What ``config`` says to the constructor of ``network``; raises :class:`WeightFileError` for impossible values."""
     known = inspect.signature(network.__init__).parameters.keys() - {"self"}
     chosen = {key: value for key, value in config.items() if key in known}
     for key, value in chosen.items():

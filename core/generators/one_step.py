@@ -9,15 +9,16 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 
-from ..diffusers_folder import network_from, read_json
+from ..diffusers_folder import arguments_for, network_from, read_json
 from ..errors import UnsupportedGeneratorError
 from ..generator import ModuleGenerator
 from ..weight_files import MISFITS, WeightFileError, shortened
 
 SCHEDULERS = ("CMStochasticIterativeScheduler", "DDIMScheduler")
+# Pixels per side; unconditional pixel-space models have 256 or 512.
+MOST_PIXELS = 1024
 
 
 class OneStep(nn.Module):
@@ -64,20 +65,20 @@ def load_one_step(folder: Path, name: str) -> ModuleGenerator:
     try:
         config = read_json(folder / "unet" / "config.json")
         unet: Any = network_from(diffusers.UNet2DModel, config, folder / "unet")
-        read_json(folder / "scheduler" / "scheduler_config.json")
-        scheduler = getattr(diffusers, scheduler_class).from_pretrained(folder / "scheduler", local_files_only=True)
+        settings = read_json(folder / "scheduler" / "scheduler_config.json")
+        make_scheduler = getattr(diffusers, scheduler_class)
+        scheduler = make_scheduler(**arguments_for(make_scheduler, settings))
     except WeightFileError as error:
+        reason = str(error).rstrip(".")
+        raise UnsupportedGeneratorError(f"The diffusers folder {folder} cannot be loaded: {reason}.") from None
+    except MISFITS as error:
         raise UnsupportedGeneratorError(
-            f"The diffusers folder {folder} cannot be loaded: {str(error).rstrip('.')}."
-        ) from None
-    except (OSError, *MISFITS) as error:
-        raise UnsupportedGeneratorError(
-            f"The scheduler of {folder} cannot be loaded ({shortened(error)}): download the folder again."
+            f"The scheduler of {folder} cannot be made ({shortened(error)}): download the folder again."
         ) from None
     if unet.config.num_class_embeds is not None:
         raise UnsupportedGeneratorError(f"{folder} is conditioned on a class: only unconditional models are supported.")
     size = unet.config.sample_size
-    height, width = (size, size) if isinstance(size, int) else size
-    return ModuleGenerator(
-        name, OneStep(unet, scheduler), (unet.config.in_channels, height, width), output_range=(-1.0, 1.0)
-    )
+    sides = (size, size) if isinstance(size, int) else tuple(size or ())
+    if len(sides) != 2 or not all(isinstance(side, int) and 1 <= side <= MOST_PIXELS for side in sides):
+        raise UnsupportedGeneratorError(f"{folder} has no possible sample_size (sides from 1 to {MOST_PIXELS}).")
+    return ModuleGenerator(name, OneStep(unet, scheduler), (unet.config.in_channels, *sides), output_range=(-1.0, 1.0))
