@@ -47,7 +47,7 @@ def load_autoencoder(spec: str | Path, device: str | torch.device = "cpu") -> Mo
                 stored = vae_layouts.strip_checkpoint_prefix(open_weights(path)) if is_file else _open_pair(path)
                 autoencoder = _build(stored, name, str(path))
         except WeightFileError as error:
-            raise UnknownAutoencoderError(f"{error} Supported are {SUPPORTED}.") from None
+            raise UnknownAutoencoderError(str(error)) from None
         autoencoder.module.to(device)
         _check_that_it_runs(autoencoder, str(path))
     return autoencoder

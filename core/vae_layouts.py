@@ -146,8 +146,8 @@ def _add(renamed: dict[str, T], key: str, value: T) -> None:
 
 def kl_config(state: Mapping[str, Shaped]) -> dict[str, Any]:
     """Arguments for diffusers' ``AutoencoderKL``, read off the names and shapes of weights in its layout."""
-    stages = _count(state, r"encoder\.down_blocks\.([0-9]+)\.", MOST_STAGES)
-    layers = _count(state, r"encoder\.down_blocks\.0\.resnets\.([0-9]+)\.", MOST_LAYERS)
+    stages = _count(state, r"encoder\.down_blocks\.([0-9]+)\.", MOST_STAGES, "encoder stages")
+    layers = _count(state, r"encoder\.down_blocks\.0\.resnets\.([0-9]+)\.", MOST_LAYERS, "layers per stage")
 
     def side(key: str, axis: int) -> int:
         shape = state[key].shape if key in state else ()
@@ -171,8 +171,8 @@ def kl_config(state: Mapping[str, Shaped]) -> dict[str, Any]:
     }
 
 
-def _count(state: Mapping[str, Shaped], pattern: str, most: int) -> int:
+def _count(state: Mapping[str, Shaped], pattern: str, most: int, what: str) -> int:
     numbers = {m[1] for key in state if (m := re.match(pattern, key))}
     if not numbers or max(map(len, numbers)) > 3 or (count := 1 + max(map(int, numbers))) > most:
-        raise WeightFileError(f"it has {'more than ' + str(most) if numbers else 'no'} parts named {pattern}")
+        raise WeightFileError(f"it has {f'more than {most}' if numbers else 'no'} {what}")
     return count

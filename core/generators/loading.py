@@ -36,6 +36,10 @@ def load_generator(
     """
     text, _, query = str(spec).partition("?")
     options = dict(parse_qsl(query, keep_blank_values=True))
+    try:
+        Path(text).expanduser().is_file()
+    except (OSError, RuntimeError) as error:  # names that are too long, homes that do not exist
+        raise UnsupportedGeneratorError(f"{text} cannot be opened ({shortened(error)}): check its name.") from None
     with torch.inference_mode(False):
         generator = _load(text, options, image_size, device)
         check_generator(generator)
@@ -71,7 +75,7 @@ def _safetensors(path: Path) -> ModuleGenerator:
     try:
         state = open_weights(path)
     except WeightFileError as error:
-        raise UnsupportedGeneratorError(f"{error} Supported are {SUPPORTED}.") from None
+        raise UnsupportedGeneratorError(str(error)) from None
     if not is_dcgan32(state):
         raise UnsupportedGeneratorError(
             f"No supported generator in {path}: found keys such as"

@@ -78,7 +78,7 @@ def load_one_step(folder: Path, name: str) -> ModuleGenerator:
     if unet.config.num_class_embeds is not None:
         raise UnsupportedGeneratorError(f"{folder} is conditioned on a class: only unconditional models are supported.")
     size = unet.config.sample_size
-    sides = (size, size) if isinstance(size, int) else tuple(size or ())
+    sides = tuple(size) if isinstance(size, list | tuple) else (size, size)
     if len(sides) != 2 or not all(isinstance(side, int) and 1 <= side <= MOST_PIXELS for side in sides):
         raise UnsupportedGeneratorError(f"{folder} has no possible sample_size (sides from 1 to {MOST_PIXELS}).")
     return ModuleGenerator(name, OneStep(unet, scheduler), (unet.config.in_channels, *sides), output_range=(-1.0, 1.0))
