@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.nn import Conv2d, GroupNorm
 
 from . import vae_layouts
 from .autoencoder import ModuleAutoencoder
+from .diffusers_folder import network_from, read_json
 from .errors import UnknownAutoencoderError, UnsupportedAutoencoderError
-from .vae_layouts import State
+from .safe_text import clean_text
+from .weight_files import MISFITS, PICKLED, StoredTensor, WeightFileError, fill, open_weights, shortened
 
 EMBEDDED = {name: Path(__file__).parent / "embedded" / f"{name}.safetensors" for name in ("demo-a", "demo-b")}
 SUPPORTED = (
@@ -33,60 +33,70 @@ def load_autoencoder(spec: str | Path, device: str | torch.device = "cpu") -> Mo
     autoencoder. Inside ``torch.inference_mode`` the weights are ordinary tensors too, so that they can be inverted.
     Raises :class:`UnknownAutoencoderError` with what was found instead. Needs ``diffusers``.
     """
-    path = EMBEDDED.get(str(spec), Path(spec).expanduser())
-    name = str(spec) if str(spec) in EMBEDDED else path.stem if path.is_file() else path.name
+    try:
+        path = EMBEDDED.get(str(spec), Path(spec).expanduser())
+        is_folder, is_file = path.is_dir(), path.is_file()
+    except (OSError, RuntimeError) as error:  # names that are too long, homes that do not exist
+        raise UnknownAutoencoderError(f"{spec} cannot be opened ({shortened(error)}): check its name.") from None
+    name = str(spec) if str(spec) in EMBEDDED else path.stem if is_file else path.name
     with torch.inference_mode(False):
-        if path.is_dir():
-            autoencoder = _load_diffusers_folder(path, name)
-        elif path.is_file():
-            state = vae_layouts.strip_checkpoint_prefix(_read_safetensors(path))
-            autoencoder = _build(state, name, str(path))
-        else:
-            autoencoder = _build(_read_pair(path), name, str(path))
+        try:
+            if is_folder:
+                autoencoder = _load_diffusers_folder(path, name)
+            else:
+                stored = vae_layouts.strip_checkpoint_prefix(open_weights(path)) if is_file else _open_pair(path)
+                autoencoder = _build(stored, name, str(path))
+        except WeightFileError as error:
+            raise UnknownAutoencoderError(str(error)) from None
         autoencoder.module.to(device)
+        _check_that_it_runs(autoencoder, str(path))
     return autoencoder
 
 
-def _read_safetensors(path: Path) -> State:
-    try:
-        return load_file(path)
-    except (SafetensorError, OSError, ValueError) as error:
-        raise UnknownAutoencoderError(
-            f"{path} is not a readable .safetensors file ({error}); supported are {SUPPORTED}."
-        ) from None
-
-
-def _read_pair(prefix: Path) -> State:
-    state: State = {}
+def _open_pair(prefix: Path) -> dict[str, StoredTensor]:
+    stored: dict[str, StoredTensor] = {}
     for part in ("encoder", "decoder"):
-        path = prefix.with_name(f"{prefix.name}_{part}.safetensors")
+        stem = f"{prefix.name}_{part}"
+        path = prefix.parent / f"{stem}.safetensors"
         if not path.is_file():
+            pickled = next((n for n in (f"{stem}.pth", f"{stem}.pt") if (prefix.parent / n).is_file()), None)
+            found = f" ({pickled} is {PICKLED})" if pickled else ""
             raise UnknownAutoencoderError(
-                f"There is no autoencoder at {prefix}: neither a file or folder of that name nor {path.name};"
+                f"There is no autoencoder at {prefix}: neither a file or folder of that name nor {path.name}{found};"
                 f" supported are {SUPPORTED}."
             )
-        state |= {f"taesd_{part}.{key}": value for key, value in _read_safetensors(path).items()}
-    return state
+        stored |= {f"taesd_{part}.{key}": value for key, value in open_weights(path).items()}
+    return stored
 
 
-def _build(state: State, name: str, where: str) -> ModuleAutoencoder:
-    layout = vae_layouts.recognise(state)
+def _build(stored: Mapping[str, StoredTensor], name: str, where: str) -> ModuleAutoencoder:
+    layout = vae_layouts.recognise(stored)
     if layout is None:
         raise UnknownAutoencoderError(
-            f"No supported autoencoder in {where}: found {vae_layouts.describe(state)}; supported are {SUPPORTED}."
+            f"No supported autoencoder in {where}: found {vae_layouts.describe(stored)}; supported are {SUPPORTED}."
         )
     try:
-        if layout == "taesd":
-            return _tiny(_build_tiny(vae_layouts.to_diffusers_tiny(state)), name)
-        renamed = vae_layouts.to_diffusers_kl(state)
-        module = _diffusers().AutoencoderKL(**vae_layouts.kl_config(renamed))
-        module.load_state_dict(_as_float32(renamed))
-        return _kl(module, name)
-    except (RuntimeError, KeyError, ValueError) as error:
-        reason = " ".join(str(error).split())[:300]
+        if layout.startswith("taesd"):
+            return _tiny(_fill_tiny(vae_layouts.to_diffusers_tiny(stored)), name)
+        renamed = vae_layouts.to_diffusers_kl(stored)
+        config = vae_layouts.kl_config(renamed)
+        return _kl(fill(lambda: _diffusers().AutoencoderKL(**config), renamed), name)
+    except WeightFileError as error:
         raise UnknownAutoencoderError(
-            f"{where} looks like a {layout} autoencoder but its weights do not fit that architecture: {reason}"
+            f"{where} looks like a {layout} autoencoder but its weights do not fit that architecture: {error}."
         ) from None
+
+
+def _check_that_it_runs(autoencoder: ModuleAutoencoder, where: str) -> None:
+    """One small picture through encoder and decoder, as its digest takes anyway."""
+    config: Any = autoencoder.module.config
+    try:
+        runs = bool(autoencoder.fingerprint) and (config.in_channels, config.out_channels) == (3, 3)
+        reason = f"it takes {config.in_channels} channels and makes {config.out_channels}, not RGB pictures"
+    except MISFITS as error:
+        runs, reason = False, shortened(error)
+    if not runs:
+        raise UnknownAutoencoderError(f"The autoencoder in {where} cannot be run: {reason}.")
 
 
 def _diffusers() -> Any:
@@ -99,27 +109,27 @@ def _diffusers() -> Any:
     return diffusers
 
 
-def _as_float32(state: State) -> State:
-    return {key: value.float() for key, value in state.items()}
+def _fill_tiny(stored: Mapping[str, StoredTensor]) -> nn.Module:
+    first = stored["decoder.layers.0.weight"].shape
+    if len(first) != 4:
+        raise WeightFileError("decoder.layers.0.weight is no convolution")
+    pooled = vae_layouts.pooled_blocks(stored)
 
+    def build() -> nn.Module:
+        module: nn.Module = _diffusers().AutoencoderTiny(latent_channels=first[1])
+        for path in pooled:
+            parent, _, index = path.rpartition(".")
+            layers: Any = module.get_submodule(parent)
+            layers[int(index)] = PooledBlock(layers[int(index)], channels=64)
+        return module
 
-def _build_tiny(state: State) -> nn.Module:
-    channels = state["decoder.layers.0.weight"].shape[1]
-    module: nn.Module = _diffusers().AutoencoderTiny(latent_channels=channels)
-    pooled = {key.split(".pool.")[0] for key in state if ".pool." in key}
-    for path in pooled:
-        parent, _, index = path.rpartition(".")
-        layers = module.get_submodule(parent)
-        assert isinstance(layers, nn.Sequential)
-        layers[int(index)] = PooledBlock(layers[int(index)], channels=64)
     # The pool wraps the block that diffusers has: its own parameters move one level down.
     renamed = {}
-    for key, value in state.items():
-        owner = next((path for path in pooled if key.startswith(path + ".")), None)
-        inner = owner is not None and not key.startswith(f"{owner}.pool.")
-        renamed[f"{owner}.block{key[len(owner) :]}" if inner and owner else key] = value
-    module.load_state_dict(_as_float32(renamed))
-    return module
+    for key, value in stored.items():
+        owner = ".".join(key.split(".")[:3])
+        inner = owner in pooled and not key.startswith(f"{owner}.pool.")
+        renamed[f"{owner}.block{key[len(owner) :]}" if inner else key] = value
+    return fill(build, renamed)
 
 
 class PooledBlock(nn.Module):
@@ -168,27 +178,21 @@ _FOLDER_CLASSES = {"AutoencoderKL": _kl, "AutoencoderTiny": _tiny, "VQModel": _v
 
 
 def _load_diffusers_folder(folder: Path, name: str) -> ModuleAutoencoder:
-    if not (folder / "config.json").is_file():
-        for inner in ("vae", "movq", "vqvae"):
-            if (folder / inner / "config.json").is_file():
-                return _load_diffusers_folder(folder / inner, name)
+    places = (folder, *(folder / inner for inner in ("vae", "movq", "vqvae")))
+    place = next((place for place in places if (place / "config.json").is_file()), None)
+    if place is None:
         raise UnknownAutoencoderError(f"The folder {folder} has no config.json; supported are {SUPPORTED}.")
-    try:
-        class_name = json.loads((folder / "config.json").read_text(encoding="utf-8")).get("_class_name")
-    except (json.JSONDecodeError, UnicodeDecodeError, AttributeError):
-        raise UnknownAutoencoderError(f"{folder / 'config.json'} is not a diffusers configuration.") from None
-    if class_name not in _FOLDER_CLASSES:
+    config = read_json(place / "config.json")
+    class_name = config.get("_class_name")
+    if not isinstance(class_name, str) or class_name not in _FOLDER_CLASSES:
         raise UnknownAutoencoderError(
-            f"{folder} holds a {class_name}; supported diffusers classes are {', '.join(_FOLDER_CLASSES)}."
+            f"{place} holds a {clean_text(str(class_name), 60)}; supported diffusers classes are"
+            f" {', '.join(_FOLDER_CLASSES)}."
         )
     try:
-        module, info = getattr(_diffusers(), class_name).from_pretrained(
-            folder, local_files_only=True, use_safetensors=True, torch_dtype=torch.float32, output_loading_info=True
-        )
-        # diffusers leaves missing weights at random values and only logs it.
-        if info["missing_keys"]:
-            raise ValueError(f"its weights lack {', '.join(sorted(info['missing_keys'])[:3])}")
-    except (OSError, ValueError, RuntimeError, SafetensorError) as error:
-        reason = " ".join(str(error).split())[:300]
-        raise UnknownAutoencoderError(f"The diffusers folder {folder} cannot be loaded: {reason}") from None
+        module = network_from(getattr(_diffusers(), class_name), config, place)
+    except WeightFileError as error:
+        raise UnknownAutoencoderError(
+            f"The diffusers folder {place} cannot be loaded: {str(error).rstrip('.')}."
+        ) from None
     return _FOLDER_CLASSES[class_name](module, name)

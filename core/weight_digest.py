@@ -48,7 +48,7 @@ def tensors_in_order(module: nn.Module, run: Callable[[], object]) -> list[Tenso
     handles = [
         part.register_forward_pre_hook(lambda *_, name=name: order.setdefault(name))
         for name, part in module.named_modules(remove_duplicate=False)
-        if name in by_owner
+        if name in by_owner and not isinstance(part, torch.jit.ScriptModule)  # which take no hooks
     ]
     try:
         with torch.no_grad():
@@ -71,27 +71,9 @@ def digest_in_order(tensors: Iterable[Tensor]) -> str:
     nothing tells that both came from the same file. Nor can it hold for values beyond 65504, which a cast to float16
     makes infinite. NaN and infinite values have a digest of their own.
     """
-    exact, through_half, through_bfloat = hashlib.sha256(), hashlib.sha256(), hashlib.sha256()
-    stored_in_half = True
-    for tensor in tensors:
-        if tensor.ndim == 0:
-            continue
-        value = torch.view_as_real(tensor) if tensor.is_complex() else tensor
-        value = value.detach().cpu()
-        kind = "float" if value.is_floating_point() else "int"
-        header = f"{kind}{_canonical_shape(tensor.shape)}".encode()
-        if kind == "int":
-            words = (value.long(),) * 3
-        else:
-            value = value.float()
-            value = value.masked_fill(value.isnan(), torch.nan)  # one of the many bit patterns
-            words = (value, _canonical(value), _canonical(value.bfloat16()))
-            short = (value.bfloat16() == value) | (_half(value) == value) | value.isnan()
-            stored_in_half = stored_in_half and bool(short.all())
-        for whole, part in zip((exact, through_half, through_bfloat), words, strict=True):
-            whole.update(header + hashlib.sha256(_bytes(part)).digest())
-    chosen = [through_half] if stored_in_half else [exact, through_half, through_bfloat]
-    return "-".join(whole.hexdigest()[:40] for whole in chosen)
+    placed = [tensor.detach().cpu() for tensor in tensors if tensor.ndim]
+    casts = [_through_half] if all(map(_is_stored_in_half, placed)) else [_exact, _through_half, _through_bfloat]
+    return "-".join(_hash(placed, cast) for cast in casts)
 
 
 def equivalent_digests(fingerprint: str) -> frozenset[str]:
@@ -122,6 +104,62 @@ def old_digest(state: Mapping[str, Tensor]) -> str:
     return hashlib.sha256(b"".join(sorted(digests))).hexdigest()[:32]
 
 
+def _hash(tensors: list[Tensor], cast: Callable[[Tensor], Tensor]) -> str:
+    whole = hashlib.sha256()
+    for tensor in tensors:
+        kind = "float" if tensor.is_floating_point() or tensor.is_complex() else "int"
+        values = tensor.long() if kind == "int" else cast(_floats(tensor))
+        whole.update(f"{kind}{_canonical_shape(tensor.shape)}".encode())
+        whole.update(hashlib.sha256(_bytes(values)).digest())
+    return whole.hexdigest()[:40]
+
+
+def _floats(tensor: Tensor) -> Tensor:
+    values = (torch.view_as_real(tensor) if tensor.is_complex() else tensor).float()
+    # One of NaN's many bit patterns. A look at the extremes is much faster than a mask.
+    return values.masked_fill(values.isnan(), torch.nan) if _extremes(values) is None else values
+
+
+def _extremes(values: Tensor) -> tuple[float, float] | None:
+    """The least and the greatest of ``values``, ``None`` where one is NaN."""
+    if not values.numel():
+        return 0.0, 0.0
+    least, greatest = values.aminmax()
+    return None if least.isnan() else (float(least), float(greatest))
+
+
+def _is_stored_in_half(tensor: Tensor) -> bool:
+    """Is every value one that bfloat16 or float16 can hold?"""
+    if not (tensor.is_floating_point() or tensor.is_complex()) or tensor.dtype in (torch.bfloat16, torch.float16):
+        return True
+    values = _floats(tensor)
+    if torch.equal(values.bfloat16().float(), values):
+        return True
+    return bool(((values.bfloat16() == values) | (_half(values) == values) | values.isnan()).all())
+
+
+def _exact(values: Tensor) -> Tensor:
+    return values
+
+
+def _through_half(values: Tensor) -> Tensor:
+    # 65504 rounds up to 65536 in bfloat16: a bfloat16 copy of it is cut to 65504 first and ends there again.
+    return _half(values).bfloat16()
+
+
+def _through_bfloat(values: Tensor) -> Tensor:
+    return _through_half(values.bfloat16().float())
+
+
+def _half(values: Tensor) -> Tensor:
+    """``values`` rounded to float16, finite ones no further than its largest, as float32."""
+    largest = torch.finfo(torch.float16).max
+    extremes = _extremes(values)
+    if extremes is None or extremes[0] < -largest or extremes[1] > largest:
+        values = torch.where(values.isinf(), values, values.clamp(-largest, largest))
+    return values.half().float()
+
+
 def _canonical_shape(shape: torch.Size) -> list[int]:
     sides = list(shape)
     while sides and sides[-1] == 1:
@@ -131,17 +169,6 @@ def _canonical_shape(shape: torch.Size) -> list[int]:
     return sides
 
 
-def _half(value: Tensor) -> Tensor:
-    """``value`` rounded to float16, finite values no further than its largest, as float32."""
-    largest = torch.finfo(torch.float16).max
-    return torch.where(value.isinf(), value, value.clamp(-largest, largest)).half().float()
-
-
-def _canonical(value: Tensor) -> Tensor:
-    # 65504 rounds up to 65536 in bfloat16: a bfloat16 copy of it is cut to 65504 first and ends there again.
-    return _half(value.float()).bfloat16()
-
-
-def _bytes(value: Tensor) -> bytes:
-    words = {2: torch.int16, 4: torch.int32, 8: torch.int64}[value.element_size()]
-    return bytes(value.contiguous().flatten().view(words).numpy().tobytes())
+def _bytes(values: Tensor) -> memoryview:
+    words = {2: torch.int16, 4: torch.int32, 8: torch.int64}[values.element_size()]
+    return memoryview(values.contiguous().flatten().view(words).numpy())

@@ -8,6 +8,7 @@ it changes the picture; a basis therefore carries both, measured (see :mod:`.sur
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import dataclass, fields
 from functools import cached_property
 from pathlib import Path
@@ -19,8 +20,11 @@ from safetensors.torch import save
 from torch import Tensor
 
 from ..atomic import write_bytes
-from ..autoencoder import Autoencoder
+from ..autoencoder import Autoencoder, ModuleAutoencoder
 from ..errors import LatentTracerError
+from ..safe_text import clean_text
+from ..weight_digest import is_old_digest, old_digest, same_weights
+from ..weight_files import WeightFileError, open_weights, shortened
 
 FORMAT = "latent-tracer-fingerprint-basis"
 VERSION = 1
@@ -30,6 +34,8 @@ PATCH_SIDE = 4
 CHOSEN_SHARE, CHOSEN_LEAST = 8, 16
 # Directions that answer less than this share of the median's response are left out.
 LEAST_ANSWER = 0.5
+# Of a whole file: directions of 4,000 dimensions are 16 million values; the largest VAE has patches of 2,048.
+MOST_VALUES = 17_000_000
 # The squared read-out margin, in noise variances, at which directions are compared.
 TYPICAL_MARGIN = 2.0
 
@@ -98,8 +104,17 @@ class FingerprintBasis:
         return self.image_cost[chosen] * self.noise[chosen] / self.response[chosen] ** 2
 
     def check(self, autoencoder: Autoencoder) -> None:
-        """Raise :class:`InvalidBasisError` unless the basis was measured on this very autoencoder."""
-        if self.fingerprint != autoencoder.fingerprint:
+        """Raise :class:`InvalidBasisError` unless the basis was measured on this autoencoder or a cast of it.
+
+        A basis of an earlier release goes by the digest of that release: it cannot be measured again with the same
+        directions, and pictures are in the world that only it can read. Biases and the order of layers then go
+        unchecked.
+        """
+        if is_old_digest(self.fingerprint) and isinstance(autoencoder, ModuleAutoencoder):
+            fits = self.fingerprint == old_digest(autoencoder.module.state_dict())
+        else:
+            fits = same_weights(self.fingerprint, autoencoder.fingerprint)
+        if not fits:
             raise InvalidBasisError(
                 f"The basis was measured on {self.autoencoder} ({self.fingerprint[:8]}), not on {autoencoder.name}"
                 f" ({autoencoder.fingerprint[:8]}): load its own VAE, or build a basis for this one."
@@ -119,9 +134,14 @@ _TENSORS = tuple(entry.name for entry in fields(FingerprintBasis) if entry.type 
 def load_basis(path: str | Path) -> FingerprintBasis:
     """Read a basis; raises :class:`InvalidBasisError` with the reason when it cannot be trusted."""
     path = Path(path)
-    if not path.is_file():
-        raise InvalidBasisError(f"There is no fingerprint basis at {path}: build one first.")
     try:
+        if not path.is_file():
+            raise InvalidBasisError(f"There is no fingerprint basis at {path}: build one first.")
+        size = sum(math.prod(tensor.shape) for tensor in open_weights(path).values())
+        if size > MOST_VALUES:
+            raise InvalidBasisError(
+                f"{path} holds {size} values, no basis has more than {MOST_VALUES}: build it again."
+            )
         with torch.inference_mode(False), safe_open(path, "pt") as stored:
             metadata = stored.metadata() or {}
             if metadata.get("format") != FORMAT:
@@ -129,14 +149,17 @@ def load_basis(path: str | Path) -> FingerprintBasis:
             version = metadata.get("version", "")
             if not version.isdecimal() or not 1 <= int(version) <= VERSION:
                 raise InvalidBasisError(
-                    f"{path} has basis version {version}, this release reads 1 to {VERSION}: update it."
+                    f"{path} has basis version {clean_text(version, 20)}, this release reads 1 to {VERSION}: update it."
                 )
             about = json.loads(metadata.get("about", "{}"))
             tensors = {name: stored.get_tensor(name) for name in stored.keys()}  # noqa: SIM118  not a dict
-    except (SafetensorError, OSError, ValueError) as error:
-        if isinstance(error, InvalidBasisError):
-            raise
-        raise InvalidBasisError(f"{path} is no readable basis ({error}): build it again.") from None
+    except InvalidBasisError:
+        raise
+    except WeightFileError as error:
+        raise InvalidBasisError(f"{path} is no readable basis: {error}") from None
+    # Text that is no JSON, or nested without end; numbers without end; types that torch does not know.
+    except (SafetensorError, OSError, ValueError, RecursionError, TypeError, KeyError, RuntimeError) as error:
+        raise InvalidBasisError(f"{path} is no readable basis ({shortened(error)}): build it again.") from None
     return _checked(about, tensors, path)
 
 
@@ -146,7 +169,7 @@ def _checked(about: Any, tensors: dict[str, Tensor], path: Path) -> FingerprintB
     sound = sound and set(about) == set(kinds) and set(tensors) == set(_TENSORS)
     if sound:
         size = about["channels"] * about["side"] ** 2
-        sound = size > 0 and all(
+        sound = min(about["channels"], about["side"], about["images"]) > 0 and all(
             value.dtype == torch.float32
             and tuple(value.shape) == ((size, size) if name == "directions" else (size,))
             and bool(torch.isfinite(value).all())

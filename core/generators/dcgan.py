@@ -1,4 +1,4 @@
-"""The DCGAN-like architecture at 32×32 of which freely licensed face weights exist, built from a state dict.
+"""The DCGAN-like architecture at 32×32 of which freely licensed face weights exist, built from its weights.
 
 Radford, Metz & Chintala (ICLR 2016), with one stride-1 convolution after the first block:
 z [100] -> 256×4×4 -> 128×4×4 -> 64×8×8 -> 32×16×16 -> 3×32×32, tanh.
@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.nn import Conv2d, ConvTranspose2d
 
 from ..errors import UnsupportedGeneratorError
+from ..weight_files import StoredTensor, WeightFileError, fill
 
 INPUTS = 100
 PREFIX = "generator_deconv."
@@ -40,19 +41,16 @@ def _block(convolution: nn.Conv2d | nn.ConvTranspose2d) -> nn.Sequential:
     return nn.Sequential(convolution, nn.BatchNorm2d(convolution.out_channels), nn.LeakyReLU(0.2))
 
 
-def is_dcgan32(state: Mapping[str, Tensor]) -> bool:
-    """Does this state dict hold the weights of :class:`DCGAN32`?"""
+def is_dcgan32(state: Mapping[str, StoredTensor]) -> bool:
+    """Does this file hold the weights of :class:`DCGAN32`?"""
     return f"{PREFIX}0.0.weight" in state
 
 
-def dcgan32_from(state: Mapping[str, Tensor], where: str) -> DCGAN32:
+def dcgan32_from(state: Mapping[str, StoredTensor], where: str) -> nn.Module:
     """The network with these weights; raises :class:`UnsupportedGeneratorError` where they do not fit."""
-    module = DCGAN32()
     try:
-        module.load_state_dict({key: value.float() for key, value in state.items()})
-    except RuntimeError as error:
-        reason = " ".join(str(error).split())[:300]
+        return fill(DCGAN32, state)
+    except WeightFileError as error:
         raise UnsupportedGeneratorError(
-            f"{where} looks like a DCGAN of 32×32 pixels but its weights do not fit that architecture: {reason}"
+            f"{where} looks like a DCGAN of 32×32 pixels but its weights do not fit that architecture: {error}."
         ) from None
-    return module

@@ -7,12 +7,12 @@ from typing import Any
 from urllib.parse import parse_qsl
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file
 
 from ..errors import UnsupportedGeneratorError
 from ..generator import Generator, ModuleGenerator, check_generator
 from ..loading import load_autoencoder
+from ..safe_text import clean_text
+from ..weight_files import WeightFileError, open_weights, shortened
 from .autoencoder import AutoencoderGenerator
 from .dcgan import INPUTS, dcgan32_from, is_dcgan32
 from .one_step import load_one_step
@@ -36,6 +36,10 @@ def load_generator(
     """
     text, _, query = str(spec).partition("?")
     options = dict(parse_qsl(query, keep_blank_values=True))
+    try:
+        Path(text).expanduser().is_file()
+    except (OSError, RuntimeError) as error:  # names that are too long, homes that do not exist
+        raise UnsupportedGeneratorError(f"{text} cannot be opened ({shortened(error)}): check its name.") from None
     with torch.inference_mode(False):
         generator = _load(text, options, image_size, device)
         check_generator(generator)
@@ -69,15 +73,13 @@ def _load(
 
 def _safetensors(path: Path) -> ModuleGenerator:
     try:
-        state = load_file(path)
-    except (SafetensorError, OSError, ValueError) as error:
-        raise UnsupportedGeneratorError(
-            f"{path} is not a readable .safetensors file ({error}); supported are {SUPPORTED}."
-        ) from None
+        state = open_weights(path)
+    except WeightFileError as error:
+        raise UnsupportedGeneratorError(str(error)) from None
     if not is_dcgan32(state):
         raise UnsupportedGeneratorError(
-            f"No supported generator in {path}: found keys such as {', '.join(sorted(state)[:2]) or 'none'};"
-            f" supported are {SUPPORTED}."
+            f"No supported generator in {path}: found keys such as"
+            f" {clean_text(', '.join(sorted(state)[:2]), 80) or 'none'}; supported are {SUPPORTED}."
         )
     return ModuleGenerator(
         path.stem, dcgan32_from(state, str(path)), (INPUTS,), prior="uniform", output_range=(-1.0, 1.0)
@@ -98,10 +100,9 @@ def _torchscript(path: Path, options: dict[str, str], device: str | torch.device
     try:
         module = torch.jit.load(str(path), map_location=device)
     except (RuntimeError, ValueError) as error:
-        reason = " ".join(str(error).split())[:150]
         raise UnsupportedGeneratorError(
-            f"{path} is no TorchScript file ({reason}): pickled weights are not loaded; export the generator with"
-            " torch.jit.trace or torch.jit.script."
+            f"{path} is no TorchScript file ({shortened(error)}): pickled weights are not loaded; export the generator"
+            " with torch.jit.trace or torch.jit.script."
         ) from None
     return ModuleGenerator(path.stem, module.float(), shape, **settings)
 

@@ -6,17 +6,19 @@ adds no noise, so the noise is the only input; it has as many values as the imag
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 
+from ..diffusers_folder import arguments_for, network_from, read_json
 from ..errors import UnsupportedGeneratorError
 from ..generator import ModuleGenerator
+from ..weight_files import MISFITS, WeightFileError, shortened
 
 SCHEDULERS = ("CMStochasticIterativeScheduler", "DDIMScheduler")
+# Pixels per side; unconditional pixel-space models have 256 or 512.
+MOST_PIXELS = 1024
 
 
 class OneStep(nn.Module):
@@ -43,9 +45,9 @@ def load_one_step(folder: Path, name: str) -> ModuleGenerator:
     Raises :class:`UnsupportedGeneratorError` for conditional models, other schedulers and unreadable folders.
     """
     try:
-        index = json.loads((folder / "model_index.json").read_text(encoding="utf-8"))
-        scheduler_class, unet_class = index["scheduler"][1], index["unet"][1]
-    except (OSError, ValueError, KeyError, IndexError, TypeError):
+        index = read_json(folder / "model_index.json")
+        scheduler_class, unet_class = str(index["scheduler"][1])[:60], str(index["unet"][1])[:60]
+    except (WeightFileError, KeyError, IndexError, TypeError):
         raise UnsupportedGeneratorError(
             f"{folder} is no diffusers pipeline with a unet and a scheduler: give the folder with model_index.json."
         ) from None
@@ -61,21 +63,22 @@ def load_one_step(folder: Path, name: str) -> ModuleGenerator:
             "Loading a diffusers pipeline needs diffusers: pip install 'latent-tracer[cli]'."
         ) from None
     try:
-        network: Any = diffusers.UNet2DModel
-        unet, info = network.from_pretrained(
-            folder / "unet", local_files_only=True, use_safetensors=True, torch_dtype=torch.float32,
-            output_loading_info=True,
-        )  # fmt: skip
-        if info["missing_keys"]:
-            raise ValueError(f"its weights lack {', '.join(sorted(info['missing_keys'])[:3])}")
-        scheduler = getattr(diffusers, scheduler_class).from_pretrained(folder / "scheduler", local_files_only=True)
-    except (OSError, ValueError, RuntimeError) as error:
-        reason = " ".join(str(error).split())[:300]
-        raise UnsupportedGeneratorError(f"The diffusers folder {folder} cannot be loaded: {reason}") from None
+        config = read_json(folder / "unet" / "config.json")
+        unet: Any = network_from(diffusers.UNet2DModel, config, folder / "unet")
+        settings = read_json(folder / "scheduler" / "scheduler_config.json")
+        make_scheduler = getattr(diffusers, scheduler_class)
+        scheduler = make_scheduler(**arguments_for(make_scheduler, settings))
+    except WeightFileError as error:
+        reason = str(error).rstrip(".")
+        raise UnsupportedGeneratorError(f"The diffusers folder {folder} cannot be loaded: {reason}.") from None
+    except MISFITS as error:
+        raise UnsupportedGeneratorError(
+            f"The scheduler of {folder} cannot be made ({shortened(error)}): download the folder again."
+        ) from None
     if unet.config.num_class_embeds is not None:
         raise UnsupportedGeneratorError(f"{folder} is conditioned on a class: only unconditional models are supported.")
     size = unet.config.sample_size
-    height, width = (size, size) if isinstance(size, int) else size
-    return ModuleGenerator(
-        name, OneStep(unet, scheduler), (unet.config.in_channels, height, width), output_range=(-1.0, 1.0)
-    )
+    sides = tuple(size) if isinstance(size, list | tuple) else (size, size)
+    if len(sides) != 2 or not all(isinstance(side, int) and 1 <= side <= MOST_PIXELS for side in sides):
+        raise UnsupportedGeneratorError(f"{folder} has no possible sample_size (sides from 1 to {MOST_PIXELS}).")
+    return ModuleGenerator(name, OneStep(unet, scheduler), (unet.config.in_channels, *sides), output_range=(-1.0, 1.0))
