@@ -156,3 +156,16 @@ def test_settings_are_told_apart_by_their_values_not_their_order():
     assert len({settings_digest({"a": value}) for value in (1, "1", None, True, 0)}) == 5
     with pytest.raises(ValueError):
         settings_digest({"a": float("nan")})
+
+
+def test_a_second_run_is_refused_and_later_reads_what_the_first_did(path):
+    second = Journal(path, "s")
+    with Journal(path, "s") as first:
+        with pytest.raises(InvalidSettingError, match=r"journal.jsonl is being written by another run"):
+            second.__enter__()
+        first.add(row(1))
+    with second:
+        assert list(second.finished) == [row(1).digest]
+        second.add(row(2))
+    assert list(Journal(path, "s").finished) == [row(1).digest, row(2).digest]
+    assert os.listdir(path.parent) == ["journal.jsonl"]
