@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test browser-test check clean
+.PHONY: demo test browser-test check mutate clean
 
 $(VENV)/.installed: pyproject.toml
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
@@ -26,6 +26,11 @@ test: check
 # A real ComfyUI in a real Chromium: minutes, and screenshots to look at.
 browser-test: $(VENV)/.installed
 	$(BIN)/python -m pytest tests/comfyui/browser -m browser
+
+# Do the tests notice when a line is changed? About half an hour; survivors in benchmarks/results/mutation.md.
+mutate: $(VENV)/.installed
+	$(BIN)/python -m pip install --quiet -e '.[mutate]'
+	OMP_NUM_THREADS=1 $(BIN)/python tools/mutate.py
 
 clean:
 	rm -rf $(VENV) .typecheck .pytest_cache .mypy_cache .ruff_cache build *.egg-info

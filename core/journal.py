@@ -38,9 +38,7 @@ class Journal:
         self.path = path
         self.settings = settings
         self.finished: dict[str, TraceRow] = {}
-        self._is_torn = False
         self._descriptor: int | None = None
-        self._lock = contextlib.ExitStack()
         self._read()
 
     def _read(self) -> None:
@@ -73,24 +71,23 @@ class Journal:
                 continue
 
     def __enter__(self) -> Journal:
-        with contextlib.ExitStack() as lock:
-            lock.enter_context(locked(self.path, timeout=0))
+        with contextlib.ExitStack() as held:
+            held.enter_context(locked(self.path, timeout=0))
             self._read()  # another run may have gone on since
             try:
                 self._descriptor = os.open(self.path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o666)
             except OSError as error:
                 raise unwritable(self.path, error) from None
+            held.callback(os.close, self._descriptor)
             sync_folder(self.path.parent)
-            self._lock = lock.pop_all()
+            self._held = held.pop_all()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self._descriptor is not None:
-            os.close(self._descriptor)
-            self._descriptor = None
-        self._lock.close()
+        self._descriptor = None
+        self._held.close()
 
     def add(self, row: TraceRow, final: bool = True) -> None:
         """Append a ``row`` and see it onto the disk; it must have a file digest. One that is not ``final`` tells an

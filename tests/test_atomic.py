@@ -5,7 +5,6 @@ from __future__ import annotations
 import errno
 import multiprocessing
 import os
-import re
 import signal
 import stat
 import threading
@@ -18,15 +17,12 @@ from latent_tracer.core import InvalidSettingError, synthetic_photograph, to_pic
 from latent_tracer.core.atomic import STALE_SECONDS, write_bytes, write_picture, write_text
 from latent_tracer.core.fingerprints import (
     InvalidRegisterError,
-    Register,
     Secret,
     add_users,
-    load_register,
     write_new_secret,
 )
 from latent_tracer.core.journal import Journal
 from latent_tracer.core.locking import locked
-from latent_tracer.core.trace_row import TraceRow
 from PIL import Image
 
 SECRET = Secret(b"a secret of more than sixteen characters")
@@ -194,47 +190,7 @@ def test_what_a_kill_left_behind_is_swept_once_it_is_old(tmp_path):
     assert names(tmp_path) == [young.name, "a", "other.part"]
 
 
-# --- secrets ---
-
-
-@pytest.mark.parametrize("links", [True, False])
-def test_a_secret_is_never_empty_and_never_overwritten(tmp_path, monkeypatch, links):
-    path = tmp_path / "owner.secret"
-    if not links:
-        monkeypatch.setattr(os, "link", failing("link", errno.EPERM))
-    seen: list[int] = []
-    monkeypatch.setattr(os, "fsync", lambda _: seen.append(path.exists()))
-    write_new_secret(path)
-    assert seen[0] == 0, "the name appears only after the content is on the disk"
-    content = path.read_bytes()
-    assert re.fullmatch(rb"[0-9a-f]{64}\n", content)
-    with pytest.raises(InvalidSettingError, match="exists and is never overwritten: choose another name"):
-        write_new_secret(path)
-    assert path.read_bytes() == content and names(tmp_path) == ["owner.secret"]
-
-
 # --- one at a time ---
-
-
-def add_forty(path: str, number: int, ready: multiprocessing.synchronize.Barrier) -> None:
-    ready.wait()
-    for index in range(40):
-        add_users(path, [f"user {number}-{index}"], SECRET)
-
-
-def test_four_processes_with_forty_additions_make_a_register_of_160_users(tmp_path):
-    path = tmp_path / "register.json"
-    context = multiprocessing.get_context("fork" if os.name != "nt" else "spawn")
-    ready = context.Barrier(4)
-    adders = [context.Process(target=add_forty, args=(str(path), number, ready)) for number in range(4)]
-    for adder in adders:
-        adder.start()
-    for adder in adders:
-        adder.join(120)
-    assert [adder.exitcode for adder in adders] == [0] * 4
-    users = load_register(path).users
-    assert set(users) == {f"user {number}-{index}" for number in range(4) for index in range(40)}
-    assert names(tmp_path) == ["register.json"]
 
 
 def test_threads_of_one_process_wait_for_each_other(tmp_path):
@@ -282,44 +238,8 @@ def test_a_lock_is_refused_in_a_sentence_while_held_and_dies_with_its_process(tm
     assert names(tmp_path) == []
 
 
-def test_a_lock_is_that_of_the_file_whatever_it_is_called(tmp_path):
-    path = tmp_path / "register.json"
-    add_users(path, ["a"], SECRET)
-    (tmp_path / "link.json").symlink_to("register.json")
-    with locked(path), pytest.raises(InvalidSettingError, match="another run"):
-        locked(tmp_path / "link.json", timeout=0).__enter__()
-    add_users(tmp_path / "link.json", ["b"], SECRET)
-    assert load_register(path).users == ("a", "b") and (tmp_path / "link.json").is_symlink()
-
-
 def test_a_failure_inside_lets_the_lock_go(tmp_path):
     with pytest.raises(ZeroDivisionError), locked(tmp_path / "a"):
         raise ZeroDivisionError
     with locked(tmp_path / "a", timeout=0):
         pass
-
-
-def test_additions_keep_what_is_there_and_refuse_another_secret(tmp_path):
-    path = tmp_path / "register.json"
-    assert add_users(path, ["a"], SECRET, 128).key_bits == 128
-    # The length of a register's keys is settled when it is made.
-    assert add_users(path, ["b", "a"], SECRET, 64) == load_register(path) == Register.add(load_register(path), [])
-    assert load_register(path).users == ("a", "b") and load_register(path).key_bits == 128
-    content = path.read_bytes()
-    with pytest.raises(InvalidSettingError, match="not the one this register was made with"):
-        add_users(path, ["c"], Secret(b"another secret, as long as the first one"))
-    assert path.read_bytes() == content
-
-
-def test_a_second_run_on_one_journal_is_refused_and_reads_what_the_first_did(tmp_path):
-    path = tmp_path / "journal.jsonl"
-    second = Journal(path, "s")
-    with Journal(path, "s") as first:
-        with pytest.raises(InvalidSettingError, match=r"journal.jsonl is being written by another run"):
-            second.__enter__()
-        first.add(TraceRow("a", "1" * 64))
-    with second:
-        assert list(second.finished) == ["1" * 64]
-        second.add(TraceRow("b", "2" * 64))
-    assert list(Journal(path, "s").finished) == ["1" * 64, "2" * 64]
-    assert names(tmp_path) == ["journal.jsonl"]

@@ -120,11 +120,30 @@ def test_a_refused_run_holds_no_lock(path):
     path.unlink()
     with Journal(path, "s") as journal:
         journal.add(row(1))
-    # Nothing is appended outside of the context, and leaving it twice does no harm.
-    with pytest.raises(AssertionError):
-        journal.add(row(2))
-    journal.__exit__(None, None, None)
     assert sorted(os.listdir(path.parent)) == ["journal.jsonl"]
+
+
+def test_nothing_is_appended_outside_of_the_context_and_no_descriptor_stays_open(path):
+    journal = Journal(path, "s")
+    with pytest.raises(AssertionError):
+        journal.add(row(1))
+    with journal:
+        held = journal._descriptor
+        assert os.fstat(held).st_size == 0
+    with pytest.raises(OSError):
+        os.fstat(held)
+    with pytest.raises(AssertionError):
+        journal.add(row(1))
+
+
+def test_whole_lines_follow_each_other_without_gaps(path):
+    for number in (1, 2, 3):
+        with Journal(path, "s") as journal:
+            journal.add(row(number))
+            journal.add(row(number + 3))
+    assert [json.loads(line)["row"]["name"] for line in path.read_bytes().splitlines()] == [
+        f"{number}.png" for number in (1, 4, 2, 5, 3, 6)
+    ]
 
 
 def test_a_row_without_a_digest_cannot_be_found_again_and_is_not_taken(path):
@@ -137,3 +156,16 @@ def test_settings_are_told_apart_by_their_values_not_their_order():
     assert len({settings_digest({"a": value}) for value in (1, "1", None, True, 0)}) == 5
     with pytest.raises(ValueError):
         settings_digest({"a": float("nan")})
+
+
+def test_a_second_run_is_refused_and_later_reads_what_the_first_did(path):
+    second = Journal(path, "s")
+    with Journal(path, "s") as first:
+        with pytest.raises(InvalidSettingError, match=r"journal.jsonl is being written by another run"):
+            second.__enter__()
+        first.add(row(1))
+    with second:
+        assert list(second.finished) == [row(1).digest]
+        second.add(row(2))
+    assert list(Journal(path, "s").finished) == [row(1).digest, row(2).digest]
+    assert os.listdir(path.parent) == ["journal.jsonl"]

@@ -35,17 +35,17 @@ from mutmut import Context, list_mutations, mutate
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 REASONS, RESULT = REPOSITORY / "benchmarks" / "mutation_reasons.json", REPOSITORY / "benchmarks/results/mutation.md"
-FINGERPRINTS = ("golden", "user_attribution", "frozen_values", "latent_fingerprints")
+FINGERPRINTS = ("golden", "user_attribution", "frozen_values", "fingerprint_files", "latent_fingerprints")
 # The quick tests of each module, those that fail most often first.
 TESTS = {
     "thresholds": ("frozen_values", "thresholds"),
     "verdict": ("frozen_values", "verdict", "verdict_from_profile"),
     "history": ("history_rules", "frozen_values", "history"),
     "profile": ("frozen_values", "profile", "verdict_from_profile", "thresholds"),
-    "journal": ("golden", "atomic", "journal"),
+    "journal": ("journal", "golden"),
     "memory": ("memory_limits", "memory"),
-    "fingerprints.register": (*FINGERPRINTS, "atomic"),
-    "fingerprints.keys": (*FINGERPRINTS, "atomic"),
+    "fingerprints.register": FINGERPRINTS,
+    "fingerprints.keys": FINGERPRINTS,
     "fingerprints.evidence": ("user_attribution", "golden", "latent_fingerprints"),
 }
 # Slow to import, and none of them imports this package.
