@@ -1,4 +1,8 @@
-"""Standard output carries results only; everything for a person goes to standard error."""
+"""Standard output carries results only; everything for a person goes to standard error.
+
+The one place where text reaches a terminal: whatever strangers put into names, metadata and profiles is made visible
+here instead of being obeyed, and no stream's encoding can end a run.
+"""
 
 from __future__ import annotations
 
@@ -6,36 +10,55 @@ import json
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, TextIO
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
+from rich.segment import Segment, Segments
 
-_errors = Console(stderr=True, highlight=False, soft_wrap=True)
-_results = Console(highlight=False, soft_wrap=True)
+from ..core.safe_text import clean_lines
+
+_errors = Console(stderr=True, markup=False, emoji=False, highlight=False, soft_wrap=True)
+_results = Console(markup=False, emoji=False, highlight=False, soft_wrap=True)
 
 
 def say(text: str) -> None:
     """One message for the person, on standard error."""
-    _errors.print(text, markup=False)
+    _forgive(sys.stderr)
+    _errors.print(clean_lines(text))
 
 
 def show(renderable: Any) -> None:
     """One result for the person, on standard output; text or a rich table."""
-    _results.print(renderable, markup=False) if isinstance(renderable, str) else _results.print(renderable)
+    _forgive(sys.stdout)
+    if isinstance(renderable, str):
+        _results.print(clean_lines(renderable))
+        return
+    cleaned = (Segment(clean_lines(one.text), one.style) for one in _results.render(renderable) if not one.control)
+    _results.print(Segments(cleaned), end="")
 
 
 def emit_json(record: dict[str, Any]) -> None:
-    """One result as one line of JSON on standard output, flushed so that a cancel loses nothing."""
-    text = json.dumps(record, ensure_ascii=False, allow_nan=False)
-    # File names need not be text; their odd bytes become what JSON itself would write for them.
-    sys.stdout.write(text.encode("utf-8", "backslashreplace").decode() + "\n")
+    """One result as one line of JSON on standard output, flushed so that a cancel loses nothing.
+
+    In ASCII, so that neither a terminal nor an encoding has a say in it.
+    """
+    _forgive(sys.stdout)
+    sys.stdout.write(json.dumps(record, allow_nan=False) + "\n")
     sys.stdout.flush()
 
 
 @contextmanager
 def progress_bar(total: int, description: str) -> Iterator[tuple[Progress, TaskID]]:
     """A progress bar on standard error; nothing is drawn where that is no terminal."""
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    _forgive(sys.stderr)
+    columns = (TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     with Progress(*columns, console=_errors, transient=True, disable=not _errors.is_terminal) as progress:
-        yield progress, progress.add_task(description, total=total)
+        yield progress, progress.add_task(clean_lines(description), total=total)
+
+
+def _forgive(stream: TextIO) -> None:
+    """Have ``stream`` write out what its encoding lacks, instead of raising."""
+    reconfigure = getattr(stream, "reconfigure", None)
+    if reconfigure is not None and stream.errors != "backslashreplace":
+        reconfigure(errors="backslashreplace")

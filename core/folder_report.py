@@ -18,6 +18,8 @@ from .trace_row import TraceRow, summary
 FORMAT = "latent-tracer-report"
 VERSION = 1
 CSV_NAME, JSON_NAME, PAGE_NAME = "report.csv", "report.json", "report.html"
+# Without it Excel takes the file for one in the system's own encoding.
+BYTE_ORDER_MARK = "\ufeff"
 COLUMNS = tuple(field.name for field in fields(TraceRow) if field.name != "thumbnail")
 
 
@@ -28,7 +30,7 @@ def write_report(folder: Path, rows: Sequence[TraceRow], settings: Mapping[str, 
     :class:`InvalidSettingError` where ``folder`` cannot be written.
     """
     line = summary(rows) + (f"; {pending} more are still to be traced" if pending else "")
-    write_text(folder / CSV_NAME, csv_text(rows))
+    write_text(folder / CSV_NAME, BYTE_ORDER_MARK + csv_text(rows))
     write_text(folder / JSON_NAME, json_text(rows, settings, pending))
     write_text(folder / PAGE_NAME, report_page(rows, settings, line))
     return line

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from .errors import InvalidImageError
 
+_BAND = 256
 ALPHA_NOTE = "transparency was dropped, the colours under it were traced"
 
 
@@ -43,8 +44,12 @@ class Crop:
 
 def to_tensor(picture: Image.Image) -> Tensor:
     """An RGB Pillow image as ``[1,3,H,W]`` float32 in [0,1]."""
-    array = np.array(picture, dtype=np.uint8)
-    return torch.from_numpy(array).permute(2, 0, 1)[None].float().div_(255)
+    width, height = picture.size
+    pixels = torch.empty(height, width, 3)
+    for top in range(0, height, _BAND):  # whole, there would be four copies of a large picture at once
+        band = picture.crop((0, top, width, min(top + _BAND, height)))
+        pixels[top : top + _BAND] = torch.from_numpy(np.array(band, dtype=np.uint8))
+    return pixels.div_(255).permute(2, 0, 1)[None]
 
 
 def to_picture(image: Tensor) -> Image.Image:

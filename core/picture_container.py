@@ -18,6 +18,8 @@ MAX_TIFF_ENTRIES = 4096
 # Text, EXIF and colour profiles; none has a say in the RGB values that are traced.
 _NOT_PIXELS = frozenset({b"tEXt", b"zTXt", b"iTXt", b"iCCP", b"eXIf", b"caBX"})
 _FILL = re.compile(rb"\xff+")
+# Between scans; Pillow would gather them in ever longer pieces.
+_LONG_FILL = re.compile(rb"\xff{64,}")
 # JFIF and Adobe's segment tell how colours are stored, all other application data and comments do not.
 _KEPT_APPLICATION_DATA = frozenset({0xE0, 0xEE})
 ORIENTATION_TAG = 0x0112
@@ -120,7 +122,7 @@ class TiffDirectory:
     def integers(self, content: bytes, tag: int) -> tuple[int, ...]:
         """The values of ``tag``, empty where it is missing or holds none of one, two or four bytes."""
         entry = self.entries.get(tag)
-        code = {1: "B", 3: "H", 4: "I"}.get(entry.kind) if entry is not None else None
+        code = {1: "B", 3: "H", 4: "I", 13: "I"}.get(entry.kind) if entry is not None else None
         if entry is None or code is None:
             return ()
         return struct.unpack_from(f"{self.order}{entry.count}{code}", content, entry.values)
@@ -167,7 +169,8 @@ def _jpeg_pixels(content: bytes) -> bytes:
             kept.append(bytes((0xFF, marker)) + (len(data) + 2).to_bytes(2, "big") + data)
         position = end
     fill = _FILL.match(content, position)
-    kept.append(b"\xff" + content[fill.end() :] if fill is not None else content[position:])
+    rest = b"\xff" + content[fill.end() :] if fill is not None else content[position:]
+    kept.append(_LONG_FILL.sub(b"\xff", rest))
     return b"".join(kept)
 
 

@@ -25,16 +25,20 @@ from .picture_formats import READ_FORMATS, picture_format
 from .picture_metadata import read_texts
 from .safe_text import clean_text
 
-# Far above any generated picture, far below what would exhaust the memory of a desktop; the side is what JPEG allows.
-MAX_PIXELS = 100_000_000
+# 8192 by 8192: far above any generated picture, and read within one gigabyte. The side is what JPEG allows.
+MAX_PIXELS = 2**26
 MAX_SIDE = 65_535
 MAX_FILE_BYTES = 512 * 1024 * 1024
 # Each scan of a progressive JPEG goes over the whole picture; encoders write about ten.
-MAX_SCANS = 100
+MAX_SCANS, MAX_SCANNED_PIXELS = 100, 2**31
 # Of processor time, while Pillow asks for more of the file: twenty times what an ordinary picture of that size needs.
-SECONDS, PIXELS_PER_SECOND = 4.0, 4_000_000
+SECONDS, PIXELS_PER_SECOND = 2.0, 4_000_000
 FRAME_NOTE = "only the first frame was traced"
+TURN_NOTE = "EXIF turns it upright to be shown; it was traced as it is stored"
 PROFILE_NOTE = "its colour profile was not applied"
+# Tags of TIFF; the compressions are JPEG old and new, JPEG 2000, lossy JPEG of cameras, and WebP.
+_COMPRESSION, _PHOTOMETRIC, _EXTRA_SAMPLES, _PROFILE = 259, 262, 338, 34675
+_LOSSY_COMPRESSION, _YCBCR = (6, 7, 33003, 33004, 33005, 34712, 34892, 50001, 50002), 6
 # JPEG stores YCbCr as a matter of course; elsewhere a conversion comes between the pixels and their maker.
 _CONVERTED = {"CMYK": "CMYK", "YCbCr": "YCbCr", "LAB": "CIELAB", "HSV": "HSV", "RGBa": "premultiplied alpha"}
 
@@ -79,6 +83,10 @@ def load_image(path: str | Path, content: bytes | None = None) -> LoadedImage:
         raise InvalidImageError(f"{path} is not a readable picture: give a {READ_FORMATS} file.") from None
     except Image.DecompressionBombError:
         raise InvalidImageError(f"{path} has more than the {MAX_PIXELS} pixels allowed: trace a part of it.") from None
+    except TimeoutError:
+        raise InvalidImageError(
+            f"{path} takes too long to read: save it anew with the software that made it."
+        ) from None
     except MemoryError:
         raise InvalidImageError(f"{path} does not fit into the free memory: trace a part of it.") from None
     except (KeyboardInterrupt, SystemExit, GeneratorExit):
@@ -110,15 +118,14 @@ class _TimedBytes(io.BytesIO):
 
     def read(self, size: int | None = -1, /) -> bytes:
         if time.thread_time() > self.deadline:
-            raise TimeoutError("it takes too long")
+            raise TimeoutError
         return super().read(size)
 
 
 def _load(path: Path, content: bytes) -> LoadedImage:
     known = picture_format(content, str(path))
     stored = pixels_only(content)
-    if known.name == "JPEG" and stored.count(b"\xff\xda") > MAX_SCANS:
-        raise InvalidImageError(f"{path} has more than {MAX_SCANS} scans: save it anew with the software that made it.")
+    notes: list[str] = []
 
     def open_picture(data: bytes, file_format: str) -> Image.Image:
         file = _TimedBytes(data)
@@ -128,41 +135,39 @@ def _load(path: Path, content: bytes) -> LoadedImage:
         file.deadline += picture.width * picture.height / PIXELS_PER_SECOND
         return picture
 
-    picture = open_picture(stored, known.name)
-    is_moving = bool(getattr(picture, "is_animated", False))
-    exif = b"" if known.name in ("PNG", "JPEG", "WEBP", "TIFF") else bytes(picture.info.get("exif") or b"")
-    orientation = read_texts(content, exif).orientation
-    notes = [FRAME_NOTE] if is_moving or _has_further_pictures(content, known.name) else []
-    if orientation != 1:
-        notes.append("EXIF turns it upright to be shown; it was traced as it is stored")
-    if b"ICC_PROFILE\0" in content[:100_000] or b"iCCP" in content[:1000] or "icc_profile" in picture.info:
-        notes.append(PROFILE_NOTE)
-    if note := note_on_depth(content, known.name, picture):
-        notes.append(note)
     try:
         deep = deep_pixels(stored, known.name, open_picture)
     except InvalidImageError as error:
         raise error if str(error).startswith(str(path)) else InvalidImageError(f"{path} {error}") from None
+    # Floating-point colour in TIFF was opened as something else, its own directory Pillow does not know.
+    picture = open_picture(stored, known.name) if deep is None or known.name != "TIFF" else None
+    info = picture.info if picture is not None else {}
+    exif = b"" if known.name in ("PNG", "JPEG", "WEBP", "TIFF") else bytes(info.get("exif") or b"")
+    orientation = read_texts(content, exif).orientation
+    if getattr(picture, "is_animated", False) or _has_further_pictures(content, known.name):
+        notes.append(FRAME_NOTE)
+    if orientation != 1:
+        notes.append(TURN_NOTE)
+    if _has_profile(content, known.name) or "icc_profile" in info:
+        notes.append(PROFILE_NOTE)
     lossy, palette = not known.keeps_pixels, None
     if deep is not None:
         notes.append("it has more than 8 bits per channel, all were read")
         pixels = torch.from_numpy(np.ascontiguousarray(deep)).permute(2, 0, 1)[None]
     else:
+        assert picture is not None
+        if known.name == "JPEG":
+            _check_scans(path, stored, picture)
         rawmode = rawmode_of(picture)
         picture.load()
         palette = _palette(picture, rawmode)
-        if known.name == "JPEG" and _stores_rgb(picture):
-            notes.append("it stores RGB, not YCbCr as most JPEG files do")
-        if _is_jpeg_inside(content, known.name):
-            notes.append("it holds JPEG data")
-            lossy = True
-        if (converted := _CONVERTED.get(picture.mode)) or _is_tiff_ycbcr(content, known.name):
-            notes.append(f"its colours were converted from {converted or 'YCbCr'} to RGB")
-            lossy = True
+        notes += filter(None, (note_on_depth(content, known.name, picture), _note_on_jpeg(picture, known.name)))
+        altered = _notes_on_altered_pixels(content, known.name, picture)
+        notes += altered
+        lossy = lossy or palette is not None or bool(altered)
         pixels = to_tensor(_rgb(picture))
-    if _has_alpha(picture):
+    if _has_alpha(picture) if picture is not None else _tiff_tag(content, known.name, _EXTRA_SAMPLES) in (1, 2):
         notes.append(ALPHA_NOTE)
-    lossy = lossy or palette is not None
     return LoadedImage(path, pixels, tuple(notes), lossy, known.name, orientation, palette, exif)
 
 
@@ -193,20 +198,41 @@ def _tiff_tag(content: bytes, file_format: str, tag: int) -> int | None:
     return next(iter(directory.integers(content, tag)), None) if directory is not None else None
 
 
-def _is_jpeg_inside(content: bytes, file_format: str) -> bool:
-    """Compression of TIFF: 6 and 7 are JPEG, 33003 … JPEG 2000, 50001 WebP."""
-    return _tiff_tag(content, file_format, 259) in (6, 7, 33003, 33004, 33005, 34712, 50001, 50002)
+def _has_profile(content: bytes, file_format: str) -> bool:
+    """Of PNG and JPEG, where Pillow does not get to see it, and of TIFF that Pillow did not open."""
+    if file_format == "TIFF":
+        directory = TiffDirectory.of(content)
+        return directory is not None and _PROFILE in directory.entries
+    head = content[:100_000]
+    return (file_format == "PNG" and b"iCCP" in head[:1000]) or (file_format == "JPEG" and b"ICC_PROFILE\0" in head)
 
 
-def _is_tiff_ycbcr(content: bytes, file_format: str) -> bool:
-    return _tiff_tag(content, file_format, 262) == 6
+def _check_scans(path: Path, content: bytes, picture: Image.Image) -> None:
+    scans = content.count(b"\xff\xda")
+    if scans > MAX_SCANS or scans * picture.width * picture.height > MAX_SCANNED_PIXELS:
+        raise InvalidImageError(f"{path} has {scans} scans: save it anew with the software that made it.")
 
 
-def _stores_rgb(picture: Image.Image) -> bool:
+def _notes_on_altered_pixels(content: bytes, file_format: str, picture: Image.Image) -> list[str]:
+    """What lies between the pixels that were stored first and those that are read, in a format that keeps its own."""
+    notes = []
+    if _tiff_tag(content, file_format, _COMPRESSION) in _LOSSY_COMPRESSION:
+        notes.append("it holds JPEG data or the like")
+    converted = _CONVERTED.get(picture.mode)
+    if converted is None and _tiff_tag(content, file_format, _PHOTOMETRIC) == _YCBCR:
+        converted = "YCbCr"
+    if converted is not None:
+        notes.append(f"its colours were converted from {converted} to RGB")
+    return notes
+
+
+def _note_on_jpeg(picture: Image.Image, file_format: str) -> str:
     """Adobe's transform 0, or components called R, G and B (libjpeg, ``default_decompress_parms``)."""
     layers = [layer[0] for layer in getattr(picture, "layer", ())]
-    has_jfif = "jfif" in picture.info
-    return len(layers) == 3 and not has_jfif and (picture.info.get("adobe_transform") == 0 or layers == [82, 71, 66])
+    if file_format != "JPEG" or len(layers) != 3 or "jfif" in picture.info:
+        return ""
+    is_rgb = picture.info.get("adobe_transform") == 0 or layers == [82, 71, 66]
+    return "it stores RGB, not YCbCr as most JPEG files do" if is_rgb else ""
 
 
 def _palette(picture: Image.Image, rawmode: str) -> int | None:
@@ -221,6 +247,8 @@ def _has_alpha(picture: Image.Image) -> bool:
 
 
 def _rgb(picture: Image.Image) -> Image.Image:
+    if picture.mode == "RGB":
+        return picture
     if picture.mode == "LAB":
         return Image.fromarray(_lab_to_rgb(np.asarray(picture)))
     if picture.mode in ("RGBa", "La"):
@@ -231,12 +259,12 @@ def _rgb(picture: Image.Image) -> Image.Image:
 
 
 def _lab_to_rgb(stored: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """CIELAB as Pillow holds it (L* 0…255 for 0…100, a* and b* plus 128, white D50) to sRGB.
+    """CIELAB as TIFF stores it (L* 0…255 for 0…100, a* and b* as signed bytes, white D50) to sRGB.
 
     CIE 15:2004, and the matrix of IEC 61966-2-1 adapted to D50 (Bradford).
     """
-    lightness, a, b = np.moveaxis(stored.astype(np.float32) - np.array((0, 128, 128), np.float32), 2, 0)
-    lightness *= 100 / 255
+    lightness = stored[..., 0].astype(np.float32) * np.float32(100 / 255)
+    a, b = stored[..., 1:].astype(np.int8).astype(np.float32).transpose(2, 0, 1)
     y = (lightness + 16) / 116
     cubes = np.stack((y + a / 500, y, y - b / 200), axis=-1)
     xyz = np.where(cubes > 6 / 29, cubes**3, 3 * (6 / 29) ** 2 * (cubes - 4 / 29)) * (0.96422, 1.0, 0.82521)

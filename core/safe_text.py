@@ -24,6 +24,11 @@ def clean_text(text: str, limit: int = SHOWN) -> str:
     return shown + "…" if len(text) > limit else shown
 
 
+def clean_lines(text: str) -> str:
+    """``text`` of any length and several lines, as :func:`clean_text` shows it."""
+    return "\n".join(clean_text(line, len(line)) for line in text.split("\n"))
+
+
 def _visible(character: str) -> str:
     if unicodedata.category(character) not in _INVISIBLE:
         return character

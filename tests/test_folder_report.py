@@ -148,7 +148,7 @@ def test_two_hundred_mixed_files_survive_a_kill_and_lose_nothing(two_hundred, tm
     trace_with_report([two_hundred], report, never, as_json=False)
     assert journal.read_bytes() == lines
     assert first == {name: (report / name).read_bytes() for name in first}
-    with (report / "report.csv").open(newline="", encoding="utf-8") as file:
+    with (report / "report.csv").open(newline="", encoding="utf-8-sig") as file:
         assert len(list(csv.DictReader(file))) == 200
 
 
@@ -289,7 +289,7 @@ def test_hostile_names_neither_run_nor_break_the_report(tmp_path):
     # What a reader sees is what the name holds, made visible.
     assert "<script>alert(1)</script>.png" in page.words
     assert "photo\\u202egnp.exe" in page.words
-    with (tmp_path / "report.csv").open(newline="", encoding="utf-8") as file:
+    with (tmp_path / "report.csv").open(newline="", encoding="utf-8-sig") as file:
         table = list(csv.DictReader(file))
     assert len(table) == len(rows)
     assert not [cell for row in table for cell in row.values() if cell.startswith(("=", "+", "-", "@", "\t"))]
