@@ -15,7 +15,7 @@ from .calibration import (
     Sample,
     check_enough,
     collect_scores,
-    copies_note,
+    left_out_notes,
     distinct_names,
 )
 from .calibration_pictures import MIN_IMAGES, GivenPicture, IndependentPictures, check_rates
@@ -120,7 +120,7 @@ def calibrate_origin(
         guarantee=guarantee,
         notes=(
             *scores.notes,
-            *copies_note(photos.copies + made.copies),
+            *left_out_notes(photos, made),
             f"{' and '.join(kinds)} stand for what does not belong",
         ),
         calibration=MADE_HERE,

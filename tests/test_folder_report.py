@@ -23,6 +23,7 @@ from latent_tracer.core import (
     synthetic_photograph,
     to_picture,
 )
+from latent_tracer.core.profile import Source
 from latent_tracer.core.folder import UnreadableFile, list_folder, read_bytes, read_picture
 from latent_tracer.core.folder_report import csv_text, json_text, write_report
 from latent_tracer.core.folder_trace import trace_files
@@ -86,10 +87,9 @@ def tracer():
 def quick_tracer():
     """By the cheapest score there is, for two hundred pictures in seconds."""
     own = tracer()
-    scores = {"belonging_scores": (0.001, 0.002), "non_belonging_scores": (0.01, 0.02)}
+    scores = {"belonging": (Source("decoded", (0.001, 0.002)),), "others": (Source("photograph", (0.01, 0.02)),)}
     (profile,) = own.profiles
-    sources = {"non_belonging_sources": ("photograph",) * 2}
-    own.profiles = (dataclasses.replace(profile, score="reconstruction", score_settings={}, **scores, **sources),)
+    own.profiles = (dataclasses.replace(profile, score="reconstruction", score_settings={}, **scores),)
     return own
 
 
