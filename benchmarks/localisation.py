@@ -22,6 +22,7 @@ from attribution import DATA, DECODERS, RESULTS, all_pictures, crop_of
 from latent_tracer.core import ModuleAutoencoder, Passes, load_autoencoder, load_image, locate_foreign, quantise
 from latent_tracer.core.atomic import write_text
 from latent_tracer.core.conditions import alter
+from latent_tracer.core.regularity import grid_strength
 from latent_tracer.core.scores.protocol import reconstruct
 from rich.progress import track
 from scipy import stats
@@ -147,6 +148,8 @@ def run(args: argparse.Namespace, path: Path, rows: list[dict[str, Any]]) -> Non
                 row["iou"] = float((found.mask & truth).sum()) / union
                 row["auc"] = pixel_auc(found.excess, truth)
                 row["auc_aedr"] = pixel_auc(local_ratio(models[inspected], image), truth)
+            else:
+                row["grid"] = grid_strength(image)
             rows.append(row)
             stream.write(json.dumps(row) + "\n")
             stream.flush()

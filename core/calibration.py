@@ -193,7 +193,7 @@ def calibrate(
         fnr=fnr,
         guarantee=guarantee,
         limits=Limits(fit_localisation(excesses), fit_roughness(differences), fit_grid(grids)),
-        notes=(*scores.notes, *copies_note(photos.copies + made.copies)),
+        notes=(*scores.notes, *left_out_notes(photos, made)),
         calibration=MADE_HERE,
     )
 
@@ -206,8 +206,11 @@ def _grid_of(autoencoder: Autoencoder) -> Grid | None:
         return None
 
 
-def copies_note(copies: int) -> list[str]:
-    return [f"{copies} pictures repeat others and were left out"] if copies else []
+def left_out_notes(*pictures: IndependentPictures) -> list[str]:
+    copies = sum(one.copies for one in pictures)
+    unusable = sum(one.read - one.counted for one in pictures) - copies
+    notes = [f"{unusable} pictures could not be used and were left out"] if unusable else []
+    return [*notes, f"{copies} pictures repeat others and were left out"] if copies else notes
 
 
 def collect_scores(

@@ -15,8 +15,8 @@ from .calibration import (
     Sample,
     check_enough,
     collect_scores,
-    copies_note,
     distinct_names,
+    left_out_notes,
 )
 from .calibration_pictures import MIN_IMAGES, GivenPicture, IndependentPictures, check_rates
 from .conditions import CLEAN, alter
@@ -120,7 +120,7 @@ def calibrate_origin(
         guarantee=guarantee,
         notes=(
             *scores.notes,
-            *copies_note(photos.copies + made.copies),
+            *left_out_notes(photos, made),
             f"{' and '.join(kinds)} stand for what does not belong",
         ),
         calibration=MADE_HERE,

@@ -33,6 +33,14 @@ def pytest_configure(config: pytest.Config) -> None:
     config.stash[_CLOSING_LINES] = []
 
 
+@pytest.fixture(autouse=True, scope="session")
+def state_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """No test, nor a program that one starts, writes to the user's own state folder."""
+    folder = tmp_path_factory.mktemp("state")
+    os.environ["LATENT_TRACER_HOME"] = str(folder)
+    return folder
+
+
 @pytest.fixture(scope="session")
 def closing_line(pytestconfig: pytest.Config) -> Callable[[str], None]:
     """``closing_line(text)``: a line for the end of the whole run, also from the worker of a parallel one."""

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from latent_tracer.core import InvalidSettingError, Profile, attribute
 from latent_tracer.core.attribution import TIE_MARGIN, standing
+from latent_tracer.core.profile import Source
 from latent_tracer.core.thresholds import rate_interval
 
 
@@ -13,14 +14,11 @@ def profile(belonging, others, fpr=0.05, fnr=0.05):
         autoencoder="a",
         score="s",
         score_settings={},
-        quantiser="auto",
-        decode_path="pillow",
         condition="clean",
         image_sizes=(64, 64),
         calibrated_on="a test",
-        belonging_scores=tuple(map(float, belonging)),
-        non_belonging_scores=tuple(map(float, others)),
-        non_belonging_sources=("photograph",) * len(others),
+        belonging=(Source("decoded", tuple(map(float, belonging))),),
+        others=(Source("photograph", tuple(map(float, others))),),
         fpr=fpr,
         fnr=fnr,
     )

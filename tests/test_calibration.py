@@ -19,7 +19,7 @@ from latent_tracer.core import (
 )
 from latent_tracer.core.calibration import CalibrationStep
 from latent_tracer.core.objective import Passes
-from latent_tracer.core.profile import parse_profile
+from latent_tracer.core.profile import Grid, parse_profile
 from latent_tracer.core.quantiser import is_eight_bit
 from latent_tracer.core.scores import Scored
 from latent_tracer.core.scores.inversion import InversionLoss
@@ -54,7 +54,12 @@ def test_every_photograph_gives_two_belonging_samples_and_one_other_per_source(c
         inspected, score, pictures, others=[other, inspected], histories=(), seed=3, on_image=steps.append
     )
     assert len(profile.belonging_scores) == 12
-    assert profile.non_belonging_sources == ("photograph", "decoded by LinearPatches") * 6
+    assert [(source.kind, set(source.decoders)) for source in profile.others] == [
+        ("photograph", set()),
+        ("decoder", {"LinearPatches"}),
+    ]
+    assert [source.kind for source in profile.belonging] == ["decoded", "perturbed"]
+    assert all(source.pictures == tuple(range(6)) for source in (*profile.others, *profile.belonging))
     assert len(profile.non_belonging_scores) == 12
     assert len(score.seen) == 24 and all(bool(is_eight_bit(image)) for image in score.seen)
     with torch.no_grad():
@@ -67,18 +72,24 @@ def test_every_photograph_gives_two_belonging_samples_and_one_other_per_source(c
     assert [step.done for step in steps] == list(range(1, 25))
     assert {step.total for step in steps} == {24}
     assert steps[2] == CalibrationStep(3, 24, "photograph")
-    assert "6 photographs stand behind all samples" in profile.notes
+    assert (profile.pictures_given, profile.pictures_counted) == (6, 6) and profile.grid == Grid(8)
 
 
 def test_the_profile_describes_what_was_measured_and_can_be_read_again(convolutional, pictures):
-    autoencoder, score = convolutional(), Recorder()
+    answers = iter(range(1000))
+    autoencoder = convolutional()
+    # Two of six samples of each photograph belong: they score lower.
+    score = Recorder(lambda image: next(answers) % 6 / 10 + float(image.mean()) / 100)
     profile = calibrate(autoencoder, score, pictures, condition="jpeg-90", fpr=0.2, fnr=0.1, calibrated_on="six leaves")
     profile.check(autoencoder.fingerprint, "recorder", {"kept": True})
     assert (profile.condition, profile.fpr, profile.fnr, profile.calibrated_on) == ("jpeg-90", 0.2, 0.1, "six leaves")
     assert profile.image_sizes == (24, 24)
-    assert set(profile.thresholds) == {"kde", "grubbs", "own-grid"}
-    assert profile.thresholds["kde"]["n"] == 12
-    assert profile.error_rates["n"] == 12
+    assert profile.limits.own_grid is not None and profile.limits.own_grid.n == 12
+    assert profile.limits.localisation is None
+    assert {source.history for source in (*profile.belonging, *profile.others)} == {
+        *("jpeg-90", "clean", "jpeg-75", "jpeg-30")
+    }
+    assert profile.calibration == "made on this machine"
     assert parse_profile(json.loads(profile.to_json()), "memory") == profile
 
 
@@ -88,17 +99,20 @@ def test_the_seed_decides_everything(convolutional, pictures):
         calibrate(autoencoder, make_score("double-reconstruction"), pictures, seed=seed) for seed in (5, 5, 6)
     )
     assert first == again
-    assert first.belonging_scores[0::2] == other.belonging_scores[0::2]  # decoded without perturbation
-    assert first.belonging_scores[1::2] != other.belonging_scores[1::2]
-    assert first.non_belonging_scores == other.non_belonging_scores
+    assert first.belonging[0] == other.belonging[0]  # decoded without perturbation
+    assert first.belonging[1] != other.belonging[1]
+    assert first.others == other.others
 
 
 def test_photographs_out_of_lossy_files_count_as_other_images_whatever_the_condition(convolutional, pictures):
     score, steps = Recorder(), []
     profile = calibrate(convolutional(), score, pictures, condition="flip", on_image=steps.append)
     histories = ("clean", "jpeg-75", "jpeg-30")
-    assert profile.scores_by_source.keys() == {"photograph", *(f"photograph, {history}" for history in histories)}
-    assert [len(scores) for scores in profile.scores_by_source.values()] == [6, 6, 6, 6]
+    assert [(source.kind, source.history) for source in profile.others] == [
+        ("photograph", "flip"),
+        *(("photograph", history) for history in histories),
+    ]
+    assert [len(source.scores) for source in profile.others] == [6, 6, 6, 6]
     # The history takes the condition's place: nothing says that such a picture went through both.
     assert torch.equal(score.seen[2], alter(pictures[0], "flip"))
     for number, history in enumerate(histories, start=3):
@@ -107,7 +121,7 @@ def test_photographs_out_of_lossy_files_count_as_other_images_whatever_the_condi
     assert not calibrate(convolutional(), Recorder(), pictures, histories=()).covers_lossy_files
     # A condition that is itself one of the histories is not counted twice.
     profile = calibrate(convolutional(), Recorder(), pictures, condition="jpeg-75")
-    assert profile.scores_by_source.keys() == {"photograph", "photograph, clean", "photograph, jpeg-30"}
+    assert [source.history for source in profile.others] == ["jpeg-75", "clean", "jpeg-30"]
 
 
 @pytest.mark.parametrize("condition", ["jpeg-75", "flip", "resize-0.75", "off-grid-crop"])
@@ -161,9 +175,10 @@ def test_an_unusable_picture_is_left_out_and_noted_and_the_rest_is_as_without_it
     profile = calibrate(
         convolutional(), Recorder(), [*pictures, broken(kind)], generated=[broken(kind)], on_image=steps.append
     )
-    assert profile.belonging_scores == expected.belonging_scores
-    assert profile.non_belonging_scores == expected.non_belonging_scores
-    assert "6 of 36 samples could not be scored and were left out" in profile.notes
+    assert profile.belonging == expected.belonging
+    assert profile.others == expected.others
+    assert "2 pictures could not be used and were left out" in profile.notes
+    assert (profile.pictures_given, profile.pictures_counted) == (8, 6)
     assert steps[-1].done == steps[-1].total == 36
 
 
@@ -171,7 +186,7 @@ def test_samples_whose_score_is_no_number_are_left_out_and_noted(convolutional, 
     answers = iter([1.0, 2.0, math.nan, 4.0, math.inf, *range(100)])
     profile = calibrate(convolutional(), Recorder(lambda image: float(next(answers))), pictures)
     assert len(profile.belonging_scores) + len(profile.non_belonging_scores) == 28
-    assert len(profile.non_belonging_scores) == len(profile.non_belonging_sources) == 16
+    assert len(profile.non_belonging_scores) == 16
     assert "2 of 30 samples could not be scored and were left out" in profile.notes
 
 
@@ -187,7 +202,8 @@ def test_flat_photographs_are_left_out_of_the_default_score(convolutional):
     pictures = [synthetic_photograph(seed, 48, leaves=60) for seed in range(6)]
     flat = [torch.full((1, 3, 48, 48), value) for value in (0.0, 1.0)]
     profile = calibrate(convolutional(), make_score(), [*pictures, *flat])
-    assert profile.non_belonging_sources == ("photograph", "photograph, jpeg-75", "photograph, jpeg-30") * 6
+    assert [len(source.scores) for source in profile.others] == [6, 6, 6]
+    assert [source.history for source in profile.others] == ["clean", "jpeg-75", "jpeg-30"]
 
 
 @pytest.mark.parametrize("count", [0, 1, 4])
@@ -196,10 +212,16 @@ def test_too_few_photographs_are_refused(convolutional, pictures, count):
         calibrate(convolutional(), Recorder(), pictures[:count])
 
 
-@pytest.mark.parametrize("rates", [{"fpr": 0}, {"fpr": 1}, {"fnr": -1}, {"fnr": math.nan}, {"fpr": math.nan}])
+@pytest.mark.parametrize(
+    "rates",
+    [
+        *({"fpr": 0}, {"fpr": 0.5}, {"fnr": -1}, {"fnr": math.nan}, {"fpr": math.nan}),
+        *({"guarantee": 0.4}, {"guarantee": 1.0}, {"guarantee": math.nan}),
+    ],
+)
 def test_impossible_rates_are_refused_before_any_work(convolutional, pictures, rates):
     score = Recorder()
-    with pytest.raises(InvalidSettingError, match="between 0 and 1"):
+    with pytest.raises(InvalidSettingError, match="between 0 and 0.5|confidence from 0.5"):
         calibrate(convolutional(), score, pictures, **rates)
     with pytest.raises(InvalidSettingError, match="'sepia'"):
         calibrate(convolutional(), score, pictures, condition="sepia")
@@ -239,9 +261,10 @@ def test_the_observed_false_positive_rate_on_new_pictures_agrees_with_the_stated
     photographs = [synthetic_photograph(seed, 16, leaves=30) for seed in range(420)]
     # One source only: the largest p-value over several is stricter than the stated rate, and not exact.
     profile = calibrate(autoencoder, score, photographs[:120], histories=(), fpr=0.1)
-    assert profile.stated_fpr == 0.1
+    assert profile.stated_fpr == 12 / 121
     scores = [score(autoencoder, image).value for image in photographs[120:]]
-    accepted = sum(profile.p_value(value) <= profile.stated_fpr for value in scores)
+    accepted = sum(map(profile.accepts, scores))
+    assert accepted == sum(profile.p_value(value) <= profile.stated_fpr for value in scores)
     # Exact for exchangeable pictures: 12 of the 121 ranks are accepted, and the calibration itself is a draw too.
     low, high = stats.betabinom.interval(0.99, len(scores), 12, 109)
     assert low <= accepted <= high

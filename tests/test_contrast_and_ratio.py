@@ -80,8 +80,8 @@ def test_own_pictures_out_of_strong_jpeg_score_below_photographs(decoder):
 def test_photographs_that_never_saw_jpeg_are_among_the_others_of_its_profiles(decoder):
     photographs = [synthetic_photograph(seed, 64) for seed in range(5)]
     profile = calibrate(decoder, ContrastAndRatio(), photographs, condition="jpeg-75", fpr=0.2)
-    assert set(profile.non_belonging_sources) == {"photograph", "photograph, clean", "photograph, jpeg-30"}
-    clean = profile.scores_by_source["photograph, clean"][0]
+    assert [source.history for source in profile.others] == ["jpeg-75", "clean", "jpeg-30"]
+    clean = profile.others[1].scores[0]
     assert clean == pytest.approx(ContrastAndRatio()(decoder, quantise(photographs[0])).value, abs=1e-4)
     # A picture that shows JPEG of that quality is none of those that were left as they were made.
-    assert set(profile.like(75).non_belonging_sources) == {"photograph"}
+    assert profile.like(75).others == profile.others[:1]

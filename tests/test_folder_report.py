@@ -28,6 +28,7 @@ from latent_tracer.core.folder_report import csv_text, json_text, write_report
 from latent_tracer.core.folder_trace import trace_files
 from latent_tracer.core.journal import Journal, settings_digest
 from latent_tracer.core.picture_file import Picture, UnreadableFile, read_bytes
+from latent_tracer.core.profile import Source
 from latent_tracer.core.report_page import report_page
 from latent_tracer.core.solvers import DEFAULT_SOLVER
 from latent_tracer.core.trace_row import TraceRow, parse_row, unreadable_row
@@ -87,10 +88,9 @@ def tracer():
 def quick_tracer():
     """By the cheapest score there is, for two hundred pictures in seconds."""
     own = tracer()
-    scores = {"belonging_scores": (0.001, 0.002), "non_belonging_scores": (0.01, 0.02)}
+    scores = {"belonging": (Source("decoded", (0.001, 0.002)),), "others": (Source("photograph", (0.01, 0.02)),)}
     (profile,) = own.profiles
-    sources = {"non_belonging_sources": ("photograph",) * 2}
-    own.profiles = (dataclasses.replace(profile, score="reconstruction", score_settings={}, **scores, **sources),)
+    own.profiles = (dataclasses.replace(profile, score="reconstruction", score_settings={}, **scores),)
     return own
 
 

@@ -18,7 +18,6 @@ from latent_tracer.core import (
 from latent_tracer.core.attribution import attribute
 from latent_tracer.core.errors import InvalidSettingError
 from latent_tracer.core.history import (
-    GRID_KEY,
     STRONG_GRID,
     History,
     condition_for,
@@ -29,7 +28,7 @@ from latent_tracer.core.history import (
     strongest_grid,
 )
 from latent_tracer.core.images import central_part
-from latent_tracer.core.profile import Profile
+from latent_tracer.core.profile import Limits, Profile, Source
 from latent_tracer.core.regularity import different_blocks, grid_strength
 from latent_tracer.core.verdict import verdict_from_default_profile, verdict_from_profile
 from PIL import Image
@@ -159,8 +158,7 @@ def test_a_no_falls_where_jpeg_weakened_the_trace_more_than_in_the_calibration(d
 
 def test_without_jpeg_among_the_others_no_jpeg_gets_a_yes(demo):
     _, profile = demo
-    sources = tuple(source.split(",")[0] for source in profile.non_belonging_sources)
-    blind = dataclasses.replace(profile, non_belonging_sources=sources)
+    blind = dataclasses.replace(profile, others=tuple(dataclasses.replace(s, history="clean") for s in profile.others))
     assert "no JPEG files" in doubt_about("belonging", dataclasses.replace(ORDINARY, jpeg_quality=90), blind)
 
 
@@ -182,22 +180,23 @@ def test_the_profile_is_chosen_by_what_the_pixels_show(demo):
 
 
 def test_a_profile_for_jpeg_files_compares_with_images_out_of_like_files():
-    sources = ["photograph", "decoded by b", "photograph, clean", "photograph, jpeg-30"]
-    scores = dict(zip(sources, ([0.5, 0.6], [0.4, 0.7], [-1.0, 0.5], [0.0, 0.3]), strict=True))
-    profile = Profile(
-        "f", "a", "score", {}, "auto", "pillow", "jpeg-75", (64, 64), "tests", (-2.0, -3.0),
-        tuple(score for source in sources for score in scores[source]),
-        tuple(source for source in sources for _ in scores[source]),
-    )  # fmt: skip
+    sources = (
+        Source("photograph", (0.5, 0.6), history="jpeg-75"),
+        Source("decoder", (0.4, 0.7), history="jpeg-75", decoders=("b, jpeg-30",) * 2),
+        Source("photograph", (-1.0, 0.5), history="clean"),
+        Source("photograph", (0.0, 0.3), history="jpeg-30"),
+    )
+    own = Source("decoded", (-2.0, -3.0), history="jpeg-75")
+    profile = Profile("f", "a", "score", {}, "jpeg-75", (64, 64), "tests", (own,), sources)
 
     def kept(jpeg):
-        return set(profile.like(jpeg).non_belonging_sources)
+        return [sources.index(source) for source in profile.like(jpeg).others]
 
-    assert kept(None) == set(sources)
-    assert kept(75) == kept(74) == kept(77) == {"photograph", "decoded by b"}
-    assert kept(50) == {"photograph", "decoded by b", "photograph, jpeg-30"}
-    assert kept(88) == {"photograph", "decoded by b", "photograph, clean"}
-    assert kept(30) == kept(10) == {"photograph, jpeg-30"}
+    assert kept(None) == [0, 1, 2, 3]
+    assert kept(75) == kept(74) == kept(77) == [0, 1]
+    assert kept(50) == [0, 1, 3]
+    assert kept(88) == [0, 1, 2]
+    assert kept(30) == kept(10) == [3]
     # What shows no JPEG may be a picture as it was made; what shows it is none.
     assert profile.p_value(-0.5) == pytest.approx(2 / 3)
     assert verdict_from_profile(-0.5, profile, history=ORDINARY).p_value == pytest.approx(2 / 3)
@@ -211,12 +210,14 @@ def test_a_profile_for_jpeg_files_compares_with_images_out_of_like_files():
 
 def test_a_decoder_that_leaves_a_grid_itself_is_allowed_what_calibration_saw(demo):
     _, profile = demo
-    own = dataclasses.replace(profile, thresholds={**profile.thresholds, GRID_KEY: fit_grid([0.1, 0.5])})
+    own = dataclasses.replace(profile, limits=Limits(own_grid=fit_grid([0.1, 0.5])))
     assert doubt_about("belonging", dataclasses.replace(ORDINARY, grid=0.7), own) is None
     assert doubt_about("belonging", dataclasses.replace(ORDINARY, grid=0.8), own) is not None
-    for broken in ({"value": "much"}, {"value": float("nan")}, 3, None):
-        odd = dataclasses.replace(profile, thresholds={GRID_KEY: broken})
-        assert doubt_about("belonging", dataclasses.replace(ORDINARY, grid=0.4), odd) is not None
+    assert fit_grid([]) is None
+    for little in (Limits(), Limits(own_grid=fit_grid([0.01]))):
+        plain = dataclasses.replace(profile, limits=little)
+        assert strongest_grid(plain) == STRONG_GRID
+        assert doubt_about("belonging", dataclasses.replace(ORDINARY, grid=0.4), plain) is not None
 
 
 def test_doubt_reaches_every_face_of_the_verdict(demo):

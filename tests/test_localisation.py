@@ -96,8 +96,9 @@ def test_block_values_land_on_their_pixels():
 
 def test_the_threshold_is_exceeded_no_more_often_than_stated():
     held = fit_localisation([float(k) for k in range(99)], alpha=0.05)
-    assert held["alpha"] == 0.05 and sum(k > held["value"] for k in range(99)) / 100 <= 0.05
-    assert fit_localisation([1.0, 2.0], alpha=0.01)["alpha"] == pytest.approx(1 / 3)
+    assert (held.rate, held.n) == (0.05, 99) and sum(k > held.value for k in range(99)) / 100 <= 0.05
+    assert fit_localisation([1.0, 2.0], alpha=0.01).rate == pytest.approx(1 / 3)
+    assert fit_localisation([]) is None
     assert threshold_of(None) == (UNCALIBRATED_THRESHOLD, None)
     profile = builtin_profile(load_autoencoder("demo-a").fingerprint)
     value, _ = threshold_of(profile)
@@ -108,14 +109,14 @@ def test_calibration_keeps_the_rate_at_which_belonging_pictures_show_a_region():
     autoencoder = load_autoencoder("demo-b")
     photographs = [synthetic_photograph(seed, 64, leaves=80) for seed in range(5)]
     profile = calibrate(autoencoder, make_score("grid-contrast"), photographs)
-    held = parse_profile(json.loads(profile.to_json()), "profile").thresholds["localisation"]
-    assert held["n"] == 5 and held["alpha"] == pytest.approx(1 / 6)
+    held = parse_profile(json.loads(profile.to_json()), "profile").limits.localisation
+    assert held.n == 5 and held.rate == pytest.approx(1 / 6)
     stored = [("round", "floor")[number % 2] for number in range(5)]
     with torch.no_grad():
         decoded = [autoencoder.decode(autoencoder.encode(quantise(photograph))) for photograph in photographs]
     own = [quantise(image, how) for image, how in zip(decoded, stored, strict=True)]
     largest = [locate_foreign(autoencoder, image, profile).largest_excess for image in own]
-    assert held["value"] == pytest.approx(max(largest))
-    assert threshold_of(profile) == (held["value"], held["alpha"])
+    assert held.value == pytest.approx(max(largest))
+    assert threshold_of(profile) == (held.value, held.rate)
     other = calibrate(autoencoder, make_score("reconstruction"), photographs)
-    assert "localisation" not in other.thresholds
+    assert other.limits.localisation is None

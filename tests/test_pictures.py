@@ -11,7 +11,7 @@ from latent_tracer.core import attribute, load_autoencoder, verdict_from_profile
 from latent_tracer.core.pictures import attribution_chart, loss_curve, score_distribution, verdict_card
 from latent_tracer.core.pictures.score_distribution import decision_bounds, ticks
 from latent_tracer.core.pictures.style import CANVAS, COLOURS, WIDTH, ZONES, font, shortened, wrapped
-from latent_tracer.core.profile import builtin_profile
+from latent_tracer.core.profile import Source, builtin_profile
 from PIL import ImageColor
 
 BASE = builtin_profile(load_autoencoder("demo-a").fingerprint)
@@ -20,9 +20,8 @@ BASE = builtin_profile(load_autoencoder("demo-a").fingerprint)
 def profile(belonging, others, **changes):
     return dataclasses.replace(
         BASE,
-        belonging_scores=tuple(belonging),
-        non_belonging_scores=tuple(others),
-        non_belonging_sources=("photograph",) * len(others),
+        belonging=(Source("decoded", tuple(belonging)),),
+        others=(Source("photograph", tuple(others)),),
         **changes,
     )
 

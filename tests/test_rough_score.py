@@ -20,7 +20,8 @@ from latent_tracer.core import (
 )
 from latent_tracer.core import rough_score as module
 from latent_tracer.core.objective import Passes
-from latent_tracer.core.rough_score import THRESHOLD_KEY, fit_roughness, is_decided, roughness_of, score_for
+from latent_tracer.core.profile import Limit, Limits
+from latent_tracer.core.rough_score import fit_roughness, is_decided, roughness_of, score_for
 from latent_tracer.core.scores import Scored
 from latent_tracer.core.scores.grid_contrast import GridContrast
 from latent_tracer.core.scores.protocol import Rough
@@ -45,7 +46,7 @@ def photograph():
 
 
 def with_distance(profile, distance):
-    return replace(profile, thresholds={**profile.thresholds, THRESHOLD_KEY: {"value": distance}})
+    return replace(profile, limits=Limits(low_precision=Limit(distance, 20)))
 
 
 class Two:
@@ -99,8 +100,7 @@ def test_an_operation_that_bfloat16_does_not_have_leaves_the_exact_score(paid, d
 
 def test_without_measured_distance_or_matrix_units_nothing_is_rough(monkeypatch, decoder, profile, photograph):
     known = with_distance(profile, 0.01)
-    bare = replace(profile, thresholds={})
-    for pays, held in ((True, bare), (False, known), (True, replace(profile, thresholds={THRESHOLD_KEY: "0.1"}))):
+    for pays, held in ((True, replace(profile, limits=Limits())), (False, known)):
         monkeypatch.setattr(module, "bfloat16_pays", lambda device, pays=pays: pays)
         score = Two(0.3, (0.3,))
         assert score_for(held, score, decoder, photograph).stage == "exact" and score.asked == 1
@@ -118,7 +118,7 @@ def test_a_decided_verdict_is_that_of_every_score_within_the_distance(profile, r
         return (
             profile.p_value(value) <= profile.stated_fpr,
             profile.belonging_p_value(value) <= profile.stated_fnr,
-        )
+        )  # what accepts and refuses come to where all sources are of one size
 
     answers = {answer(candidate + offset * distance) for candidate in candidates}
     assert answers == {answer(rough)}
@@ -127,7 +127,7 @@ def test_a_decided_verdict_is_that_of_every_score_within_the_distance(profile, r
 def test_the_distance_is_twice_the_largest_and_needs_twenty_samples():
     assert fit_roughness([0.01] * 19) is None
     held = fit_roughness([0.01] * 19 + [0.03])
-    assert held is not None and held["value"] == 0.06 and held["n"] == 20
+    assert held == Limit(0.06, 20)
 
 
 @torch.no_grad()
@@ -164,10 +164,10 @@ def test_calibration_measures_the_distance_and_verdicts_stay_the_same(monkeypatc
         monkeypatch.setattr(module, "bfloat16_pays", lambda device, pays=pays: pays)
         profiles.append(calibrate(decoder, make_score(), photographs, fpr=0.2))
     exact, rough = profiles
-    assert THRESHOLD_KEY not in exact.thresholds
-    assert rough.thresholds[THRESHOLD_KEY]["n"] == 5 * 5
+    assert exact.limits.low_precision is None
+    assert rough.limits.low_precision is not None and rough.limits.low_precision.n == 5 * 5
     # All that counts is exact either way.
-    assert replace(exact, thresholds={}) == replace(rough, thresholds={})
+    assert replace(exact, limits=Limits()) == replace(rough, limits=Limits())
     for seed in (90, 91):
         picture = synthetic_photograph(seed, 80)
         for image in (picture, own_version(decoder, picture)):

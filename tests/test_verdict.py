@@ -120,8 +120,8 @@ def test_a_false_positive_rate_is_never_claimed_where_none_was_measured():
         assert verdict.p_value is None
         assert "false-positive rate not measured" in verdict.sentence
         assert "%" not in verdict.sentence
-        measured = dataclasses.replace(verdict, fpr=0.01)
-        assert "false-positive rate 1.00%" in measured.sentence
+        measured = dataclasses.replace(verdict, fpr=0.01, fpr_bound=0.03)
+        assert "false-positive rate 1.0 % on average, with 95 % confidence at most 3.0 %" in measured.sentence
 
 
 def test_every_verdict_carries_the_limits_of_the_method():

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from latent_tracer.core import LIMITS, InvalidSettingError, Profile, verdict_from_profile
+from latent_tracer.core.profile import Source
 from latent_tracer.core.thresholds import rate_interval
 
 
@@ -17,14 +18,11 @@ def profile(belonging, others, **changes):
         autoencoder="a",
         score="s",
         score_settings={},
-        quantiser="auto",
-        decode_path="pillow",
         condition=changes.pop("condition", "jpeg-90"),
         image_sizes=(64, 64),
         calibrated_on="a test",
-        belonging_scores=tuple(map(float, belonging)),
-        non_belonging_scores=tuple(map(float, others)),
-        non_belonging_sources=("photograph",) * len(others),
+        belonging=(Source("decoded", tuple(map(float, belonging))),),
+        others=(Source("photograph", tuple(map(float, others))),),
         **changes,
     )
 

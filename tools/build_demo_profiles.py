@@ -10,6 +10,7 @@ from pathlib import Path
 
 from latent_tracer.core import calibrate, load_autoencoder, load_image, make_score
 from latent_tracer.core.loading import EMBEDDED
+from latent_tracer.core.profiles.table import found_among_belonging
 from rich.progress import track
 
 # Shown in the demo, and therefore not calibrated on.
@@ -34,10 +35,10 @@ def main() -> None:
             make_score(),
             photographs,
             others=autoencoders,
-            calibrated_on=f"{len(photographs)} free photographs and generated pictures, central {SIZE}² crops",
+            calibrated_on=f"free photographs and generated pictures, central {SIZE}² crops",
         )
         profile.save(EMBEDDED[autoencoder.name].with_suffix(".profile.json"))
-        print(autoencoder.name, profile.error_rates, f"stated false-positive rate {profile.stated_fpr:.3f}")
+        print(autoencoder.name, found_among_belonging(profile), profile.stated_fpr)
 
 
 if __name__ == "__main__":

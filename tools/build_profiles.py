@@ -1,9 +1,13 @@
-"""Turn the benchmark's raw rows into the profiles that ship for well-known decoders.
+"""Turn the benchmark's raw rows into the profiles that ship for well-known decoders. No decoder runs: seconds.
 
-python benchmarks/attribution.py --pictures 100 --histories 100 --inverted 0 --others 1 --size 192 --rows rows.jsonl
-python benchmarks/localisation.py --patches 0 --conditions clean --pictures 40 --size 256 --rows maps.jsonl
-python benchmarks/precision.py --pictures 24 --rows precision.jsonl
-python tools/build_profiles.py rows.jsonl --size 192 --localisation maps.jsonl --precision precision.jsonl
+    python tools/build_profiles.py            # from the rows in benchmarks/results
+    python tools/build_profiles.py --rekey    # only fit the profiles that are there to the digests of today
+
+The rows, where they have to be measured again (hours):
+
+    python benchmarks/attribution.py --pictures 100 --histories 100 --inverted 0 --others 1 --size 192 --rows R
+    python benchmarks/localisation.py --patches 0 --conditions clean --pictures 100 --size 256 --rows R
+    python benchmarks/precision.py --pictures 24 --rows R
 """
 
 from __future__ import annotations
@@ -15,81 +19,124 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from latent_tracer.core import DEFAULT_SCORE, Profile, load_autoencoder, make_score
+from latent_tracer.core import DEFAULT_SCORE, Profile, load_autoencoder, load_image, load_profile, make_score
 from latent_tracer.core.conditions import CLEAN
-from latent_tracer.core.localisation import THRESHOLD_KEY, fit_localisation
-from latent_tracer.core.profile import measured_error_rates
-from latent_tracer.core.rough_score import THRESHOLD_KEY as ROUGHNESS_KEY
+from latent_tracer.core.history import fit_grid
+from latent_tracer.core.loading import EMBEDDED as DEMOS
+from latent_tracer.core.localisation import fit_localisation
+from latent_tracer.core.profiles import Limits, Source, grid_of
+from latent_tracer.core.profiles.table import found_among_belonging
+from latent_tracer.core.profiles.trust import EMBEDDED
 from latent_tracer.core.rough_score import fit_roughness
+from latent_tracer.core.same_picture import SeenPictures
+from latent_tracer.core.thresholds import shown_rate
 
-EMBEDDED = Path(__file__).resolve().parent.parent / "core" / "embedded"
+RESULTS = Path(__file__).resolve().parent.parent / "benchmarks" / "results"
+DATA = Path(os.environ.get("LATENT_TRACER_DATA", Path(__file__).resolve().parents[2] / "shared"))
+KINDS = {"plain": "decoded", "noise": "perturbed", "real": "photograph", "generated": "photograph"}
+Row = dict[str, Any]
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("rows", type=Path, nargs="+", help="files written by benchmarks/attribution.py --rows")
-    parser.add_argument("--size", type=int, default=256, help="crop size those rows were made with")
-    parser.add_argument("--localisation", type=Path, help="file written by benchmarks/localisation.py --rows")
-    parser.add_argument("--precision", type=Path, help="file written by benchmarks/precision.py --rows")
+    parser.add_argument("--rows", type=Path, default=RESULTS / "attribution-192-rows.jsonl")
+    parser.add_argument("--size", type=int, default=192, help="crop size those rows were made with")
+    parser.add_argument("--localisation", type=Path, default=RESULTS / "localisation-whole-rows.jsonl")
+    parser.add_argument("--precision", type=Path, default=RESULTS / "precision-rows.jsonl")
+    parser.add_argument("--rekey", action="store_true", help="keep all scores, renew fingerprint and grid only")
     args = parser.parse_args()
-    both = [json.loads(line) for line in args.precision.read_text().splitlines()] if args.precision else []
-    maps = [json.loads(line) for line in args.localisation.read_text().splitlines()] if args.localisation else []
-    data = Path(os.environ.get("LATENT_TRACER_DATA", Path(__file__).resolve().parents[2] / "shared"))
-    unique = {}
-    for path in args.rows:
-        for line in path.read_text().splitlines():
-            row = json.loads(line)
-            if row["condition"] == CLEAN or row["source"] == "history":
-                unique[row["inspected"], row["picture"], row["source"], row["condition"]] = row
-    rows = list(unique.values())
+    if args.rekey:
+        rekey()
+        return
+    rows = [row for row in read_rows(args.rows) if row["condition"] == CLEAN or row["source"] == "history"]
+    numbers = picture_numbers(rows)
+    maps, pairs = read_rows(args.localisation), read_rows(args.precision)
     profiles = []
     for inspected in sorted({row["inspected"] for row in rows}):
         own = [row for row in rows if row["inspected"] == inspected]
-        profile = profile_from(own, inspected, load_autoencoder(data / "weights" / inspected).fingerprint, args.size)
+        limits = limits_from(*([row for row in one if row["inspected"] == inspected] for one in (maps, pairs)))
+        profile = profile_from(own, numbers, inspected, args.size, limits)
         profiles.append(profile)
-        # Whole pictures of this decoder: what their maps reach by chance.
-        whole = [row for row in maps if row["inspected"] == inspected and row["patch"] == 0]
-        excesses = [row["largest_excess"] for row in whole if row["condition"] == CLEAN]
-        if excesses:
-            profile = replace(profile, thresholds={**profile.thresholds, THRESHOLD_KEY: fit_localisation(excesses)})
-        # How far the score in bfloat16 is from the exact one.
-        pairs = [row for row in both if row["inspected"] == inspected]
-        roughness = fit_roughness([min(abs(c - row["exact"]) for c in row["candidates"]) for row in pairs])
-        if roughness is not None:
-            profile = replace(profile, thresholds={**profile.thresholds, ROUGHNESS_KEY: roughness})
-        profile.save(EMBEDDED / f"{inspected}.profile.json")
-        print(inspected, len(profile.belonging_scores), profile.error_rates, f"stated rate {profile.stated_fpr:.4f}")
-    default_of(profiles).save(EMBEDDED / "default.json")
+        save(profile, f"{inspected}.profile.json")
+    save(default_of(profiles), "default.json")
 
 
-def profile_from(rows: list[dict[str, Any]], inspected: str, fingerprint: str, size: int) -> Profile:
+def read_rows(path: Path) -> list[Row]:
+    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+
+
+def save(profile: Profile, name: str) -> None:
+    profile.save(EMBEDDED / name)
+    found = found_among_belonging(profile)
+    print(f"{name}: {profile.pictures_counted} of {profile.pictures_given} pictures, a yes is wrong for"
+          f" {shown_rate(profile.stated_fpr, profile.fpr_bound)}, finds {found.accepted} of {found.n}")  # fmt: skip
+
+
+def rekey() -> None:
+    """Other digests for the same weights: nothing was measured anew, and no score may change."""
+    folders = {path.name.removesuffix(".profile.json"): path for path in sorted(EMBEDDED.glob("*.profile.json"))}
+    for name, path in folders.items():
+        model = load_autoencoder(name if name in DEMOS else DATA / "weights" / name)
+        save(replace(load_profile(path), fingerprint=model.fingerprint, grid=grid_of(model)), path.name)
+
+
+def picture_numbers(rows: list[Row]) -> dict[str, int]:
+    """A number for each picture, the same for those that show the same."""
+    seen = SeenPictures()
+    return {name: seen.number_of(load_image(DATA / "images" / name).pixels)[0] for name in pictures_of(rows)}
+
+
+def pictures_of(rows: list[Row]) -> list[str]:
+    return list(dict.fromkeys(row["picture"] for row in rows))
+
+
+def profile_from(rows: list[Row], numbers: dict[str, int], inspected: str, size: int, limits: Limits) -> Profile:
     """One decoder's profile from its rows."""
-    belonging = [row["methods"][DEFAULT_SCORE][0] for row in rows if row["belongs"]]
-    others = [row for row in rows if not row["belongs"]]
-    pictures = len({row["picture"] for row in rows})
-    profile = Profile(
-        fingerprint=fingerprint,
+    model = load_autoencoder(DATA / "weights" / inspected)
+    given = pictures_of(rows)
+    return Profile(
+        fingerprint=model.fingerprint,
         autoencoder=inspected,
         score=DEFAULT_SCORE,
         score_settings=dict(make_score().settings),
-        quantiser="auto",
-        decode_path="pillow",
         condition=CLEAN,
         image_sizes=(size, size),
-        calibrated_on=f"{pictures} free photographs and generated pictures, central {size}² crops",
-        belonging_scores=tuple(belonging),
-        non_belonging_scores=tuple(row["methods"][DEFAULT_SCORE][0] for row in others),
-        non_belonging_sources=tuple(map(source_of, others)),
-        notes=(f"{pictures} photographs stand behind all samples", "built in, not calibrated by the user"),
+        calibrated_on=f"{len(given)} free photographs and generated pictures, central {size}² crops",
+        belonging=sources_of([row for row in rows if row["belongs"]], numbers),
+        others=sources_of([row for row in rows if not row["belongs"]], numbers),
+        pictures_given=len(given),
+        pictures_counted=len({numbers[name] for name in given}),
+        grid=grid_of(model),
+        limits=limits,
     )
-    return replace(profile, error_rates=measured_error_rates(profile))
 
 
-def source_of(row: dict[str, Any]) -> str:
-    """Pictures, made or photographed, are one source; so are other decoders, of which each picture met a few."""
-    if row["source"] == "history":
-        return f"picture, {row['condition']}"
-    return "picture" if row["source"] in ("real", "generated") else "another decoder"
+def sources_of(rows: list[Row], numbers: dict[str, int]) -> tuple[Source, ...]:
+    """Pictures, made or photographed, are one source; so are other decoders, of which each picture met one."""
+    found: dict[tuple[str, str], list[Row]] = {}
+    for row in rows:
+        kind = "photograph" if row["source"] == "history" else KINDS.get(row["source"], "decoder")
+        found.setdefault((kind, row["condition"]), []).append(row)
+    return tuple(
+        Source(
+            kind,
+            tuple(row["methods"][DEFAULT_SCORE][0] for row in part),
+            tuple(numbers[row["picture"]] for row in part),
+            history,
+            tuple(row["source"] for row in part) if kind == "decoder" else (),
+        )
+        for (kind, history), part in found.items()
+    )
+
+
+def limits_from(maps: list[Row], pairs: list[Row]) -> Limits:
+    """What maps of wholly belonging pictures reach by chance, their own grids, and how far bfloat16 is off."""
+    whole = [row for row in maps if row["patch"] == 0 and row["condition"] == CLEAN]
+    return Limits(
+        localisation=fit_localisation([row["largest_excess"] for row in whole]),
+        low_precision=fit_roughness([min(abs(c - row["exact"]) for c in row["candidates"]) for row in pairs]),
+        own_grid=fit_grid([row["grid"] for row in whole]),
+    )
 
 
 def default_of(profiles: list[Profile]) -> Profile:
@@ -100,12 +147,10 @@ def default_of(profiles: list[Profile]) -> Profile:
         fingerprint="no decoder",
         autoencoder=f"other decoders ({names})",
         calibrated_on=f"other decoders ({names}), {profiles[0].calibrated_on}",
-        belonging_scores=tuple(score for profile in profiles for score in profile.belonging_scores),
-        non_belonging_scores=tuple(score for profile in profiles for score in profile.non_belonging_scores),
-        non_belonging_sources=tuple(
-            f"{source} under {profile.autoencoder}" for profile in profiles for source in profile.non_belonging_sources
-        ),
-        error_rates={},
+        belonging=tuple(replace(s, under=one.autoencoder) for one in profiles for s in one.belonging),
+        others=tuple(replace(s, under=one.autoencoder) for one in profiles for s in one.others),
+        grid=None,
+        limits=Limits(),
     )
 
 
