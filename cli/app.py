@@ -47,7 +47,7 @@ def root(version: bool = typer.Option(False, "--version", callback=show_version,
 
 def with_default_steps(arguments: list[str]) -> list[str]:
     """``--explain`` may stand without a number, which Typer's options cannot."""
-    given = []
+    given: list[str] = []
     for position, word in enumerate(arguments):
         if word == "--":
             return given + arguments[position:]

@@ -29,6 +29,7 @@ from ..core.atomic import write_picture
 from ..core.calibrated_loss import Complexity
 from ..core.input_inversion import STARTS
 from ..core.picture import trace_picture
+from ..core.tracer import Traced
 from .console import emit_json, progress_bar, say, show
 
 GENERATOR_HELP = (
@@ -83,7 +84,10 @@ def origin(
         else:
             show(f"{path}\n{origin_report(inversion, 0, judged)}\n")
         if picture is not None:
-            write_picture(picture / f"{path.stem}_origin.png", trace_picture(inversion, 0, judged.verdict, known))
+            write_picture(
+                picture / f"{path.stem}_origin.png",
+                trace_picture(Traced.of_inversion(inversion, 0, judged.verdict, known)),
+            )
     return 2 if failures else 0
 
 

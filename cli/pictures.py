@@ -7,8 +7,8 @@ from pathlib import Path
 
 from torch import Tensor
 
-from ..core import InvalidImageError, InvalidSettingError
-from ..core.folder import list_folder, read_picture
+from ..core import InvalidImageError, InvalidSettingError, Picture
+from ..core.folder import list_folder
 from .console import say
 
 
@@ -32,7 +32,7 @@ class FolderPictures:
         unreadable = [f"{file.name} {file.error}" for file in self.listing.refused]
         for file in self.listing.files:
             try:
-                pixels, _ = read_picture(file)
+                pixels = Picture.read(file).pixels
             except InvalidImageError as error:
                 unreadable.append(str(error))
                 continue

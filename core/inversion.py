@@ -72,14 +72,12 @@ class Inversion:
     def alone(self, index: int) -> Inversion:
         """What was found for image ``index``."""
         part = slice(index, index + 1)
-        return replace(
-            self, **{entry.name: getattr(self, entry.name)[part] for entry in fields(self) if entry.name in _PER_IMAGE}
-        )
+        return replace(self, **{name: getattr(self, name)[part] for name in _PER_IMAGE if hasattr(self, name)})
 
 
 _PER_IMAGE = (
     *("images", "initial_latents", "initial_reconstruction", "initial_loss", "latents", "reconstruction", "loss"),
-    *("loss_history", "quantiser", "passes", "seconds", "stopped_by", "peak_bytes"),
+    *("loss_history", "quantiser", "passes", "seconds", "stopped_by", "peak_bytes", "start_losses"),
 )
 
 

@@ -62,6 +62,22 @@ class Traced:
     inversion: Inversion | None = None
     notes: tuple[str, ...] = ()
 
+    @classmethod
+    def of_inversion(cls, inversion: Inversion, index: int, verdict: Verdict, profile: Profile | None = None) -> Traced:
+        """An answer that was found on another road, about image ``index`` of an ``inversion``."""
+        alone = inversion.alone(index)
+        return cls(
+            Picture.of(alone.images),
+            inversion.autoencoder,
+            inversion.fingerprint,
+            verdict,
+            alone.seconds[0],
+            max(alone.peak_bytes, default=0),
+            profile=profile,
+            inversion=alone,
+            notes=inversion.notes,
+        )
+
     @property
     def passes(self) -> Passes:
         """Passes of the networks for the answer and the explanation."""
@@ -157,6 +173,19 @@ class Tracer:
             notes=tuple(dict.fromkeys((*traced.notes, *inversion.notes))),
         )
 
+    def judged(self, picture: Picture, on_pass: OnPass | None = None, history: History | None = None) -> Judged:
+        """This model's answer as one candidate of an attribution.
+
+        Raises :class:`InvalidProfileError` without a profile, and as :meth:`trace` does.
+        """
+        if not self.profiles:
+            raise InvalidProfileError(
+                f"No profile fits {self.name} ({self.autoencoder.fingerprint[:8]}) and none ships for it: calibrate it"
+                " first."
+            )
+        traced = self.trace(picture, on_pass, history)
+        return Judged(self.name, traced.verdict, traced.profile or self.profiles[0], traced.history)
+
     def row(self, traced: Traced) -> TraceRow:
         """The line of a report about ``traced``."""
         return traced_row(traced, self.known_as)
@@ -239,24 +268,17 @@ def _passes_told(tracer: Tracer, on_pass: OnPass | None) -> Iterator[Autoencoder
 def attribute(tracers: Sequence[Tracer], picture: Picture, on_pass: OnPass | None = None) -> Attribution:
     """Which of the models made ``picture``, or none, or a tie; each answers through its own profile.
 
-    See :func:`latent_tracer.core.attribution.decide`. Raises :class:`InvalidSettingError` for no tracers,
-    :class:`InvalidProfileError` for one without a profile, and as :meth:`Tracer.trace` does.
+    See :func:`latent_tracer.core.attribution.decide`. Raises :class:`InvalidSettingError` for no tracers, and as
+    :meth:`Tracer.judged` does.
     """
-    for tracer in tracers:
-        if not tracer.profiles:
-            raise InvalidProfileError(
-                f"No profile fits {tracer.name} ({tracer.autoencoder.fingerprint[:8]}) and none ships for it:"
-                " calibrate it first."
-            )
     judged: list[Judged] = []
-    history = None
     for number, tracer in enumerate(tracers):
 
         def tell(done: int, expected: int, number: int = number) -> None:
             assert on_pass is not None
-            on_pass(number * USUAL_PASSES + done, len(tracers) * USUAL_PASSES + expected - USUAL_PASSES)
+            on_pass(number * USUAL_PASSES + done, (len(tracers) - 1) * USUAL_PASSES + expected)
 
-        traced = tracer.trace(picture, tell if on_pass is not None else None, history)
-        history = traced.history
-        judged.append(Judged(tracer.name, traced.verdict, traced.profile or tracer.profiles[0], history))
+        judged.append(
+            tracer.judged(picture, tell if on_pass is not None else None, judged[0].history if judged else None)
+        )
     return decide(judged)

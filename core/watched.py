@@ -34,4 +34,4 @@ class Watched:
 def watched(autoencoder: Autoencoder, on_pass: Callable[[], None]) -> Autoencoder:
     """``autoencoder`` with a bell."""
     proxy: Any = Watched(autoencoder, on_pass)
-    return proxy  # type: ignore[no-any-return]
+    return proxy

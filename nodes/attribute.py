@@ -9,21 +9,16 @@ from typing import Any
 from comfy_api.latest import io, ui
 from torch import Tensor
 
-from ..core import (
-    LIMITS,
-    Attribution,
-    InvalidProfileError,
-    Profile,
-    UnsupportedAutoencoderError,
-    attribute,
-    check_images,
-)
-from ..core.history import History
+from ..core import LIMITS, Attribution, InvalidProfileError, Tracer, UnsupportedAutoencoderError, check_images
+from ..core.attribution import Judged, decide
+from ..core.claims_of_graphs import loaded_vae_names
 from ..core.picture import attribution_chart, picture_tensor
+from ..core.thresholds import shown_rate
 from . import comfy_adapter
 from .outcome import stack
-from .scoring import check_profile_socket, fitting_profile, score_images
-from .sockets import CATEGORY, ProfileSocket
+from .sockets import CATEGORY, ProfileSocket, check_profile_socket
+from .source_file import source_file
+from .trace_image import pictures_of
 
 CANDIDATES = 4
 
@@ -58,43 +53,40 @@ class AttributeImage(io.ComfyNode):
                     "picture", tooltip="A bar of evidence per candidate, and the mark it has to reach; one per image."
                 ),
             ],
+            # Tells which files the VAEs and the image were loaded from.
+            hidden=[io.Hidden.prompt, io.Hidden.unique_id],
         )
 
     @classmethod
     def execute(cls, image: Tensor, **candidates: Any) -> io.NodeOutput:
         images = check_images(comfy_adapter.to_core_images(image))
+        pictures = pictures_of(images, None, source_file(cls.hidden.prompt, cls.hidden.unique_id, "image"))
         numbers = [number for number in range(1, CANDIDATES + 1) if has_candidate(candidates, number)]
         for number in numbers:
             with naming(number):
                 comfy_adapter.check_vae(candidates.get(f"vae_{number}"))
                 check_profile_socket(candidates.get(f"profile_{number}"))
-        report_progress = comfy_adapter.count_reporter()
-        done = 0
-
-        def advance() -> None:
-            nonlocal done
-            done += 1
-            report_progress(done, len(numbers) * len(images))
-
-        scores: list[list[tuple[str, float, Profile]]] = [[] for _ in images]
-        for number in numbers:
+        judged: list[list[Judged]] = [[] for _ in pictures]
+        for place, number in enumerate(numbers):
+            # One clone of a VAE at a time.
             with naming(number), comfy_adapter.inspected_model(candidates[f"vae_{number}"], image) as autoencoder:
-                profile = fitting_profile(autoencoder, candidates.get(f"profile_{number}"))
-                if profile is None:
-                    raise InvalidProfileError("No profile ships for it: connect Calibrate Trace or Load Trace Profile.")
-                for index, scored in enumerate(score_images(autoencoder, images, profile, advance)):
-                    scores[index].append((f"candidate {number}", scored.value, profile))
-        shortest_side, histories = min(images.shape[-2:]), map(History.of, comfy_adapter.split(images))
-        results = [
-            attribute(one, shortest_side=shortest_side, history=history)
-            for one, history in zip(scores, histories, strict=True)
-        ]
+                names = loaded_vae_names(cls.hidden.prompt, str(cls.hidden.unique_id), f"vae_{number}")
+                shown = f"candidate {number}" + (f" ({names[0]})" if names else "")
+                tracer = Tracer(autoencoder, candidates.get(f"profile_{number}"), name=shown)
+                for index, picture in enumerate(pictures):
+                    part = place * len(pictures) + index, len(numbers) * len(pictures)
+                    history = judged[index][0].history if judged[index] else None
+                    judged[index].append(tracer.judged(picture, comfy_adapter.pass_reporter(*part), history))
+        results = [decide(one) for one in judged]
         answers = [describe(index, result) for index, result in enumerate(results, start=1)]
         report = "\n\n".join([*answers, f"limits: {LIMITS}"])
-        made_by = [int(result.vae.removeprefix("candidate ")) if result.vae else 0 for result in results]
-        pictures = stack([picture_tensor(attribution_chart(result)) for result in results])
-        preview = ui.PreviewImage(pictures, cls=cls).as_dict()
-        return io.NodeOutput(made_by, report, pictures, ui={**preview, "text": (report,)})
+        made_by = [
+            next((n for n, one in zip(numbers, judged[k], strict=True) if one.name == result.vae), 0)
+            for k, result in enumerate(results)
+        ]
+        drawn = stack([picture_tensor(attribution_chart(result)) for result in results])
+        preview = ui.PreviewImage(drawn, cls=cls).as_dict()
+        return io.NodeOutput(made_by, report, drawn, ui={**preview, "text": (report,)})
 
 
 def has_candidate(candidates: dict[str, Any], number: int) -> bool:
@@ -118,8 +110,11 @@ def describe(index: int, result: Attribution) -> str:
     ]
     for candidate in sorted(result.candidates, key=lambda one: one.name):
         verdict = candidate.verdict
+        if verdict.p_value is None:
+            lines.append(f"  {candidate.name}: {verdict.answer}: {verdict.basis}")
+            continue
         lines.append(
-            f"  {candidate.name}: {verdict.answer}, p = {verdict.p_value:.3g}, stated false-positive rate"
-            f" {verdict.fpr:.2%}, condition {verdict.condition}"
+            f"  {candidate.name}: {verdict.answer}, p = {verdict.p_value:.3g}, false-positive rate"
+            f" {shown_rate(verdict.fpr, verdict.fpr_bound)}, condition {verdict.condition}"
         )
     return "\n".join(lines)

@@ -8,6 +8,7 @@ through a frozen fp32 clone built from the weights already loaded; the shared VA
 from __future__ import annotations
 
 import gc
+import math
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -17,11 +18,13 @@ import comfy.model_management
 import comfy.sd
 import comfy.utils
 import torch
+from server import PromptServer
 from torch import Tensor
 
 from ..core import InvalidImageError, InvalidLatentError, ModuleAutoencoder, Step, UnsupportedAutoencoderError
 from ..core.images import to_picture
 from ..core.loading import EMBEDDED
+from ..core.scores.windows import SIDE, WHOLE_PIXELS
 
 PREVIEW_SECONDS = 0.3
 PREVIEW_PIXELS = 512
@@ -53,13 +56,13 @@ def check_vae(vae: Any) -> None:
 def inspected_model(vae: Any, images: Tensor | None = None) -> Iterator[ModuleAutoencoder]:
     """A differentiable fp32 clone of ``vae`` on its own device, gradients enabled, gone when the block ends.
 
-    ``images`` ``[B,H,W,3]`` tells how much memory to free beforehand.
+    ``images`` ``[B,H,W,3]`` tells how much memory forward passes need; for a backward pass, :func:`make_room` again.
     """
     check_vae(vae)
     with torch.inference_mode(False), torch.enable_grad():
         device = torch.device(vae.device)
         if images is not None:
-            comfy.model_management.free_memory(_memory_needed(vae, images), device)
+            make_room(vae, images)
         weights = {key: value.detach().to("cpu", torch.float32, copy=True) for key, value in vae.get_sd().items()}
         metadata = None
         if "taesd_decoder.1.weight" in weights:
@@ -78,12 +81,20 @@ def inspected_model(vae: Any, images: Tensor | None = None) -> Iterator[ModuleAu
             comfy.model_management.soft_empty_cache()
 
 
-def _memory_needed(vae: Any, images: Tensor) -> int:
-    """Bytes of one differentiable decode in fp32: about 2.5 times ComfyUI's own estimate of a plain one (measured)."""
+def make_room(vae: Any, images: Tensor, backward: bool = False) -> None:
+    """Ask ComfyUI to free what passes through a clone of ``vae`` need for ``images`` ``[B,H,W,3]``, and no more.
+
+    Of large pictures a score sees windows. A differentiable decode takes about 2.5 times ComfyUI's own estimate of a
+    plain one (measured), and sees the whole.
+    """
+    pixels = images.shape[1] * images.shape[2]
+    share = 1.0 if backward or pixels <= WHOLE_PIXELS else SIDE**2 / pixels
     ratio = max(1, vae.spacial_compression_decode())
-    height, width = images.shape[1] // ratio, images.shape[2] // ratio
+    height, width = (math.ceil(side * math.sqrt(share) / ratio) for side in images.shape[1:3])
     shape = (1, vae.latent_channels, *([1] if vae.latent_dim == 3 else []), height, width)
-    return int(2.5 * vae.memory_used_decode(shape, torch.float32)) + int(vae.model_size()) * 2
+    needed = vae.memory_used_decode(shape, torch.float32) * (2.5 if backward else 1)
+    # The clone's own weights in fp32, twice the size of those in half precision.
+    comfy.model_management.free_memory(int(needed) + 2 * int(vae.model_size()), torch.device(vae.device))
 
 
 def _encoder(clone: Any) -> Callable[[Tensor], Tensor]:
@@ -172,6 +183,19 @@ def to_core_latents(latent: Any) -> Tensor:
 def to_comfy_latents(latents: Tensor, vae: Any) -> dict[str, Tensor]:
     """Core's ``[B,C,h,w]`` as the LATENT that ``vae`` decodes (with a frame axis for video VAEs)."""
     return {"samples": latents[:, :, None] if vae.latent_dim == 3 else latents}
+
+
+def pass_reporter(index: int = 0, of: int = 1) -> Callable[[int, int], None]:
+    """An ``on_pass`` callback of picture ``index`` of so many: moves the progress bar, raises when interrupted."""
+    report = count_reporter()
+    return lambda done, expected: report(1000 * index + 1000 * done // expected, 1000 * of)
+
+
+def tell(node: Any, text: str) -> None:
+    """Show ``text`` on ``node`` while it still works, where this ComfyUI can."""
+    server: Any = getattr(PromptServer, "instance", None)
+    if hasattr(server, "send_progress_text"):
+        server.send_progress_text(text, str(node), server.client_id)
 
 
 def count_reporter() -> Callable[[int, int], None]:

@@ -8,11 +8,10 @@ import torch
 from comfy_api.latest import io, ui
 from torch import Tensor
 
-from ..core import ForeignMap, InvalidImageError, Profile, check_images, crop_to_grid, locate_foreign
+from ..core import ForeignMap, InvalidImageError, Profile, Tracer, check_images, crop_to_grid, locate_foreign
 from ..core.pictures.foreign_map import heat_map
 from . import comfy_adapter
-from .scoring import check_profile_socket, fitting_profile
-from .sockets import CATEGORY, ProfileSocket
+from .sockets import CATEGORY, ProfileSocket, check_profile_socket
 
 
 class FindForeignRegions(io.ComfyNode):
@@ -49,7 +48,8 @@ class FindForeignRegions(io.ComfyNode):
         images = check_images(comfy_adapter.to_core_images(image))
         maps: list[ForeignMap] = []
         with comfy_adapter.inspected_model(vae, image) as autoencoder:
-            known = fitting_profile(autoencoder, profile)
+            profiles = Tracer(autoencoder, profile).profiles
+            known = profiles[0] if profiles else None
             cropped, crop = crop_to_grid(images, autoencoder.spatial_ratio)
             report = comfy_adapter.count_reporter()
             for number, one in enumerate(comfy_adapter.split(cropped), start=1):

@@ -19,10 +19,10 @@ from ..core import (
 )
 from ..core.locking import locked
 from ..core.picture import picture_tensor, trace_picture
+from ..core.tracer import Traced
 from .outcome import stack, verdict_outputs
 from .profiles import check_not_taken, profile_path
-from .scoring import check_profile_socket
-from .sockets import CATEGORY, Origin, ProfileSocket
+from .sockets import CATEGORY, Origin, ProfileSocket, check_profile_socket
 
 
 class OriginVerdictNode(io.ComfyNode):
@@ -108,7 +108,8 @@ class OriginVerdictNode(io.ComfyNode):
             judge_origin(calibrated_loss(trace, k, complexity), known, trace.images[k : k + 1])
             for k in range(len(trace))
         ]
-        pictures = stack([picture_tensor(trace_picture(trace, k, one.verdict, known)) for k, one in enumerate(judged)])
+        drawn = [trace_picture(Traced.of_inversion(trace, k, one.verdict, known)) for k, one in enumerate(judged)]
+        pictures = stack([picture_tensor(picture) for picture in drawn])
         report = "\n\n".join(origin_report(trace, k, one) for k, one in enumerate(judged))
         preview = ui.PreviewImage(pictures, cls=cls).as_dict()
         return io.NodeOutput(

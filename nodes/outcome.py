@@ -9,7 +9,7 @@ from comfy_api.latest import io, ui
 from PIL import Image
 from torch import Tensor
 
-from ..core import Inversion, Profile, Verdict
+from ..core import Traced, Verdict
 from ..core.picture import picture_tensor, trace_picture
 from ..core.report import trace_report
 from ..core.trace_row import TraceRow
@@ -36,19 +36,15 @@ def row_output() -> io.Output:
 
 
 def verdict_result(
-    node: type[io.ComfyNode],
-    trace: Inversion,
-    verdicts: list[Verdict],
-    profile: Profile | None = None,
-    rows: Sequence[TraceRow] | None = None,
+    node: type[io.ComfyNode], traced: list[Traced], rows: Sequence[TraceRow] | None = None
 ) -> io.NodeOutput:
-    """Outputs and display of ``node`` for one verdict per traced image; with ``rows``, those are the last output."""
-    facts = [row_facts(row) for row in rows] if rows is not None else [{}] * len(verdicts)
-    pictures = [trace_picture(trace, i, verdict, profile, facts[i]) for i, verdict in enumerate(verdicts)]
-    reports = [trace_report(trace, i, verdict) for i, verdict in enumerate(verdicts)]
+    """Outputs and display of ``node`` for its traced pictures; with ``rows``, those are the last output."""
+    facts = [row_facts(row) for row in rows] if rows is not None else [{}] * len(traced)
+    pictures = [trace_picture(one, about) for one, about in zip(traced, facts, strict=True)]
+    reports = [trace_report(one) for one in traced]
     if rows is not None:
         reports = [report + row_lines(row) for report, row in zip(reports, rows, strict=True)]
-    return outputs(node, verdicts, reports, pictures, rows)
+    return outputs(node, [one.verdict for one in traced], reports, pictures, rows)
 
 
 def outputs(

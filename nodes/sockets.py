@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from comfy_api.latest import io
 
+from ..core import InvalidProfileError, Profile
+
 # Carries a core.Inversion: a frozen dataclass of CPU tensors.
 Trace = io.Custom("LATENT_TRACE")
 # Carries a core.InputInversion, the trace of a generator.
@@ -12,3 +14,12 @@ Origin = io.Custom("LATENT_TRACE_ORIGIN")
 ProfileSocket = io.Custom("LATENT_TRACE_PROFILE")
 
 CATEGORY = "image/provenance"
+
+
+def check_profile_socket(profile: object) -> None:
+    """Raise :class:`InvalidProfileError` if something else than a profile, or nothing, is connected."""
+    if profile is not None and not isinstance(profile, Profile):
+        raise InvalidProfileError(
+            f"The profile input holds a {type(profile).__name__}, not a profile: connect Calibrate Trace or"
+            " Load Trace Profile."
+        )

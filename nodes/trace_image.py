@@ -8,26 +8,17 @@ from typing import Any
 from comfy_api.latest import io
 from torch import Tensor
 
-from ..core import (
-    InvalidImageError,
-    InvalidSettingError,
-    Inversion,
-    Profile,
-    Verdict,
-    check_images,
-    invert,
-    judge,
-)
+from ..core import InvalidSettingError, LatentTracerError, Picture, Profile, Traced, Tracer, Verdict, check_images
 from ..core.claims_of_graphs import loaded_vae_names
+from ..core.orientation import stored
 from ..core.picture import verdict_card
 from ..core.picture_file import FileFacts
-from ..core.trace_row import TraceRow, failed_row, traced_row
+from ..core.trace_row import failed_row
 from . import comfy_adapter
 from .folder_sockets import FileSocket
 from .outcome import outputs, row_facts, row_output, verdict_outputs, verdict_result
-from .scoring import check_profile_socket, fitting_profile
-from .sockets import CATEGORY, ProfileSocket
-from .source_file import source_file
+from .sockets import CATEGORY, ProfileSocket, check_profile_socket
+from .source_file import as_stored, source_file
 
 BUILTIN_NOTE = (
     "no profile is connected: the one that ships for this VAE was used; Calibrate Trace makes one from pictures like"
@@ -42,7 +33,7 @@ class TraceImage(io.ComfyNode):
             node_id="LatentTracerTraceImage",
             display_name="Trace Image",
             category=CATEGORY,
-            description="Did this image come out of this VAE? Encodes, inverts and answers, in words and as a picture.",
+            description="Did this image come out of this VAE? Answers in words and as a picture, with its error rate.",
             search_aliases=["is this AI", "which model", "provenance", "belongs to vae", "trace", "origin"],
             is_output_node=True,
             inputs=[
@@ -61,14 +52,21 @@ class TraceImage(io.ComfyNode):
                     max=10000,
                     optional=True,
                     advanced=True,
-                    tooltip="Steps of the inversion that the picture shows. 1: only the first reconstruction, fastest;"
-                    " the verdict is the same.",
+                    tooltip="Steps of the inversion, where explain asks for one.",
                 ),
                 FileSocket.Input(
                     "file",
                     optional=True,
                     tooltip="From Load Images to Trace: what the file tells beside its pixels. Not needed for core's"
                     " Load Image when it is connected directly.",
+                ),
+                io.Boolean.Input(
+                    "explain",
+                    default=False,
+                    optional=True,
+                    advanced=True,
+                    tooltip="Also search the latent that reproduces the image best, and show how close it comes. Takes"
+                    " many times as long and the memory of a backward pass; the answer is the same.",
                 ),
             ],
             outputs=[*verdict_outputs(), row_output()],
@@ -78,64 +76,62 @@ class TraceImage(io.ComfyNode):
 
     @classmethod
     def execute(
-        cls, vae: Any, image: Tensor, profile: Profile | None = None, steps: int = 30, file: FileFacts | None = None
+        cls,
+        vae: Any,
+        image: Tensor,
+        profile: Profile | None = None,
+        steps: int = 30,
+        file: FileFacts | None = None,
+        explain: bool = False,
     ) -> io.NodeOutput:
         check_profile_socket(profile)
         if file is not None and not isinstance(file, FileFacts):
             raise InvalidSettingError("The file input holds no file: connect Load Images to Trace.")
-        images = comfy_adapter.to_core_images(image)
-        checked = check_images(images)
+        images = check_images(comfy_adapter.to_core_images(image))
         source = source_file(cls.hidden.prompt, cls.hidden.unique_id, "image")
-        known_file = file or (source.facts if source is not None else None)
-        facts = facts_of(checked, known_file)
-        part = (1, 1) if file is None else (file.position, file.total)
-        try:
-            with comfy_adapter.inspected_model(vae, image) as autoencoder:
-                known = fitting_profile(autoencoder, profile)
-                verdicts = [
-                    judge(autoencoder, one, known, lossy=facts[0].lossy) for one in comfy_adapter.split(checked)
-                ]
-                trace = invert(autoencoder, images, steps=steps, on_step=comfy_adapter.progress_reporter(False, part))
-        except InvalidImageError as error:
-            if file is None:
-                raise
-            # One picture of a folder must not cost the others their verdicts.
-            return not_traced(cls, facts[0], checked[:1], str(error))
-        if known is not None and profile is None:
-            trace = dataclasses.replace(trace, notes=(*trace.notes, BUILTIN_NOTE))
+        pictures = pictures_of(images, file, source)
         names = loaded_vae_names(cls.hidden.prompt, str(cls.hidden.unique_id))
-        return verdict_result(cls, trace, verdicts, known, rows_of(trace, verdicts, facts, names))
+        place = (1, 1) if file is None else (file.position, file.total)
+        with comfy_adapter.inspected_model(vae, image) as autoencoder:
+            tracer = Tracer(autoencoder, profile, name=names[0] if names else "", known_as=names, steps=steps)
+            traced: list[Traced] = []
+            for number, picture in enumerate(pictures):
+                part = (place[0] - 1) * len(pictures) + number, place[1] * len(pictures)
+                try:
+                    traced.append(tracer.trace(picture, comfy_adapter.pass_reporter(*part)))
+                except LatentTracerError as error:
+                    if file is None:
+                        raise
+                    # One picture of a folder must not cost the others their verdicts.
+                    return not_traced(cls, picture, str(error))
+            comfy_adapter.tell(cls.hidden.unique_id, "; ".join(one.verdict.answer for one in traced))
+            if explain:
+                comfy_adapter.make_room(vae, image, backward=True)
+                report = comfy_adapter.progress_reporter(False, place)
+                traced = [tracer.explained(one, steps, report) for one in traced]
+            if tracer.is_builtin and tracer.profiles:
+                traced = [dataclasses.replace(one, notes=(*one.notes, BUILTIN_NOTE)) for one in traced]
+            return verdict_result(cls, traced, [tracer.row(one) for one in traced])
 
 
-def facts_of(images: Tensor, file: FileFacts | None) -> list[FileFacts]:
-    """Per image of the batch: the file's facts, or just its size and number where no file is known."""
-    height, width = images.shape[-2:]
-    if file is not None and len(images) == 1:
-        return [file]
-    return [FileFacts(f"image {number}", "", 0, "", width, height, False) for number in range(1, len(images) + 1)]
+def pictures_of(images: Tensor, file: FileFacts | None, source: Picture | None) -> list[Picture]:
+    """Each image ``[1,3,H,W]`` of the batch, as stored, with its file's facts, or just its number where no file is
+    known: ``file`` came with the image, ``source`` was found behind it."""
+    if len(images) == 1 and file is not None:
+        return [Picture(stored(images, file.orientation) if _is_turned(images, file) else images, file)]
+    if len(images) == 1 and source is not None:
+        return [Picture(as_stored(images, source), source.facts)]
+    return [Picture.of(one, f"image {number}") for number, one in enumerate(comfy_adapter.split(images), start=1)]
 
 
-def rows_of(
-    trace: Inversion, verdicts: list[Verdict], facts: list[FileFacts], names: tuple[str, ...]
-) -> list[TraceRow]:
-    return [
-        traced_row(
-            fact,
-            trace.images[index : index + 1],
-            verdict,
-            model=names[0] if names else trace.autoencoder,
-            fingerprint=trace.fingerprint,
-            inspected=names,
-            loss=float(trace.loss[index]),
-            notes=trace.notes,
-        )
-        for index, (fact, verdict) in enumerate(zip(facts, verdicts, strict=True))
-    ]
+def _is_turned(images: Tensor, file: FileFacts) -> bool:
+    """Our own loader gives pictures as stored; whatever stands between may have turned them."""
+    return images.shape[-2:] != (file.height, file.width) and images.shape[-2:] == (file.width, file.height)
 
 
-def not_traced(node: type[io.ComfyNode], facts: FileFacts, image: Tensor, reason: str) -> io.NodeOutput:
+def not_traced(node: type[io.ComfyNode], picture: Picture, reason: str) -> io.NodeOutput:
     """What the node gives for a picture of a folder that cannot be judged."""
     verdict = Verdict("inconclusive", float("nan"), reason)
-    row = failed_row(facts, image, reason)
+    row = failed_row(picture.facts, picture.upright, reason)
     card = verdict_card(verdict, "not asked", None, row_facts(row))
-    return outputs(node, [verdict], [f"NOT TRACED: {facts.name}: {reason}"], [card], [row])
+    return outputs(node, [verdict], [f"NOT TRACED: {picture.facts.name}: {reason}"], [card], [row])

@@ -6,7 +6,7 @@ import re
 
 from comfy_api.latest import io
 
-from ..core import InvalidSettingError, Inversion, verdict_from_losses, verdict_from_threshold
+from ..core import InvalidSettingError, Inversion, Traced, verdict_from_losses, verdict_from_threshold
 from .outcome import verdict_outputs, verdict_result
 from .sockets import CATEGORY, Trace
 
@@ -68,7 +68,7 @@ class TraceVerdict(io.ComfyNode):
             verdicts = [verdict_from_losses(score, known, alpha) for score in scores]
         else:
             verdicts = [verdict_from_threshold(score, threshold or None) for score in scores]
-        return verdict_result(cls, trace, verdicts)
+        return verdict_result(cls, [Traced.of_inversion(trace, k, verdict) for k, verdict in enumerate(verdicts)])
 
 
 def parse_losses(text: str) -> list[float]:

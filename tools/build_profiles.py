@@ -24,11 +24,12 @@ from latent_tracer.core.conditions import CLEAN
 from latent_tracer.core.history import fit_grid
 from latent_tracer.core.loading import EMBEDDED as DEMOS
 from latent_tracer.core.localisation import fit_localisation
-from latent_tracer.core.profiles import Limits, Source, grid_of
+from latent_tracer.core.profiles import Limits, Source
 from latent_tracer.core.profiles.table import found_among_belonging
 from latent_tracer.core.profiles.trust import EMBEDDED
 from latent_tracer.core.rough_score import fit_roughness
 from latent_tracer.core.same_picture import SeenPictures
+from latent_tracer.core.scores.decoder_grid import grid_of
 from latent_tracer.core.thresholds import shown_rate
 
 RESULTS = Path(__file__).resolve().parent.parent / "benchmarks" / "results"

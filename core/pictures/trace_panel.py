@@ -36,7 +36,7 @@ def trace_picture(traced: Traced, facts: dict[str, str] | None = None) -> Image.
     picture.paste(card, (0, 0))
     for column, (title, tile) in enumerate(tiles):
         left = MARGIN + column * (side + MARGIN)
-        shown = loss_curve(traced.inversion.loss_history[0], verdict, side) if tile is None else fit(tile, side)
+        shown = fit(tile, side) if isinstance(tile, Image.Image) else loss_curve(tile, verdict, side)
         picture.paste(shown, (left, card.height + 8))
         draw.text((left, card.height + 8 + side + 8), title, font=font(21), fill=FAINT)
     if chart is not None and profile is not None:
@@ -46,8 +46,8 @@ def trace_picture(traced: Traced, facts: dict[str, str] | None = None) -> Image.
     return picture
 
 
-def _tiles(traced: Traced) -> list[tuple[str, Image.Image | None]]:
-    """Titles and pictures side by side; ``None`` stands for the loss curve."""
+def _tiles(traced: Traced) -> list[tuple[str, Image.Image | tuple[float, ...]]]:
+    """Titles and pictures side by side; losses stand for their curve."""
     turn = traced.picture.facts.orientation
     inversion, shown = traced.inversion, None if traced.scored is None else traced.scored.shown
 
@@ -62,7 +62,7 @@ def _tiles(traced: Traced) -> list[tuple[str, Image.Image | None]]:
             ("original", tile(inversion.images[:1])),
             ("reconstruction D(z*)", tile(inversion.reconstruction[:1])),
             (f"residual x {factor:g}", tile(difference)),
-            ("loss per step", None),
+            ("loss per step", inversion.loss_history[0]),
         ]
     if shown is None:
         return [("original", tile(_reduced(traced.picture.pixels)))]

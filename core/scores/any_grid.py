@@ -80,7 +80,7 @@ def _search(autoencoder: Autoencoder, image: Tensor, passes: Passes, low_precisi
         picture = band_energies(compared_pixels(region, ratio))[0]
         energies = {
             offset: residual_energies(autoencoder, region, offset, passes, low_precision)
-            for offset in product(range(period), repeat=2)
+            for offset in product(range(period), range(period))
         }
         mean = torch.stack(list(energies.values())).mean(0)
         for (down, right), own in energies.items():
