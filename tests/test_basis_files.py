@@ -17,8 +17,8 @@ from latent_tracer.core.weight_digest import old_digest
 @pytest.fixture
 def basis() -> FingerprintBasis:
     """Two channels, patches of one cell."""
-    ones = torch.ones(2)
-    return FingerprintBasis("f", "name", 2, 1, 5, ones, ones, torch.eye(2), ones, ones, ones, ones, ones)
+    values = [torch.eye(2) if number == 2 else torch.ones(2) for number in range(8)]
+    return FingerprintBasis("f", "name", 2, 1, 5, *values)
 
 
 def header_of(basis, tmp_path) -> dict:
