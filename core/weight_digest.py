@@ -19,8 +19,6 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-#: What to say of a profile or another file whose digest :func:`is_old_digest`.
-OLD_DIGEST = "was made with a release that did not tell biases or the order of layers apart"
 _DIGEST = re.compile(r"[0-9a-f]{40}((-[0-9a-f]{40}){2})?")
 _OLD = re.compile(r"[0-9a-f]{32}")
 
