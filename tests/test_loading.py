@@ -4,10 +4,17 @@ from __future__ import annotations
 
 import json
 import re
+import sys
 
 import pytest
 import torch
-from latent_tracer.core import UnknownAutoencoderError, invert, load_autoencoder, same_weights
+from latent_tracer.core import (
+    UnknownAutoencoderError,
+    UnsupportedAutoencoderError,
+    invert,
+    load_autoencoder,
+    same_weights,
+)
 from safetensors.torch import save_file
 
 diffusers = pytest.importorskip("diffusers", reason="loading outside ComfyUI needs diffusers")
@@ -224,6 +231,19 @@ def test_an_autoencoder_loaded_in_inference_mode_can_be_inverted_there(tmp_path,
         inversion = invert(load_autoencoder(path), images.clone(), steps=2)
 
     assert inversion.loss_history == expected.loss_history
+
+
+@pytest.mark.parametrize("layout", ["kl", "tiny", "folder"])
+def test_without_diffusers_the_extra_is_named(tmp_path, monkeypatch, kl, tiny, layout):
+    path = tmp_path / "vae.safetensors"
+    if layout == "folder":
+        path = tmp_path
+        tiny.save_pretrained(path)
+    else:
+        save(as_ldm(kl) if layout == "kl" else as_taesd(tiny), path)
+    monkeypatch.setitem(sys.modules, "diffusers", None)
+    with pytest.raises(UnsupportedAutoencoderError, match=r"pip install 'latent-tracer\[cli\]'"):
+        load_autoencoder(path)
 
 
 def refusal(spec) -> str:
