@@ -79,8 +79,8 @@ def _build(stored: Mapping[str, StoredTensor], name: str, where: str) -> ModuleA
         if layout.startswith("taesd"):
             return _tiny(_fill_tiny(vae_layouts.to_diffusers_tiny(stored)), name)
         renamed = vae_layouts.to_diffusers_kl(stored)
-        config = vae_layouts.kl_config(renamed)
-        return _kl(fill(lambda: _diffusers().AutoencoderKL(**config), renamed), name)
+        config, network = vae_layouts.kl_config(renamed), _network("AutoencoderKL")
+        return _kl(fill(lambda: network(**config), renamed), name)
     except WeightFileError as error:
         raise UnknownAutoencoderError(
             f"{where} looks like a {layout} autoencoder but its weights do not fit that architecture: {error}."
@@ -99,24 +99,26 @@ def _check_that_it_runs(autoencoder: ModuleAutoencoder, where: str) -> None:
         raise UnknownAutoencoderError(f"The autoencoder in {where} cannot be run: {reason}.")
 
 
-def _diffusers() -> Any:
+def _network(name: str) -> Any:
+    """A class of diffusers."""
     try:
         import diffusers  # an extra: only loading outside ComfyUI needs it
-    except ImportError:
+
+        return getattr(diffusers, name)
+    except (ImportError, RuntimeError):  # none, or one whose own parts are missing
         raise UnsupportedAutoencoderError(
             "Loading an autoencoder outside ComfyUI needs diffusers: pip install 'latent-tracer[cli]'."
         ) from None
-    return diffusers
 
 
 def _fill_tiny(stored: Mapping[str, StoredTensor]) -> nn.Module:
     first = stored["decoder.layers.0.weight"].shape
     if len(first) != 4:
         raise WeightFileError("decoder.layers.0.weight is no convolution")
-    pooled = vae_layouts.pooled_blocks(stored)
+    pooled, network = vae_layouts.pooled_blocks(stored), _network("AutoencoderTiny")
 
     def build() -> nn.Module:
-        module: nn.Module = _diffusers().AutoencoderTiny(latent_channels=first[1])
+        module: nn.Module = network(latent_channels=first[1])
         for path in pooled:
             parent, _, index = path.rpartition(".")
             layers: Any = module.get_submodule(parent)
@@ -190,7 +192,7 @@ def _load_diffusers_folder(folder: Path, name: str) -> ModuleAutoencoder:
             f" {', '.join(_FOLDER_CLASSES)}."
         )
     try:
-        module = network_from(getattr(_diffusers(), class_name), config, place)
+        module = network_from(_network(class_name), config, place)
     except WeightFileError as error:
         raise UnknownAutoencoderError(
             f"The diffusers folder {place} cannot be loaded: {str(error).rstrip('.')}."

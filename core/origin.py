@@ -20,6 +20,7 @@ from .input_inversion import InputInversion
 from .origin_calibration import inversion_settings
 from .profile import InvalidProfileError, Profile
 from .verdict import Verdict, verdict_from_losses, verdict_from_profile, verdict_from_threshold
+from .weight_digest import same_weights
 
 GRUBBS_ALPHA = 0.05
 LIMITS = (
@@ -74,7 +75,7 @@ def _check_kind(profile: Profile) -> None:
 
 
 def _check_generator(profile: Profile, fingerprint: str, name: str) -> None:
-    if profile.fingerprint != fingerprint:
+    if not same_weights(profile.fingerprint, fingerprint):
         raise InvalidProfileError(
             f"The profile was calibrated for the generator {profile.autoencoder} ({profile.fingerprint[:8]}), not for"
             f" {name} ({fingerprint[:8]}): calibrate this one, or load the profile's own generator."

@@ -14,13 +14,12 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Callable, Iterable, Mapping
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-#: What to say of a profile or another file whose digest :func:`is_old_digest`.
-OLD_DIGEST = "was made with a release that did not tell biases or the order of layers apart"
-_DIGEST = re.compile(r"[0-9a-f]{40}(-[0-9a-f]{40}){0,2}")
+_DIGEST = re.compile(r"[0-9a-f]{40}((-[0-9a-f]{40}){2})?")
 _OLD = re.compile(r"[0-9a-f]{32}")
 
 
@@ -171,4 +170,5 @@ def _canonical_shape(shape: torch.Size) -> list[int]:
 
 def _bytes(values: Tensor) -> memoryview:
     words = {2: torch.int16, 4: torch.int32, 8: torch.int64}[values.element_size()]
-    return memoryview(values.contiguous().flatten().view(words).numpy())
+    buffer: Any = values.contiguous().flatten().view(words).numpy()
+    return memoryview(buffer)

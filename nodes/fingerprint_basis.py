@@ -9,7 +9,7 @@ from typing import Any
 from comfy_api.latest import io, ui
 from torch import Tensor
 
-from ..core import InvalidSettingError
+from ..core import InvalidSettingError, same_weights
 from ..core.fingerprints import InvalidBasisError, build_basis, load_basis
 from ..core.locking import locked
 from . import comfy_adapter
@@ -67,7 +67,7 @@ def check_not_taken(path: str, fingerprint: str) -> None:
         existing = load_basis(path)
     except InvalidBasisError:
         return
-    if existing.fingerprint != fingerprint:
+    if not same_weights(existing.fingerprint, fingerprint):
         raise InvalidSettingError(
             f"The name {os.path.basename(path)} is taken by another VAE's basis ({existing.fingerprint[:8]}): choose"
             " another name."

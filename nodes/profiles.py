@@ -22,6 +22,7 @@ from ..core import (
     crop_to_grid,
     load_profile,
     make_score,
+    same_weights,
 )
 from ..core.calibration import LARGEST_SIDE, CalibrationStep
 from ..core.calibration_pictures import MIN_IMAGES
@@ -82,7 +83,7 @@ def check_not_taken(path: str, fingerprint: str) -> None:
         existing = load_profile(path)
     except InvalidProfileError:  # there is none, or none that anybody could use
         return
-    if existing.fingerprint != fingerprint:
+    if not same_weights(existing.fingerprint, fingerprint):
         raise InvalidSettingError(
             f"The name {os.path.basename(path)} is taken by another VAE's profile ({existing.fingerprint[:8]}):"
             " choose another name."
