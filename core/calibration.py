@@ -30,6 +30,7 @@ from .rough_score import fit_roughness, roughness_of
 from .scores.decoder_grid import NoGridError, grid_of
 from .scores.grid_contrast import GridContrast
 from .scores.protocol import Score, on_cells
+from .weight_digest import same_weights
 
 # Samples whose map of foreign regions should be empty; the perturbed ones would only repeat their pictures.
 WHOLLY_BELONGING = ("decoded", "generated")
@@ -137,7 +138,7 @@ def calibrate(
     :class:`InvalidSettingError` for too few pictures or impossible rates.
     """
     check_rates(fpr, fnr, guarantee)
-    others = [other for other in others if other.fingerprint != autoencoder.fingerprint]
+    others = [other for other in others if not same_weights(other.fingerprint, autoencoder.fingerprint)]
     if histories and condition != CLEAN and condition not in RESIZES:
         histories = [CLEAN, *histories]
     histories = [history for history in histories if history != condition]

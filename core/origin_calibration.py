@@ -27,6 +27,7 @@ from .input_inversion import InputInversion, check_size
 from .profile import MADE_HERE, Profile
 from .quantiser import quantise
 from .scores.protocol import Setting
+from .weight_digest import same_weights
 
 #: Added to the calibration seed, so that belonging samples are never the starts of their own inversion.
 SAMPLES = 1_000_003
@@ -65,7 +66,7 @@ def calibrate_origin(
     made = IndependentPictures(generated, lambda picture: _of_size(picture, generator), 2 * 10**9)
     # Photographs are a source of their own, and a few of them would set the rate: enough, or none.
     entries = photos.at_least(0 if photos.expected == 0 else MIN_IMAGES, fpr, guarantee)
-    others = [other for other in others if other.fingerprint != generator.fingerprint]
+    others = [other for other in others if not same_weights(other.fingerprint, generator.fingerprint)]
     if photos.expected == 0 and not others:
         raise InvalidSettingError(
             "Nothing that the generator did not make was given: add photographs or other generators, or no"
