@@ -6,15 +6,19 @@ Colours are not managed: a profile in the file is noted and not applied, as no m
 from __future__ import annotations
 
 import io
+import os
+import threading
 import time
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import Image, UnidentifiedImageError
 from torch import Tensor
 
 from .deep_colour import deep_pixels, note_on_depth, rawmode_of
@@ -70,45 +74,75 @@ def load_image(path: str | Path, content: bytes | None = None) -> LoadedImage:
     :class:`InvalidImageError` for a missing, foreign, truncated or oversized file.
     """
     path = Path(path)
+    content = read_content(path, str(path)) if content is None else content
     try:
-        content = read_content(path) if content is None else content
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), _quiet(content):
             warnings.simplefilter("ignore")  # what Pillow grumbles about is decided and said here
             return _load(path, content)
-    except InvalidImageError:
+    except (InvalidImageError, KeyboardInterrupt, SystemExit, GeneratorExit):
         raise
-    except FileNotFoundError:
-        raise InvalidImageError(f"{path} does not exist: give the path of a picture.") from None
-    except (IsADirectoryError, PermissionError):
-        raise InvalidImageError(f"{path} is not a readable picture: give a {READ_FORMATS} file.") from None
     except Image.DecompressionBombError:
-        raise InvalidImageError(f"{path} has more than the {MAX_PIXELS} pixels allowed: trace a part of it.") from None
+        problem = f"has more than the {MAX_PIXELS} pixels allowed: trace a part of it."
     except TimeoutError:
-        raise InvalidImageError(
-            f"{path} takes too long to read: save it anew with the software that made it."
-        ) from None
+        problem = "takes too long to read: save it anew with the software that made it."
     except MemoryError:
-        raise InvalidImageError(f"{path} does not fit into the free memory: trace a part of it.") from None
-    except (KeyboardInterrupt, SystemExit, GeneratorExit):
-        raise
+        problem = "does not fit into the free memory: trace a part of it."
+    except UnidentifiedImageError:
+        problem = "cannot be decoded (its header is damaged): it may be truncated, get a whole copy."
     except BaseException as error:  # decoders raise what they like, those written in Rust not even an Exception
         reason = clean_text(str(error) or type(error).__name__)
-        raise InvalidImageError(
-            f"{path} cannot be decoded ({reason}): it may be truncated, get a whole copy."
-        ) from None
+        problem = f"cannot be decoded ({reason}): it may be truncated, get a whole copy."
+    raise InvalidImageError(f"{path} {problem}")
 
 
-def read_content(path: Path) -> bytes:
-    """The bytes of a file; raises :class:`InvalidImageError` above :data:`MAX_FILE_BYTES`, OSError as open does."""
-    if path.exists() and not (path.is_file() or path.is_dir()):  # opening a pipe would wait for ever
-        raise InvalidImageError(f"{path} is no ordinary file: give the path of a picture.")
-    with path.open("rb") as file:
-        content = file.read(MAX_FILE_BYTES + 1)
+def read_content(path: Path, name: str) -> bytes:
+    """The bytes of a file, called ``name`` in errors; raises :class:`InvalidImageError` if it cannot be read whole."""
+    try:
+        if path.exists() and not (path.is_file() or path.is_dir()):  # opening a pipe would wait for ever
+            raise InvalidImageError(f"{name} is no ordinary file: give the path of a picture.")
+        with path.open("rb") as file:
+            content = file.read(MAX_FILE_BYTES + 1)
+    except FileNotFoundError:
+        raise InvalidImageError(f"{name} does not exist: give the path of a picture.") from None
+    except (IsADirectoryError, PermissionError):
+        raise InvalidImageError(f"{name} is not a readable picture: give a {READ_FORMATS} file.") from None
+    except MemoryError:
+        raise InvalidImageError(f"{name} does not fit into the free memory: close other programs.") from None
+    except InvalidImageError:
+        raise
+    except (OSError, ValueError) as error:  # a zero in a name is a ValueError
+        reason = clean_text(getattr(error, "strerror", None) or str(error))
+        raise InvalidImageError(f"{name} cannot be read ({reason}): see that it is a file you may read.") from None
     if len(content) > MAX_FILE_BYTES:
         raise InvalidImageError(
-            f"{path} is larger than {MAX_FILE_BYTES // 2**20} MiB: it is no picture that can be traced."
+            f"{name} is larger than {MAX_FILE_BYTES // 2**20} MiB: it is no picture that can be traced."
         )
     return content
+
+
+_standard_error = threading.Lock()
+
+
+@contextmanager
+def _quiet(content: bytes) -> Iterator[None]:
+    """While TIFF is read: libtiff writes about damage to the process's standard error, past Python."""
+    if content[:4] not in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"):
+        yield
+        return
+    with _standard_error:
+        try:
+            kept = os.dup(2)
+        except OSError:  # there is none
+            yield
+            return
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        try:
+            os.dup2(nowhere, 2)
+            yield
+        finally:
+            os.dup2(kept, 2)
+            os.close(kept)
+            os.close(nowhere)
 
 
 class _TimedBytes(io.BytesIO):
