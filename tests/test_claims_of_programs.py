@@ -16,7 +16,8 @@ from PIL import Image, PngImagePlugin, features
 PIXELS = Image.new("RGB", (16, 16), (10, 20, 30))
 A1111 = (
     "a lake, Steps: of stone\nNegative prompt: blurry\nSteps: 20, Sampler: Euler a, Schedule type: Karras,"
-    " CFG scale: 7, Seed: 1, Size: 512x512, Model hash: 0123456789, Model: dream_v1, VAE hash: aabb, VAE: ft-mse.safetensors,"
+    " CFG scale: 7, Seed: 1, Size: 512x512, Model hash: 0123456789, Model: dream_v1, VAE hash: aabb,"
+    " VAE: ft-mse.safetensors,"
     ' Lora hashes: "one: 12, VAE: none", Version: v1.10.1'
 )
 SWARM = {"sui_image_params": {"model": "x.safetensors", "vae": "sdxl_vae.safetensors", "sampler": "euler", "steps": 20}}
