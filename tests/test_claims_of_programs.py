@@ -2,6 +2,7 @@
 
 import io
 import json
+import struct
 
 import pytest
 from hypothesis import given
@@ -54,14 +55,17 @@ def png(**texts):
 
 
 def with_exif(file_format, tags, comment=None):
+    """``tags`` in the first directory, or a user's ``comment`` in the one that it leads to."""
     exif = Image.Exif()
     for tag, text in tags.items():
         exif[tag] = text
+    block = exif if file_format == "TIFF" else exif.tobytes()
     if comment is not None:
-        exif.setdefault(0x0131, "any")  # Pillow writes no EXIF that has a comment alone
-        exif.get_ifd(0x8769)[0x9286] = comment
+        first = struct.pack("<HHHII", 1, 0x8769, 4, 1, 26) + bytes(4)
+        further = struct.pack("<HHHII", 1, 0x9286, 7, len(comment), 44) + bytes(4)
+        block = b"Exif\0\0II*\0\x08\0\0\0" + first + further + comment
     content = io.BytesIO()
-    PIXELS.save(content, file_format, exif=exif.tobytes() if file_format == "AVIF" else exif)
+    PIXELS.save(content, file_format, exif=block)
     return content.getvalue()
 
 

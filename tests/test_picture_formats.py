@@ -248,9 +248,8 @@ def test_a_folder_of_everything_gives_a_row_for_each_and_every_verdict_of_the_go
 
     with Journal(tmp_path / "j", "s") as journal:
         rows = [row for row, _ in trace_files(listing, journal, trace)]
-    again = [
-        row for row, _ in trace_files(listing, Journal(tmp_path / "j", "s"), lambda _: pytest.fail("traced again"))
-    ]
+    finished = Journal(tmp_path / "j", "s")
+    again = [row for row, _ in trace_files(listing, finished, lambda _: pytest.fail("traced again"))]
     assert rows == again
     assert {row.name for row in rows if row.verdict is None} == set(bad)
     assert sum(row.verdict == "x" for row in rows) == 50
