@@ -7,6 +7,7 @@ here instead of being obeyed, and no stream's encoding can end a run.
 from __future__ import annotations
 
 import json
+import logging
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -18,6 +19,8 @@ from rich.segment import Segment, Segments
 
 from ..core.safe_text import clean_lines
 
+# Pillow's plugins log what they dislike about a file; without a handler Python would write that to standard error.
+logging.getLogger("PIL").addHandler(logging.NullHandler())
 _errors = Console(stderr=True, markup=False, emoji=False, highlight=False, soft_wrap=True)
 _results = Console(markup=False, emoji=False, highlight=False, soft_wrap=True)
 

@@ -51,7 +51,7 @@ def trace_files(
     for position, file in enumerate(listing.files, start=1):
         try:
             content = read_bytes(file)
-        except (InvalidImageError, MemoryError) as error:  # not in the journal: it may be readable next time
+        except InvalidImageError as error:  # not in the journal: it may be readable next time
             yield Outcome(file, unreadable_row(UnreadableFile(file.name, reason_of(error, file.name))))
             continue
         digest = content_digest(content)

@@ -6,15 +6,18 @@ Colours are not managed: a profile in the file is noted and not applied, as no m
 from __future__ import annotations
 
 import io
+import os
+import threading
 import time
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
-from PIL import Image
+from PIL import Image, UnidentifiedImageError
 from torch import Tensor
 
 from .deep_colour import deep_pixels, note_on_depth, rawmode_of
@@ -24,9 +27,10 @@ from .picture_container import TiffDirectory, pixels_only
 from .picture_formats import READ_FORMATS, picture_format
 from .picture_metadata import read_texts
 from .safe_text import clean_text
+from .stored_colours import has_alpha, has_profile, note_on_jpeg, notes_on_altered_pixels, palette_size, to_rgb
 
 # 8192 by 8192: far above any generated picture, and read within one gigabyte. The side is what JPEG allows.
-MAX_PIXELS = 2**26
+MAX_PIXELS = 100_000_000
 MAX_SIDE = 65_535
 MAX_FILE_BYTES = 512 * 1024 * 1024
 # Each scan of a progressive JPEG goes over the whole picture; encoders write about ten.
@@ -36,11 +40,6 @@ SECONDS, PIXELS_PER_SECOND = 2.0, 4_000_000
 FRAME_NOTE = "only the first frame was traced"
 TURN_NOTE = "EXIF turns it upright to be shown; it was traced as it is stored"
 PROFILE_NOTE = "its colour profile was not applied"
-# Tags of TIFF; the compressions are JPEG old and new, JPEG 2000, lossy JPEG of cameras, and WebP.
-_COMPRESSION, _PHOTOMETRIC, _EXTRA_SAMPLES, _PROFILE = 259, 262, 338, 34675
-_LOSSY_COMPRESSION, _YCBCR = (6, 7, 33003, 33004, 33005, 34712, 34892, 50001, 50002), 6
-# JPEG stores YCbCr as a matter of course; elsewhere a conversion comes between the pixels and their maker.
-_CONVERTED = {"CMYK": "CMYK", "YCbCr": "YCbCr", "LAB": "CIELAB", "HSV": "HSV", "RGBa": "premultiplied alpha"}
 
 
 @dataclass(frozen=True)
@@ -70,45 +69,75 @@ def load_image(path: str | Path, content: bytes | None = None) -> LoadedImage:
     :class:`InvalidImageError` for a missing, foreign, truncated or oversized file.
     """
     path = Path(path)
+    content = read_content(path, str(path)) if content is None else content
     try:
-        content = read_content(path) if content is None else content
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), _quiet(content):
             warnings.simplefilter("ignore")  # what Pillow grumbles about is decided and said here
             return _load(path, content)
-    except InvalidImageError:
+    except (InvalidImageError, KeyboardInterrupt, SystemExit, GeneratorExit):
         raise
-    except FileNotFoundError:
-        raise InvalidImageError(f"{path} does not exist: give the path of a picture.") from None
-    except (IsADirectoryError, PermissionError):
-        raise InvalidImageError(f"{path} is not a readable picture: give a {READ_FORMATS} file.") from None
     except Image.DecompressionBombError:
-        raise InvalidImageError(f"{path} has more than the {MAX_PIXELS} pixels allowed: trace a part of it.") from None
+        problem = f"has more than the {MAX_PIXELS} pixels allowed: trace a part of it."
     except TimeoutError:
-        raise InvalidImageError(
-            f"{path} takes too long to read: save it anew with the software that made it."
-        ) from None
+        problem = "takes too long to read: save it anew with the software that made it."
     except MemoryError:
-        raise InvalidImageError(f"{path} does not fit into the free memory: trace a part of it.") from None
-    except (KeyboardInterrupt, SystemExit, GeneratorExit):
-        raise
+        problem = "does not fit into the free memory: trace a part of it."
+    except UnidentifiedImageError:
+        problem = "cannot be decoded (its header is damaged): it may be truncated, get a whole copy."
     except BaseException as error:  # decoders raise what they like, those written in Rust not even an Exception
         reason = clean_text(str(error) or type(error).__name__)
-        raise InvalidImageError(
-            f"{path} cannot be decoded ({reason}): it may be truncated, get a whole copy."
-        ) from None
+        problem = f"cannot be decoded ({reason}): it may be truncated, get a whole copy."
+    raise InvalidImageError(f"{path} {problem}")
 
 
-def read_content(path: Path) -> bytes:
-    """The bytes of a file; raises :class:`InvalidImageError` above :data:`MAX_FILE_BYTES`, OSError as open does."""
-    if path.exists() and not (path.is_file() or path.is_dir()):  # opening a pipe would wait for ever
-        raise InvalidImageError(f"{path} is no ordinary file: give the path of a picture.")
-    with path.open("rb") as file:
-        content = file.read(MAX_FILE_BYTES + 1)
+def read_content(path: Path, name: str) -> bytes:
+    """The bytes of a file, called ``name`` in errors; raises :class:`InvalidImageError` if it cannot be read whole."""
+    try:
+        if path.exists() and not (path.is_file() or path.is_dir()):  # opening a pipe would wait for ever
+            raise InvalidImageError(f"{name} is no ordinary file: give the path of a picture.")
+        with path.open("rb") as file:
+            content = file.read(MAX_FILE_BYTES + 1)
+    except FileNotFoundError:
+        raise InvalidImageError(f"{name} does not exist: give the path of a picture.") from None
+    except (IsADirectoryError, PermissionError):
+        raise InvalidImageError(f"{name} is not a readable picture: give a {READ_FORMATS} file.") from None
+    except MemoryError:
+        raise InvalidImageError(f"{name} does not fit into the free memory: close other programs.") from None
+    except InvalidImageError:
+        raise
+    except (OSError, ValueError) as error:  # a zero in a name is a ValueError
+        reason = clean_text(getattr(error, "strerror", None) or str(error))
+        raise InvalidImageError(f"{name} cannot be read ({reason}): see that it is a file you may read.") from None
     if len(content) > MAX_FILE_BYTES:
         raise InvalidImageError(
-            f"{path} is larger than {MAX_FILE_BYTES // 2**20} MiB: it is no picture that can be traced."
+            f"{name} is larger than {MAX_FILE_BYTES // 2**20} MiB: it is no picture that can be traced."
         )
     return content
+
+
+_standard_error = threading.Lock()
+
+
+@contextmanager
+def _quiet(content: bytes) -> Iterator[None]:
+    """While TIFF is read: libtiff writes about damage to the process's standard error, past Python."""
+    if content[:4] not in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"):
+        yield
+        return
+    with _standard_error:
+        try:
+            kept = os.dup(2)
+        except OSError:  # there is none
+            yield
+            return
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        try:
+            os.dup2(nowhere, 2)
+            yield
+        finally:
+            os.dup2(kept, 2)
+            os.close(kept)
+            os.close(nowhere)
 
 
 class _TimedBytes(io.BytesIO):
@@ -148,7 +177,7 @@ def _load(path: Path, content: bytes) -> LoadedImage:
         notes.append(FRAME_NOTE)
     if orientation != 1:
         notes.append(TURN_NOTE)
-    if _has_profile(content, known.name) or "icc_profile" in info:
+    if has_profile(content, known.name, picture):
         notes.append(PROFILE_NOTE)
     lossy, palette = not known.keeps_pixels, None
     if deep is not None:
@@ -160,13 +189,13 @@ def _load(path: Path, content: bytes) -> LoadedImage:
             _check_scans(path, stored, picture)
         rawmode = rawmode_of(picture)
         picture.load()
-        palette = _palette(picture, rawmode)
-        notes += filter(None, (note_on_depth(content, known.name, picture), _note_on_jpeg(picture, known.name)))
-        altered = _notes_on_altered_pixels(content, known.name, picture)
+        palette = palette_size(picture, rawmode)
+        notes += filter(None, (note_on_depth(content, known.name, picture), note_on_jpeg(picture, known.name)))
+        altered = notes_on_altered_pixels(content, known.name, picture)
         notes += altered
         lossy = lossy or palette is not None or bool(altered)
-        pixels = to_tensor(_rgb(picture))
-    if _has_alpha(picture) if picture is not None else _tiff_tag(content, known.name, _EXTRA_SAMPLES) in (1, 2):
+        pixels = to_tensor(to_rgb(picture))
+    if has_alpha(content, known.name, picture):
         notes.append(ALPHA_NOTE)
     return LoadedImage(path, pixels, tuple(notes), lossy, known.name, orientation, palette, exif)
 
@@ -193,84 +222,7 @@ def _has_further_pictures(content: bytes, file_format: str) -> bool:
     return file_format == "JPEG" and b"MPF\0" in content[:100_000]
 
 
-def _tiff_tag(content: bytes, file_format: str, tag: int) -> int | None:
-    directory = TiffDirectory.of(content) if file_format == "TIFF" else None
-    return next(iter(directory.integers(content, tag)), None) if directory is not None else None
-
-
-def _has_profile(content: bytes, file_format: str) -> bool:
-    """Of PNG and JPEG, where Pillow does not get to see it, and of TIFF that Pillow did not open."""
-    if file_format == "TIFF":
-        directory = TiffDirectory.of(content)
-        return directory is not None and _PROFILE in directory.entries
-    head = content[:100_000]
-    return (file_format == "PNG" and b"iCCP" in head[:1000]) or (file_format == "JPEG" and b"ICC_PROFILE\0" in head)
-
-
 def _check_scans(path: Path, content: bytes, picture: Image.Image) -> None:
     scans = content.count(b"\xff\xda")
     if scans > MAX_SCANS or scans * picture.width * picture.height > MAX_SCANNED_PIXELS:
         raise InvalidImageError(f"{path} has {scans} scans: save it anew with the software that made it.")
-
-
-def _notes_on_altered_pixels(content: bytes, file_format: str, picture: Image.Image) -> list[str]:
-    """What lies between the pixels that were stored first and those that are read, in a format that keeps its own."""
-    notes = []
-    if _tiff_tag(content, file_format, _COMPRESSION) in _LOSSY_COMPRESSION:
-        notes.append("it holds JPEG data or the like")
-    converted = _CONVERTED.get(picture.mode)
-    if converted is None and _tiff_tag(content, file_format, _PHOTOMETRIC) == _YCBCR:
-        converted = "YCbCr"
-    if converted is not None:
-        notes.append(f"its colours were converted from {converted} to RGB")
-    return notes
-
-
-def _note_on_jpeg(picture: Image.Image, file_format: str) -> str:
-    """Adobe's transform 0, or components called R, G and B (libjpeg, ``default_decompress_parms``)."""
-    layers = [layer[0] for layer in getattr(picture, "layer", ())]
-    if file_format != "JPEG" or len(layers) != 3 or "jfif" in picture.info:
-        return ""
-    is_rgb = picture.info.get("adobe_transform") == 0 or layers == [82, 71, 66]
-    return "it stores RGB, not YCbCr as most JPEG files do" if is_rgb else ""
-
-
-def _palette(picture: Image.Image, rawmode: str) -> int | None:
-    """How many colours a loaded picture has, where they come from a palette or from fewer than 8 bits of grey."""
-    if picture.mode not in ("P", "PA", "1") and picture.format != "GIF" and rawmode not in ("L;2", "L;4"):
-        return None
-    return len(np.unique(np.asarray(picture.getchannel(0) if picture.mode == "PA" else picture)))
-
-
-def _has_alpha(picture: Image.Image) -> bool:
-    return picture.mode in ("RGBA", "LA", "La", "PA", "RGBa") or "transparency" in picture.info
-
-
-def _rgb(picture: Image.Image) -> Image.Image:
-    if picture.mode == "RGB":
-        return picture
-    if picture.mode == "LAB":
-        return Image.fromarray(_lab_to_rgb(np.asarray(picture)))
-    if picture.mode in ("RGBa", "La"):
-        picture = picture.convert("RGBA" if picture.mode == "RGBa" else "LA")
-    if picture.mode == "P" and "transparency" in picture.info:
-        return picture.convert("RGBA").convert("RGB")
-    return picture.convert("RGB")
-
-
-def _lab_to_rgb(stored: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """CIELAB as TIFF stores it (L* 0…255 for 0…100, a* and b* as signed bytes, white D50) to sRGB.
-
-    CIE 15:2004, and the matrix of IEC 61966-2-1 adapted to D50 (Bradford).
-    """
-    lightness = stored[..., 0].astype(np.float32) * np.float32(100 / 255)
-    a, b = stored[..., 1:].astype(np.int8).astype(np.float32).transpose(2, 0, 1)
-    y = (lightness + 16) / 116
-    cubes = np.stack((y + a / 500, y, y - b / 200), axis=-1)
-    xyz = np.where(cubes > 6 / 29, cubes**3, 3 * (6 / 29) ** 2 * (cubes - 4 / 29)) * (0.96422, 1.0, 0.82521)
-    to_linear = np.array(
-        ((3.1338561, -1.6168667, -0.4906146), (-0.9787684, 1.9161415, 0.0334540), (0.0719453, -0.2289914, 1.4052427))
-    )
-    linear = np.clip(xyz @ to_linear.T, 0, 1)
-    encoded = np.where(linear <= 0.0031308, 12.92 * linear, 1.055 * linear ** (1 / 2.4) - 0.055)
-    return np.rint(encoded * 255).astype(np.uint8)

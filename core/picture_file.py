@@ -8,11 +8,9 @@ from pathlib import Path
 
 from torch import Tensor
 
-from .errors import InvalidImageError
 from .orientation import upright
 from .picture_decoding import load_image, read_content
 from .provenance import Claims, read_claims
-from .safe_text import clean_text
 
 
 @dataclass(frozen=True)
@@ -108,15 +106,7 @@ class Picture:
 
 def read_bytes(file: PictureFile) -> bytes:
     """The bytes of ``file``; raises :class:`InvalidImageError` for one that cannot be read."""
-    try:
-        return read_content(file.path)
-    except FileNotFoundError:
-        raise InvalidImageError(f"{file.name} does not exist: give the path of a picture.") from None
-    except (OSError, ValueError) as error:  # a zero in a name is a ValueError
-        if isinstance(error, InvalidImageError):
-            raise
-        reason = clean_text(str(getattr(error, "strerror", None) or error))
-        raise InvalidImageError(f"{file.name} cannot be read ({reason}): see that it is a file you may read.") from None
+    return read_content(file.path, file.name)
 
 
 def content_digest(content: bytes) -> str:

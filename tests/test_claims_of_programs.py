@@ -1,7 +1,8 @@
-"""What other programs claim is read by tables of keys, from every container; what is not known is said to be unknown."""
+"""What other programs claim is read by tables of keys, from every container; what is not known is said."""
 
 import io
 import json
+import struct
 
 import pytest
 from hypothesis import given
@@ -15,8 +16,9 @@ from PIL import Image, PngImagePlugin, features
 
 PIXELS = Image.new("RGB", (16, 16), (10, 20, 30))
 A1111 = (
-    "a lake, Steps: of stone\nNegative prompt: blurry\nSteps: 20, Sampler: Euler a, Schedule type: Karras, CFG scale: 7,"
-    " Seed: 1, Size: 512x512, Model hash: 0123456789, Model: dream_v1, VAE hash: aabb, VAE: ft-mse.safetensors,"
+    "a lake, Steps: of stone\nNegative prompt: blurry\nSteps: 20, Sampler: Euler a, Schedule type: Karras,"
+    " CFG scale: 7, Seed: 1, Size: 512x512, Model hash: 0123456789, Model: dream_v1, VAE hash: aabb,"
+    " VAE: ft-mse.safetensors,"
     ' Lora hashes: "one: 12, VAE: none", Version: v1.10.1'
 )
 SWARM = {"sui_image_params": {"model": "x.safetensors", "vae": "sdxl_vae.safetensors", "sampler": "euler", "steps": 20}}
@@ -53,14 +55,17 @@ def png(**texts):
 
 
 def with_exif(file_format, tags, comment=None):
+    """``tags`` in the first directory, or a user's ``comment`` in the one that it leads to."""
     exif = Image.Exif()
     for tag, text in tags.items():
         exif[tag] = text
+    block = exif if file_format == "TIFF" else exif.tobytes()
     if comment is not None:
-        exif.setdefault(0x0131, "any")  # Pillow writes no EXIF that has a comment alone
-        exif.get_ifd(0x8769)[0x9286] = comment
+        first = struct.pack("<HHHII", 1, 0x8769, 4, 1, 26) + bytes(4)
+        further = struct.pack("<HHHII", 1, 0x9286, 7, len(comment), 44) + bytes(4)
+        block = b"Exif\0\0II*\0\x08\0\0\0" + first + further + comment
     content = io.BytesIO()
-    PIXELS.save(content, file_format, exif=exif.tobytes() if file_format == "AVIF" else exif)
+    PIXELS.save(content, file_format, exif=block)
     return content.getvalue()
 
 

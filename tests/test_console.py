@@ -67,3 +67,18 @@ def test_no_cell_begins_a_formula_in_any_setting(before, start):
 @pytest.mark.parametrize("text", ["photo-1.png", "a=b", "x;y", "müller & söhne", "1 - 2", ""])
 def test_ordinary_cells_stay_as_they_are(text):
     assert spreadsheet_cell(text) == text
+
+
+def test_a_damaged_tiff_says_nothing_of_its_own(tmp_path):
+    """Libtiff writes to the process's standard error, past Python."""
+    program = (
+        "import io, numpy; from PIL import Image; from latent_tracer.core import Picture\n"
+        "content = io.BytesIO(); pixels = numpy.random.default_rng(0).integers(0, 256, (64, 64, 3), dtype='uint8')\n"
+        "Image.fromarray(pixels).save(content, 'TIFF', compression='tiff_adobe_deflate')\n"
+        "damaged = bytearray(content.getvalue()); damaged[2000:2100] = bytes(100)\n"
+        "try: Picture.read('a.tif', bytes(damaged)); print('read')\n"
+        "except ValueError as error: print(error)\n"
+        "import os; os.write(2, b'here')\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True)
+    assert done.stdout.startswith(b"a.tif cannot be decoded") and done.stderr == b"here"

@@ -6,10 +6,12 @@ import struct
 import zlib
 
 import numpy as np
+import PIL
 import pytest
 from latent_tracer.core import InvalidImageError, Picture
 from PIL import Image
 
+PILLOW = tuple(int(part) for part in PIL.__version__.split(".")[:2])
 RNG = np.random.default_rng(5)
 COLOUR = RNG.integers(0, 65536, (6, 9, 4), dtype=np.uint16)
 
@@ -177,7 +179,12 @@ def test_a_palette_is_counted_and_does_not_count_as_lossless(content, palette):
         (saved(EIGHT.convert("CMYK"), "JPEG"), "converted from CMYK", True),
         (saved(Image.merge("LAB", EIGHT.split()), "TIFF"), "converted from CIELAB", True),
         (saved(EIGHT, "TIFF", compression="jpeg"), "JPEG data", True),
-        (saved(EIGHT, "JPEG", keep_rgb=True), "RGB, not YCbCr", True),
+        pytest.param(
+            saved(EIGHT, "JPEG", keep_rgb=True),
+            "RGB, not YCbCr",
+            True,
+            marks=pytest.mark.skipif(PILLOW < (10, 2), reason="this Pillow writes no such JPEG"),
+        ),
         (saved(EIGHT, "PNG", icc_profile=b"0" * 200), "colour profile was not applied", False),
         (saved(EIGHT, "JPEG", icc_profile=b"0" * 200), "colour profile was not applied", True),
         (saved(EIGHT, "TIFF", icc_profile=b"0" * 200), "colour profile was not applied", False),

@@ -34,6 +34,16 @@ def stored(file_format, pixels=PIXELS, **settings):
     return content.getvalue()
 
 
+def png_header(width, height):
+    """A PNG that promises a picture of this size and holds none."""
+
+    def chunk(kind, data):
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+    header = chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0))
+    return b"\x89PNG\r\n\x1a\n" + header + chunk(b"IDAT", zlib.compress(bytes(100)))
+
+
 def can_write(file_format):
     Image.init()
     return file_format in Image.SAVE and (file_format != "AVIF" or features.check("avif"))
@@ -166,12 +176,8 @@ def test_whatever_judging_raises_is_the_row_of_that_file_alone(error, tmp_path):
     "size", [(MAX_SIDE + 1, 1), (99_999_999, 1), (1, 2**31 - 1), (2**31 - 1, 2**31 - 1), (9000, 9000)]
 )
 def test_huge_dimensions_are_refused_from_the_header(size):
-    def chunk(kind, data):
-        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
-
-    header = chunk(b"IHDR", struct.pack(">IIBBBBB", *size, 8, 2, 0, 0, 0))
     with pytest.raises(InvalidImageError, match="allowed"):
-        load_image("wide.png", b"\x89PNG\r\n\x1a\n" + header + chunk(b"IDAT", zlib.compress(bytes(100))))
+        load_image("wide.png", png_header(*size))
 
 
 def test_a_jpeg_of_very_many_scans_is_refused():
@@ -217,6 +223,37 @@ def test_names_that_are_no_text_and_files_that_vanish_become_rows(tmp_path):
     assert len(rows) == 6
     assert {row.name for row in rows if row.verdict is None} == {"gone.png", "secret.png", "loop.png", "._x.png"}
     assert all(row.error.endswith(".") for row in rows if row.verdict is None)
+
+
+def test_a_folder_of_everything_gives_a_row_for_each_and_every_verdict_of_the_good(tmp_path):
+    for number in range(50):
+        (tmp_path / f"good {number:02}.png").write_bytes(stored("PNG", np.roll(PIXELS, number, axis=1)))
+    bad = {
+        "wide.png": png_header(99_999_999, 1),
+        "empty.png": b"",
+        "page.jpg": b"<!DOCTYPE html>",
+        "postscript.png": b"%!PS-Adobe-3.0 EPSF-3.0",
+        "texture.png": b"DDS |" + bytes(200),
+        "._good 01.png": b"\0\5\x16\7" + bytes(100),
+        "half.jpg": stored("JPEG")[:400],
+        "damaged.avif": b"\0\0\0\x20ftypavif\0\0\0\0avifmif1miafMA1B" + bytes(200),
+        "text.tif": b"II*\0\x08\0\0\0\xff\xff",
+    }
+    for name, content in bad.items():
+        (tmp_path / name).write_bytes(content)
+    listing = list_folder(tmp_path)
+
+    def trace(picture):
+        return TraceRow(picture.facts.name, picture.facts.digest, verdict="x")
+
+    with Journal(tmp_path / "j", "s") as journal:
+        rows = [row for row, _ in trace_files(listing, journal, trace)]
+    finished = Journal(tmp_path / "j", "s")
+    again = [row for row, _ in trace_files(listing, finished, lambda _: pytest.fail("traced again"))]
+    assert rows == again
+    assert {row.name for row in rows if row.verdict is None} == set(bad)
+    assert sum(row.verdict == "x" for row in rows) == 50
+    assert all(row.error.endswith(".") and row.name not in row.error for row in rows if row.verdict is None)
 
 
 @pytest.mark.skipif(os.name == "nt", reason="there are no named pipes in folders")
