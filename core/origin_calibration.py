@@ -15,8 +15,8 @@ from .calibration import (
     Sample,
     check_enough,
     collect_scores,
-    left_out_notes,
     distinct_names,
+    left_out_notes,
 )
 from .calibration_pictures import MIN_IMAGES, GivenPicture, IndependentPictures, check_rates
 from .conditions import CLEAN, alter

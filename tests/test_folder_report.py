@@ -23,11 +23,11 @@ from latent_tracer.core import (
     synthetic_photograph,
     to_picture,
 )
-from latent_tracer.core.profile import Source
 from latent_tracer.core.folder import UnreadableFile, list_folder, read_bytes, read_picture
 from latent_tracer.core.folder_report import csv_text, json_text, write_report
 from latent_tracer.core.folder_trace import trace_files
 from latent_tracer.core.journal import Journal, settings_digest
+from latent_tracer.core.profile import Source
 from latent_tracer.core.report_page import report_page
 from latent_tracer.core.solvers import DEFAULT_SOLVER
 from latent_tracer.core.trace_row import TraceRow, parse_row, unreadable_row

@@ -32,9 +32,9 @@ from latent_tracer.core import (
     score_for,
     synthetic_photograph,
 )
-from latent_tracer.core.profiles.table import found_among_belonging
 from latent_tracer.core.input_inversion import LOSS_TARGET
 from latent_tracer.core.origin_calibration import made_image
+from latent_tracer.core.profiles.table import found_among_belonging
 from torch import Tensor, nn
 from torch.nn import Linear
 

@@ -22,16 +22,16 @@ from latent_tracer.core import (
 from latent_tracer.core.profile import (
     MADE_HERE,
     VERSION,
-    default_profile,
     Grid,
     Limit,
     Limits,
     Source,
+    default_profile,
     digest_of,
     parse_profile,
 )
-from latent_tracer.core.profiles.trust import EMBEDDED
 from latent_tracer.core.profiles.table import found_among_belonging, source_table
+from latent_tracer.core.profiles.trust import EMBEDDED
 
 PROFILE = Profile(
     fingerprint="0123456789abcdef",
@@ -419,7 +419,8 @@ def test_another_grid_than_the_profiles_own_is_refused():
 
 
 @pytest.mark.parametrize(
-    ("n", "asked", "stated"), [(4, 0.01, 0.2), (99, 0.01, 0.01), (98, 0.01, 1 / 99), (9, 0.3, 0.3), (150, 0.01, 1 / 151)]
+    ("n", "asked", "stated"),
+    [(4, 0.01, 0.2), (99, 0.01, 0.01), (98, 0.01, 1 / 99), (9, 0.3, 0.3), (150, 0.01, 1 / 151)],
 )
 def test_few_images_never_support_a_small_rate(n, asked, stated):
     profile = dataclasses.replace(SIMPLE, belonging=own(*range(n)), others=others(*range(n)), fpr=asked, fnr=asked)
@@ -483,9 +484,7 @@ def test_a_left_out_decoder_that_looks_like_the_own_one_shows_in_the_table():
 
 
 def test_a_decoder_is_a_decoder_whatever_its_name():
-    named = dataclasses.replace(
-        SIMPLE, others=(Source("decoder", (5.0, 6.0), decoders=("my-vae, jpeg-75",) * 2),)
-    )
+    named = dataclasses.replace(SIMPLE, others=(Source("decoder", (5.0, 6.0), decoders=("my-vae, jpeg-75",) * 2),))
     assert not named.covers_lossy_files
     assert named.like(75) is named
     again = parse_profile(json.loads(named.to_json()), "memory")
@@ -522,7 +521,8 @@ def test_a_profile_of_format_1_is_read_as_far_as_it_tells():
 def test_roles_of_format_1_come_from_the_labels_it_wrote_and_from_no_decoders_name():
     record = json.loads((GOLDEN / "format-1.json").read_text())
     record["non_belonging_sources"] = [
-        {"decoded by demo-b": "decoded by my-vae, jpeg-75"}.get(label, label) for label in record["non_belonging_sources"]
+        {"decoded by demo-b": "decoded by my-vae, jpeg-75"}.get(label, label)
+        for label in record["non_belonging_sources"]
     ]
     named = parse_profile(signed(record), "x.json").others[1]
     assert (named.kind, named.history, set(named.decoders)) == ("decoder", "clean", {"my-vae, jpeg-75"})

@@ -90,9 +90,7 @@ def pictures_of(rows: list[Row]) -> list[str]:
     return list(dict.fromkeys(row["picture"] for row in rows))
 
 
-def profile_from(
-    rows: list[Row], numbers: dict[str, int], inspected: str, size: int, limits: Limits
-) -> Profile:
+def profile_from(rows: list[Row], numbers: dict[str, int], inspected: str, size: int, limits: Limits) -> Profile:
     """One decoder's profile from its rows."""
     model = load_autoencoder(DATA / "weights" / inspected)
     given = pictures_of(rows)
