@@ -135,13 +135,17 @@ def smooth(contrast: Tensor, weight: Tensor) -> tuple[Tensor, Tensor]:
 
     A block's own scatter is taken from how far blocks lie from their neighbourhood, robustly (median).
     """
-    mass = _blur(weight).clamp_min(1e-12)
+    mass = _blur(weight)
+    # Flat all around: nothing there can stand out, however far from the rest.
+    empty = mass <= 1e-6 * weight.mean()
+    mass = mass.clamp_min(1e-12)
     smoothed = _blur(weight * contrast) / mass
     scatter = 1.4826 * weighted_quantile((contrast - smoothed).abs(), weight, 0.5)
     # Variance of a weighted mean of independent blocks: sum of squared weights over the square of their sum.
     narrow = SMOOTHING / math.sqrt(2)
     squares = _blur(weight.square(), narrow) / (4 * math.pi * SMOOTHING**2)
-    return smoothed, max(scatter, 1e-6) * squares.sqrt() / mass + 1e-9
+    error = max(scatter, 1e-6) * squares.sqrt() / mass + 1e-9
+    return smoothed, error.masked_fill(empty, math.inf)
 
 
 def _blur(values: Tensor, sigma: float = SMOOTHING) -> Tensor:
