@@ -4,6 +4,7 @@ import contextlib
 import copy
 import dataclasses
 import json
+from pathlib import Path
 
 import pytest
 from hypothesis import given
