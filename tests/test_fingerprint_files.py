@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from latent_tracer.core import InvalidSettingError
 from latent_tracer.core.fingerprints import Register, Secret, add_users, load_register, write_new_secret
+from latent_tracer.core.fingerprints.keys import InvalidSecretError
 from latent_tracer.core.locking import locked
 
 SECRET = Secret(b"a secret of more than sixteen characters")
@@ -81,3 +82,11 @@ def test_additions_keep_what_is_there_and_refuse_another_secret(tmp_path):
     with pytest.raises(InvalidSettingError, match="not the one this register was made with"):
         add_users(path, ["c"], Secret(b"another secret, as long as the first one"))
     assert path.read_bytes() == content
+
+
+def test_what_is_long_and_varied_enough_for_a_secret():
+    for enough in (b"0123456789abcdef", b"0123456701234567"):
+        assert Secret(b" \n" + enough + b"\r\n").derive("x") == Secret(enough).derive("x")
+    for short in (b"0123456789abcde", b" 0123456789abcde ", b"0123456012345601", b""):
+        with pytest.raises(InvalidSecretError, match="too short or too uniform: use 16 random characters or more"):
+            Secret(short)

@@ -88,8 +88,11 @@ def path_of(module: str) -> Path:
 
 
 def bare(source: str) -> str:
-    """What of ``source`` runs: without comments and annotations."""
-    tree = ast.parse(source)
+    """What of ``source`` runs: without comments and annotations; empty for what is no Python."""
+    try:
+        tree = ast.parse(source)
+    except SyntaxError:  # mutmut's stars: {**one, "two": 2} becomes {*one, "two": 2}
+        return ""
     for node in ast.walk(tree):
         if isinstance(node, ast.AnnAssign):
             node.annotation = ast.Constant(None)
@@ -108,7 +111,8 @@ def mutants_of(module: str) -> Iterator[Mutant]:
         changed, count = mutate(Context(source=source, mutation_id=place))
         pairs = list(zip(source.splitlines(), changed.splitlines(), strict=False))
         number = next((index for index, (one, other) in enumerate(pairs, start=1) if one != other), 0)
-        if count != 1 or number in wording and changed.replace("XX", "") == source or bare(changed) == bare(source):
+        is_wording = number in wording and changed.replace("XX", "") == source
+        if count != 1 or is_wording or bare(changed) in ("", bare(source)):
             continue
         yield Mutant(module, number, *pairs[number - 1], changed)
 
