@@ -110,7 +110,7 @@ def record(**changes: object) -> dict[str, object]:
     [
         {"users": None}, {"users": ["a", 3]}, {"users": ["a", "a"]}, {"key_bits": True}, {"key_bits": 32.0},
         {"salt": None}, {"salt": "0" * 31}, {"salt": "0" * 33}, {"check": "0" * 31}, {"check": "G" * 32},
-        {"check": "A" * 32}, {"salt": 3},
+        {"check": "A" * 32}, {"check": "X" * 32}, {"salt": 3},
     ],
     ids=str,
 )  # fmt: skip

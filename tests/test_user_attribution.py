@@ -101,6 +101,14 @@ def test_a_union_of_events_is_no_more_than_certain():
     assert float(log_tail(torch.ones(10), torch.tensor([-3.0]))[0]) == 0.0
 
 
+def test_the_bound_of_given_read_outs_is_the_number_it_always_was():
+    """Any set of theta gives a valid bound, but the same picture is to keep its p-value."""
+    magnitudes, scores = torch.arange(1, 41) / 10, torch.tensor([5.0, 20.0, 40.0, 70.0, 81.9])
+    expected = [-0.0564299433, -0.9137487266, -3.8246804278, -14.0945913590, -26.7375336243]
+    assert log_tail(magnitudes, scores).tolist() == pytest.approx(expected, rel=1e-6)
+    assert log_tail(-magnitudes, scores).tolist() == log_tail(magnitudes, scores).tolist()
+
+
 def test_names_that_can_be_registered_and_names_that_cannot():
     longest = "x" * LONGEST_NAME
     assert LONGEST_NAME == 200 and registered(longest, "a b", longest).users == (longest, "a b")
