@@ -22,10 +22,10 @@ from latent_tracer.core.memory import (
     kept_bytes_per_pixel,
     out_of_memory_error,
 )
+from torch import nn
 
 # Of what is free, six tenths may be taken; no known decoder keeps more than 64 KiB per pixel.
 SHARE, MOST = 0.6, 64 * 1024
-from torch import nn
 
 
 @pytest.fixture
