@@ -20,7 +20,7 @@ from typing import Any
 
 import numpy as np
 from attribution import DATA, DECODERS, RESULTS, all_pictures, crop_of
-from latent_tracer.core import builtin_profile, judge, load_autoencoder, to_picture, to_tensor
+from latent_tracer.core import Picture, Tracer, builtin_profile, load_autoencoder, to_picture, to_tensor
 from latent_tracer.core.atomic import write_text
 from latent_tracer.core.history import History
 from latent_tracer.core.verdict import verdict_from_profile
@@ -104,7 +104,7 @@ def run(args: argparse.Namespace, path: Path, rows: list[dict[str, Any]]) -> Non
             jobs = [(n, h) for n in photographs for h in HISTORIES if (inspected, n, h) not in done]
             for name, history in track(jobs, description=inspected):
                 image = to_tensor(HISTORIES[history](to_picture(crop_of(name, args.size))))
-                verdict = judge(autoencoder, image, profile)
+                verdict = Tracer(autoencoder, profile).trace(Picture.of(image)).verdict
                 scored = math.isfinite(verdict.score)
                 seen = History.of(image)
                 row = {
