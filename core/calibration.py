@@ -124,15 +124,16 @@ def calibrate(
     """Score belonging and non-belonging samples of ``photographs`` (each ``[1,3,H,W]`` in [0,1]) and fit a profile.
 
     ``photographs`` are read one by one, from a generator as well; of those that show the same (see
-    :mod:`.same_picture`) the first counts. ``generated`` are pictures this VAE really made: they count as belonging as
-    they are. ``others`` are further decoders whose versions of the photographs count as non-belonging. Photographs
-    larger than 512 pixels are cropped at the centre. Every sample is stored as 8 bit (by rounding and truncation in
-    turn) and altered by ``condition``. What is asked is whether the picture under test went from this decoder through
-    ``condition``; one that did not may have gone through anything, so each photograph counts as non-belonging once more
-    after each of ``histories``: then ``condition``, if that is a resize, and once as it is, if that is anything else
-    but clean. ``fpr`` and ``fnr`` are rates on average over calibrations or, with a ``guarantee`` such as 0.95, what
-    this one's rates exceed with no more than the remaining probability. Pictures and samples that cannot be scored
-    (NaN, smaller than a latent cell, flat) are left out and noted. ``on_image`` cancels by raising. Raises
+    :mod:`.same_picture`) the first counts. ``generated`` are pictures this VAE really made: five or more count as
+    belonging as they are, a source of their own. ``others`` are further decoders whose versions of the photographs
+    count as non-belonging. Photographs larger than 512 pixels are cropped at the centre. Every sample is stored as 8
+    bit (by rounding and truncation in turn) and altered by ``condition``. What is asked is whether the picture under
+    test went from this decoder through ``condition``; one that did not may have gone through anything, so each
+    photograph counts as non-belonging once more after each of ``histories``: then ``condition``, if that is a resize,
+    and once as it is, if that is anything else but clean. ``fpr`` and ``fnr`` are rates on average over calibrations
+    or, with a ``guarantee`` such as 0.95, what this one's rates exceed with no more than the remaining probability.
+    Pictures and samples that cannot be scored (NaN, smaller than a latent cell, flat) are left out and noted.
+    ``on_image`` cancels by raising. Raises
     :class:`InvalidSettingError` for too few pictures or impossible rates.
     """
     check_rates(fpr, fnr, guarantee)
@@ -175,6 +176,9 @@ def calibrate(
     samples = _samples(autoencoder, entries, made, others, histories, seed)
     collect_scores(samples, score_of, scores, total, on_image)
     counted, given = photos.counted + made.counted, photos.read + made.read
+    # As a source of their own so few would set the false-negative rate, and among the others' scores hide in them.
+    too_few = ["fewer than 5 really generated pictures say too little and were left out"]
+    too_few = too_few if 0 < made.counted < MIN_IMAGES else []
     return Profile(
         fingerprint=autoencoder.fingerprint,
         autoencoder=autoencoder.name,
@@ -183,7 +187,7 @@ def calibrate(
         condition=condition,
         image_sizes=(min(scores.sides), max(scores.sides)),
         calibrated_on=calibrated_on or f"{photos.counted} photographs",
-        belonging=scores.sources(True),
+        belonging=tuple(s for s in scores.sources(True) if s.kind != "generated" or len(s.lowest) >= MIN_IMAGES),
         others=scores.sources(False),
         pictures_given=given,
         pictures_counted=counted,
@@ -192,7 +196,7 @@ def calibrate(
         fnr=fnr,
         guarantee=guarantee,
         limits=Limits(fit_localisation(excesses), fit_roughness(differences), fit_grid(grids)),
-        notes=(*scores.notes, *left_out_notes(photos, made)),
+        notes=(*scores.notes, *left_out_notes(photos, made), *too_few),
         calibration=MADE_HERE,
     )
 
