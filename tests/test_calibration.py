@@ -334,7 +334,7 @@ def test_five_photographs_in_many_copies_support_what_five_do(convolutional, pic
 
 
 def test_a_guarantee_is_kept_by_the_profile_and_says_what_it_takes(convolutional, pictures):
-    profile = calibrate(convolutional(), Recorder(), pictures, fpr=0.4, guarantee=0.95)
+    profile = calibrate(convolutional(), Recorder(), pictures, fpr=0.4, fnr=0.4, guarantee=0.95)
     assert profile.guarantee == 0.95 and profile.fpr_bound == pytest.approx(1 - 0.05 ** (1 / 6))
     assert profile.fpr_bound <= 0.4
     assert profile.shortfall == ""
