@@ -21,7 +21,7 @@ from latent_tracer.core import (
     synthetic_photograph,
     verdict_from_profile,
 )
-from latent_tracer.core.calibration import CalibrationStep
+from latent_tracer.core.calibration_scores import CalibrationStep
 from latent_tracer.core.objective import Passes
 from latent_tracer.core.profile import Grid, parse_profile
 from latent_tracer.core.quantiser import is_eight_bit
