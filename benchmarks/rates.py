@@ -236,7 +236,7 @@ no ties the bound is exact, so 95 % is what is to be expected there, within the 
 {table(simulated, ("scenario", "n"))}
 
 On the shipped decoders' own scores, all versions of a picture on one side. Of so few judged pictures the observed rate
-of one split is coarse (a single mistake in 36 is 2.8 %); "bound kept" counts splits whose worst source stays below.
+of one split is coarse (a single mistake in 35 is 2.9 %); "bound kept" counts splits whose worst source stays below.
 
 {table(real, ("decoder", "calibrated on", "judged"))}
 """

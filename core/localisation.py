@@ -21,7 +21,7 @@ from torch import Tensor
 from .autoencoder import Autoencoder
 from .memory import out_of_memory_sentence
 from .objective import Passes
-from .profile import Limit, Profile
+from .profile import Limit, Profile, measured_limit
 from .scores.decoder_grid import grid_of
 from .scores.protocol import check_single
 from .scores.residuals import block_contrasts, compared_pixels, tiled_energies
@@ -150,7 +150,8 @@ def smooth(contrast: Tensor, weight: Tensor) -> tuple[Tensor, Tensor]:
 
 def _blur(values: Tensor, sigma: float = SMOOTHING) -> Tensor:
     """Gaussian mean over ``[h,w]``; beyond the border there is nothing, and it counts as nothing."""
-    reach = math.ceil(3 * sigma)
+    # The same for every sigma: a mean reaches no farther than the error that is stated for it.
+    reach = math.ceil(3 * SMOOTHING)
     kernel = torch.exp(-0.5 * (torch.arange(-reach, reach + 1, device=values.device) / sigma) ** 2)
     kernel = (kernel / kernel.sum()).to(values)
     rows = F.conv2d(values[None, None], kernel[:, None][None, None], padding=(reach, 0))
@@ -187,4 +188,4 @@ def fit_localisation(largest: Sequence[float], alpha: float = 0.05) -> Limit | N
     if not largest:
         return None
     rate = max(alpha, 1 / (len(largest) + 1))
-    return Limit(quantile_threshold(list(largest), rate), len(largest), rate)
+    return measured_limit("localisation", quantile_threshold(list(largest), rate), len(largest), rate)

@@ -21,7 +21,7 @@ from latent_tracer.core import (
     synthetic_photograph,
     verdict_from_profile,
 )
-from latent_tracer.core.calibration import CalibrationStep
+from latent_tracer.core.calibration_scores import CalibrationStep
 from latent_tracer.core.objective import Passes
 from latent_tracer.core.profile import Grid, parse_profile
 from latent_tracer.core.quantiser import is_eight_bit
@@ -143,13 +143,18 @@ def test_every_sample_goes_through_the_condition_and_then_to_the_grid(convolutio
 
 def test_really_generated_pictures_count_as_belonging_as_they_are(convolutional, pictures):
     score = Recorder()
-    generated = [quantise(torch.rand(1, 3, 16, 24)) for _ in range(3)]
+    generated = [quantise(torch.rand(1, 3, 16, 24)) for _ in range(5)]
     steps = []
     profile = calibrate(convolutional(), score, pictures, generated=generated, histories=(), on_image=steps.append)
-    assert len(profile.belonging_scores) == 15
-    assert [step.source for step in steps[:4]] == ["really generated"] * 3 + ["decoded"]
+    assert [(source.kind, len(source.scores)) for source in profile.belonging] == [
+        *(("generated", 5), ("decoded", 6), ("perturbed", 6))
+    ]
+    assert profile.stated_fnr == pytest.approx(1 / 6) and profile.pictures_counted == 11
+    assert [step.source for step in steps[:6]] == ["really generated"] * 5 + ["decoded"]
     assert all(torch.equal(seen, given) for seen, given in zip(score.seen, generated, strict=False))
-    assert steps[-1].done == steps[-1].total == 21
+    assert steps[-1].done == steps[-1].total == 23
+    few = calibrate(convolutional(), Recorder(), pictures, generated=generated[:4], histories=())
+    assert len(few.belonging_scores) == 12 and any("fewer than 5" in note for note in few.notes)
 
 
 @pytest.mark.parametrize(("height", "width"), [(520, 24), (16, 600), (512, 16), (530, 16)])
@@ -322,15 +327,16 @@ def test_five_photographs_in_many_copies_support_what_five_do(convolutional, pic
     profile = calibrate(convolutional(), Recorder(), [*pictures[:5], *copies], fpr=0.05)
     assert profile.stated_fpr == pytest.approx(1 / 6)
     assert profile.shortfall == (
-        "5 independent photographs support a false-positive rate of 17 % on average, not 5.0 %: that takes 19."
+        "5 independent pictures support a false-positive rate of 17 % on average, not 5.0 %: that takes 19."
     )
     with pytest.raises(InvalidSettingError, match=r"at least 5 readable photographs, got 4 \(and 4 that repeat them\)"):
         calibrate(convolutional(), Recorder(), [*pictures[:4], *copies[:4]])
 
 
 def test_a_guarantee_is_kept_by_the_profile_and_says_what_it_takes(convolutional, pictures):
-    profile = calibrate(convolutional(), Recorder(), pictures, fpr=0.4, guarantee=0.95)
-    assert profile.guarantee == 0.95 and profile.fpr_bound == pytest.approx(1 - 0.05 ** (1 / 6)) <= 0.4
+    profile = calibrate(convolutional(), Recorder(), pictures, fpr=0.4, fnr=0.4, guarantee=0.95)
+    assert profile.guarantee == 0.95 and profile.fpr_bound == pytest.approx(1 - 0.05 ** (1 / 6))
+    assert profile.fpr_bound <= 0.4
     assert profile.shortfall == ""
     short = calibrate(convolutional(), Recorder(), pictures, guarantee=0.95)
     assert short.shortfall.endswith("of 39 % with 95 % confidence, not 1.0 %: that takes 299.")

@@ -172,9 +172,7 @@ def test_a_guarantee_moves_the_threshold_to_where_the_bound_keeps_the_rate():
     assert sure.acceptance_threshold == 0.0 and sure.stated_fpr == pytest.approx(1 / 300)
     assert sure.fpr_bound <= 0.01 and sure.shortfall == ""
     short = dataclasses.replace(sure, others=(Source("photograph", tuple(map(float, range(298)))),))
-    assert short.shortfall.startswith(
-        "298 independent photographs support a false-positive rate of 1.0 % with 95 % conf"
-    )
+    assert short.shortfall.startswith("298 independent pictures support a false-positive rate of 1.0 % with 95 % conf")
     assert short.shortfall.endswith("that takes 299.")
     assert "99." in dataclasses.replace(short, others=(few_scores(70),), guarantee=None).shortfall
 
