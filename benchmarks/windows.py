@@ -30,8 +30,6 @@ SIDE = 1024
 def measure(decoder: str, number: int, picture: str, whole_pixels: int) -> list[dict[str, Any]]:
     """Both scores of the picture itself and of the decoder's version of it."""
     model = load_autoencoder(DATA / "weights" / decoder)
-    profile = builtin_profile(model.fingerprint)
-    assert profile is not None
     pixels = load_image(DATA / "images" / picture).pixels
     top, left = ((side - SIDE) // 2 // 8 * 8 for side in pixels.shape[-2:])
     pixels = pixels[..., top : top + SIDE, left : left + SIDE]
@@ -46,8 +44,7 @@ def measure(decoder: str, number: int, picture: str, whole_pixels: int) -> list[
             began = time.process_time()
             scored = GridContrast()(model, image)
             windows.WHOLE_PIXELS = usual
-            answer = "yes" if profile.accepts(scored.value) else "no" if profile.refuses(scored.value) else "open"
-            row[name] = {"score": scored.value, "passes": scored.passes.encoder, "answer": answer,
+            row[name] = {"score": scored.value, "passes": scored.passes.encoder,
                          "seconds": round(time.process_time() - began, 2)}  # fmt: skip
         rows.append(row)
     return rows
@@ -58,12 +55,15 @@ def summary(rows: list[dict[str, Any]]) -> str:
             "answers that changed", "processor time, windows / whole")  # fmt: skip
     lines = ["| " + " | ".join(head) + " |", "|" + "---|" * len(head)]
     for decoder in dict.fromkeys(row["decoder"] for row in rows):
+        profile = builtin_profile(load_autoencoder(DATA / "weights" / decoder).fingerprint)
+        assert profile is not None
         for belongs in (True, False):
             part = [row for row in rows if row["decoder"] == decoder and row["belongs"] == belongs]
             if len(part) < 2:
                 continue
             whole, some = (np.array([row[way]["score"] for row in part]) for way in ("whole", "windows"))
-            changed = sum(row["whole"]["answer"] != row["windows"]["answer"] for row in part)
+            answers = [[(profile.accepts(v), profile.refuses(v)) for v in values] for values in (whole, some)]
+            changed = sum(one != other for one, other in zip(*answers, strict=True))
             cost = np.median([row["windows"]["seconds"] / row["whole"]["seconds"] for row in part])
             difference = some - whole
             lines.append(

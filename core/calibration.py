@@ -23,6 +23,7 @@ from .generator import Generator
 from .history import fit_grid
 from .images import check_images, crop_to_grid
 from .localisation import fit_localisation, locate_foreign
+from .memory import out_of_memory_sentence
 from .profile import MADE_HERE, Grid, Limits, Profile
 from .quantiser import Quantiser, quantise
 from .regularity import grid_strength
@@ -30,6 +31,7 @@ from .rough_score import fit_roughness, roughness_of
 from .scores.decoder_grid import NoGridError, grid_of
 from .scores.grid_contrast import GridContrast
 from .scores.protocol import Score, on_cells
+from .scores.windows import within_memory
 from .weight_digest import same_weights
 
 # Samples whose map of foreign regions should be empty; the perturbed ones would only repeat their pictures.
@@ -83,7 +85,10 @@ def calibrate(
         if not sample.history or condition in RESIZES:
             altered = alter(altered, condition)
         cropped = on_cells(score, altered, autoencoder.spatial_ratio)
-        value = score(autoencoder, cropped).value
+        value = within_memory(
+            lambda window: score(autoencoder, cropped, window).value,
+            lambda: out_of_memory_sentence("Calibrating on", autoencoder, cropped),
+        )[0]
         if sample.belongs:
             grids.append(grid_strength(altered))
         difference = roughness_of(score, autoencoder, cropped, value)
