@@ -113,10 +113,10 @@ def test_loaded_profile_is_cached_until_the_file_changes(
     prompt = trace_image(demo, photographs(22), "changing.json")
     client.succeed(prompt)
     assert client.succeed(prompt).cached == set(prompt)
-    client.succeed(calibration(demo, folder, "changing", fpr=0.2))
+    client.succeed(calibration(demo, folder, "changing", fpr=0.25))
     again = client.succeed(prompt)
     assert not {"profile", "trace"} & again.cached
-    assert "false-positive rate 20 % on average" in again.text("trace") or "inconclusive" in again.text("answers")
+    assert "false-positive rate 22 % on average" in again.text("trace") or "inconclusive" in again.text("answers")
 
 
 def test_profile_in_the_graph_is_the_one_in_the_file(
