@@ -20,35 +20,35 @@ from typing import Any
 
 import numpy as np
 from attribution import DATA, DECODERS, RESULTS, all_pictures, crop_of
-from latent_tracer.core import builtin_profile, judge, load_autoencoder, to_picture, to_tensor
+from latent_tracer.core import Picture, Tracer, builtin_profile, load_autoencoder, to_picture, to_tensor
 from latent_tracer.core.atomic import write_text
 from latent_tracer.core.history import History
 from latent_tracer.core.verdict import verdict_from_profile
 from PIL import Image, ImageDraw
 from rich.progress import track
 
-Picture = Image.Image
+Drawn = Image.Image
 
 
-def stored(picture: Picture, file_format: str, quality: int) -> Picture:
+def stored(picture: Drawn, file_format: str, quality: int) -> Drawn:
     buffer = io.BytesIO()
     picture.save(buffer, file_format, quality=quality)
     return Image.open(buffer).convert("RGB")
 
 
-def enlarged(picture: Picture, factor: int, how: Image.Resampling) -> Picture:
+def enlarged(picture: Drawn, factor: int, how: Image.Resampling) -> Drawn:
     small = picture.resize((picture.width // factor, picture.height // factor), Image.Resampling.BOX)
     return small.resize(picture.size, how)
 
 
-def partly(picture: Picture, side: int) -> Picture:
+def partly(picture: Drawn, side: int) -> Drawn:
     box = (picture.width // 4, picture.height // 4, 3 * picture.width // 4, 3 * picture.height // 4)
     result = picture.copy()
     result.paste(enlarged(picture, side, Image.Resampling.NEAREST).crop(box), box[:2])
     return result
 
 
-def ruled(picture: Picture, side: int) -> Picture:
+def ruled(picture: Drawn, side: int) -> Drawn:
     result = picture.copy()
     draw = ImageDraw.Draw(result)
     for place in range(0, max(picture.size), side):
@@ -57,13 +57,13 @@ def ruled(picture: Picture, side: int) -> Picture:
     return result
 
 
-def tiled(picture: Picture, side: int) -> Picture:
+def tiled(picture: Drawn, side: int) -> Drawn:
     tile = np.asarray(picture)[60 : 60 + side, 60 : 60 + side]
     rows, columns = (-(-length // side) for length in (picture.height, picture.width))
     return Image.fromarray(np.tile(tile, (rows, columns, 1))[: picture.height, : picture.width])
 
 
-def dithered(picture: Picture, levels: int) -> Picture:
+def dithered(picture: Drawn, levels: int) -> Drawn:
     """Ordered dithering by Bayer's 8×8 matrix."""
     matrix = np.array([[0]])
     while len(matrix) < 8:
@@ -76,7 +76,7 @@ def dithered(picture: Picture, levels: int) -> Picture:
 
 
 NEAREST, BILINEAR, BICUBIC = Image.Resampling.NEAREST, Image.Resampling.BILINEAR, Image.Resampling.BICUBIC
-HISTORIES: dict[str, Callable[[Picture], Picture]] = {
+HISTORIES: dict[str, Callable[[Drawn], Drawn]] = {
     **{f"JPEG {q}": lambda picture, q=q: stored(picture, "JPEG", q) for q in (5, 10, 15, 20, 25)},
     **{f"WebP {q}": lambda picture, q=q: stored(picture, "WEBP", q) for q in (1, 10)},
     "JPEG 10 enlarged twice": lambda picture: enlarged(stored(picture, "JPEG", 10), 2, NEAREST),
@@ -104,7 +104,7 @@ def run(args: argparse.Namespace, path: Path, rows: list[dict[str, Any]]) -> Non
             jobs = [(n, h) for n in photographs for h in HISTORIES if (inspected, n, h) not in done]
             for name, history in track(jobs, description=inspected):
                 image = to_tensor(HISTORIES[history](to_picture(crop_of(name, args.size))))
-                verdict = judge(autoencoder, image, profile)
+                verdict = Tracer(autoencoder, profile).trace(Picture.of(image)).verdict
                 scored = math.isfinite(verdict.score)
                 seen = History.of(image)
                 row = {

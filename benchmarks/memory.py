@@ -8,6 +8,11 @@ tensors alive (workspaces inside one operation are not seen); 1024² is then ext
 for activations grow with the number of pixels.
 
     python benchmarks/memory.py --sizes 256,384,512 --json memory.json
+
+And a verdict, which keeps nothing for a backward pass and looks at windows of large pictures:
+
+    python benchmarks/memory.py --verdicts taesd --sizes 1000,2000,4000,10000
+    python benchmarks/memory.py --verdicts random --sizes 1024,2048,4096
 """
 
 from __future__ import annotations
@@ -20,8 +25,9 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from attribution import DATA
 from diffusers import AutoencoderKL
-from latent_tracer.core import ModuleAutoencoder
+from latent_tracer.core import ModuleAutoencoder, Picture, Tracer, load_autoencoder
 from latent_tracer.core.atomic import write_text
 from latent_tracer.core.frozen_convolution import frozen_convolutions
 from latent_tracer.core.memory import PeakMemory, block_checkpointing
@@ -70,6 +76,17 @@ def measure(autoencoder: ModuleAutoencoder, side: int, way: str) -> dict[str, An
             "seconds": round(time.perf_counter() - began, 2)}  # fmt: skip
 
 
+def measure_verdict(autoencoder: ModuleAutoencoder, side: int) -> dict[str, Any]:
+    """Peak bytes beyond weights and picture, and seconds, of one answer about a picture of noise with an edge."""
+    generator = torch.Generator().manual_seed(0)
+    pixels = torch.rand(1, 3, 64, 64, generator=generator).repeat(1, 1, side // 64 + 1, side // 64 + 1)
+    picture = Picture.of(pixels[..., :side, :side].contiguous())
+    del pixels
+    traced = Tracer(autoencoder).trace(picture)
+    return {"side": side, "peak_bytes": traced.peak_bytes, "seconds": round(traced.seconds, 1),
+            "stage": traced.verdict.stage}  # fmt: skip
+
+
 def extrapolated(rows: list[dict[str, Any]], way: str) -> float | None:
     """Peak bytes at 1024² on the line through the two largest sizes, over the number of pixels."""
     known = sorted((r["side"] ** 2, r["peak_bytes"]) for r in rows if r["way"] == way)[-2:]
@@ -85,7 +102,16 @@ def main() -> None:
     parser.add_argument("--sizes", default="256,384,512")
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     parser.add_argument("--json", type=Path)
+    parser.add_argument("--verdicts", help="a decoder of the data folder, or random: measure verdicts instead")
     args = parser.parse_args()
+    if args.verdicts:
+        model = stable_diffusion_size(args.device)
+        if args.verdicts != "random":
+            model = load_autoencoder(DATA / "weights" / args.verdicts, args.device)
+        for side in map(int, args.sizes.split(",")):
+            row = measure_verdict(model, side)
+            print(f"{side}²: {row['peak_bytes'] / GIB:.3f} GiB, {row['seconds']} s, {row['stage']}", flush=True)
+        return
     autoencoder = stable_diffusion_size(args.device)
     rows = []
     for side in map(int, ("128,192" if args.quick else args.sizes).split(",")):

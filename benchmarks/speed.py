@@ -11,8 +11,10 @@ pictures themselves. Seconds are medians per image, one image at a time; passes 
     gradient-free  Hong et al., NeurIPS 2024, 20 steps
     aeroblade      one reconstruction, mean square
     aedr           double reconstruction
-    cascade        our verdict: grid contrast, in bfloat16 where that decides; one look, three where one does not
+    cascade        our score: grid contrast, in bfloat16 where that decides; one look, three where one does not
     cascade-exact  the same without bfloat16
+    trace          the default command's whole cost per picture: reading the PNG, its history, score, verdict and row
+    trace-exact    the same where nothing runs in bfloat16, as on most processors
 
 Inversions run at the first of ``--sizes`` only. ``--batches`` scores batches of several images: cost per image must
 not depend on their number.
@@ -21,8 +23,10 @@ not depend on their number.
 from __future__ import annotations
 
 import argparse
+import io
 import json
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -39,11 +43,22 @@ from attribution import (
     image_of,
     tpr_at_fpr,
 )  # fmt: skip
-from latent_tracer.core import ROUNDING_FLOOR, ModuleAutoencoder, Scored, builtin_profile, invert, load_autoencoder
+from latent_tracer.core import (
+    ROUNDING_FLOOR,
+    ModuleAutoencoder,
+    Picture,
+    Scored,
+    Tracer,
+    builtin_profile,
+    invert,
+    load_autoencoder,
+    to_picture,
+)
 from latent_tracer.core.atomic import write_text
 from latent_tracer.core.history import History
 from latent_tracer.core.memory import PeakMemory
 from latent_tracer.core.rough_score import score_for
+from latent_tracer.core.scores.decoder_grid import grid_of
 from latent_tracer.core.scores.double_reconstruction import DoubleReconstruction
 from latent_tracer.core.scores.grid_contrast import GridContrast
 from latent_tracer.core.scores.reconstruction import Reconstruction
@@ -51,14 +66,16 @@ from rich.progress import track
 from torch import Tensor
 
 CHEAP = {"aeroblade": Reconstruction(), "aedr": DoubleReconstruction(), "cascade-exact": GridContrast()}
-CASCADE = "cascade"
+CASCADE, TRACE, TRACE_EXACT = "cascade", "trace", "trace-exact"
 INVERSIONS = {"paper": "adam-paper", "fast": "lbfgs-whitened", "gradient-free": "gradient-free"}
-METHODS = (*INVERSIONS, *CHEAP, CASCADE)
+METHODS = (*INVERSIONS, *CHEAP, CASCADE, TRACE, TRACE_EXACT)
 
 
 def measure(method: str, autoencoder: ModuleAutoencoder, image: Tensor) -> dict[str, Any]:
     """Score, seconds, passes and peak bytes of one image; loss history where there is one."""
-    began = time.perf_counter()
+    if method in (TRACE, TRACE_EXACT):
+        return measure_trace(autoencoder, image, exact=method == TRACE_EXACT)
+    began, processor = time.perf_counter(), time.process_time()
     if method in INVERSIONS:
         shown: list[tuple[float, float]] = []
         inversion = invert(
@@ -75,8 +92,28 @@ def measure(method: str, autoencoder: ModuleAutoencoder, image: Tensor) -> dict[
             scored = verdict_score(autoencoder, image) if method == CASCADE else CHEAP[method](autoencoder, image)
         passes, value, peak, extra = scored.passes, scored.value, memory.peak, {"stage": scored.stage}
     seconds = time.perf_counter() - began
-    return {"value": value, "seconds": seconds, "encoder_passes": passes.encoder, "decoder_passes": passes.decoder,
+    return {"value": value, "seconds": seconds, "processor": time.process_time() - processor,
+            "encoder_passes": passes.encoder, "decoder_passes": passes.decoder,
             "backward_passes": passes.backward, "peak": peak, **extra}  # fmt: skip
+
+
+def measure_trace(autoencoder: ModuleAutoencoder, image: Tensor, exact: bool) -> dict[str, Any]:
+    """As :func:`measure`, for what ``latent-tracer trace`` does with one PNG file once the model is loaded."""
+    tracer = Tracer(autoencoder)
+    if exact:
+        no_distance = [replace(one, limits=replace(one.limits, low_precision=None)) for one in tracer.profiles]
+        tracer.profiles = tuple(no_distance)
+    grid_of(autoencoder)  # measured once per process, like the loading
+    stored = io.BytesIO()
+    to_picture(image).save(stored, "PNG")
+    began, processor = time.perf_counter(), time.process_time()
+    traced = tracer.trace(Picture.read("picture.png", stored.getvalue()))
+    tracer.row(traced)
+    seconds, processor = time.perf_counter() - began, time.process_time() - processor
+    passes = traced.passes
+    return {"value": traced.verdict.score, "seconds": seconds, "processor": processor,
+            "encoder_passes": passes.encoder, "decoder_passes": passes.decoder, "backward_passes": passes.backward,
+            "peak": traced.peak_bytes, "stage": traced.verdict.stage}  # fmt: skip
 
 
 def verdict_score(autoencoder: ModuleAutoencoder, image: Tensor) -> Scored:
@@ -137,6 +174,8 @@ def summarise(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
             table.append({
                 "method": method, "decoder": decoder, "size": size, "batch": 1,
                 "seconds_per_image": round(float(np.median([row["seconds"] for row in own])), 4),
+                "processor_seconds": round(float(np.median([row.get("processor", np.nan) for row in own])), 4),
+                "mean_processor_seconds": round(float(np.mean([row.get("processor", np.nan) for row in own])), 4),
                 "encoder_passes": float(np.median([row["encoder_passes"] for row in own])),
                 "decoder_passes": float(np.median([row["decoder_passes"] for row in own])),
                 "backward_passes": float(np.median([row["backward_passes"] for row in own])),
@@ -151,6 +190,10 @@ def summarise(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
             (r for r in table if (r["method"], r["decoder"], r["size"]) == ("aedr", row["decoder"], row["size"])), None
         )  # noqa: E501
         row["cost_over_aedr"] = round(row["seconds_per_image"] / aedr["seconds_per_image"], 3) if aedr else None
+        # Of processor time: what else the machine does is left out.
+        for kind in ("processor_seconds", "mean_processor_seconds"):
+            share = row[kind] / aedr[kind] if aedr else np.nan
+            row[f"{kind}_over_aedr"] = round(float(share), 3) if np.isfinite(share) else None
     return table
 
 
@@ -185,7 +228,8 @@ def against_paper(method: str, part: list[dict[str, Any]]) -> dict[str, Any]:
 
 
 def markdown(table: list[dict[str, Any]]) -> str:
-    columns = ("method", "decoder", "size", "seconds_per_image", "cost_over_aedr", "encoder_passes", "decoder_passes",
+    columns = ("method", "decoder", "size", "seconds_per_image", "cost_over_aedr", "processor_seconds_over_aedr",
+               "mean_processor_seconds_over_aedr", "encoder_passes", "decoder_passes",
                "backward_passes", "peak_bytes", "auc", "tpr_at_1_fpr", "images",
                "share_at_floor", "loss_over_paper", "no_worse_than_paper",
                "share_of_paper_time_to_its_loss")  # fmt: skip
@@ -203,6 +247,7 @@ def main() -> None:
         "--sizes", default="128,256", help="sides of the central crops, cheap methods only beyond the first"
     )
     parser.add_argument("--decoders", default=",".join(DECODERS))
+    parser.add_argument("--methods", default="", help="measure only these")
     parser.add_argument("--batches", default="", help="numbers of images, such as 1,2,4,8: measures only these")
     parser.add_argument("--report-only", action="store_true")
     args = parser.parse_args()
@@ -237,7 +282,9 @@ def run(args: argparse.Namespace, path: Path, rows: list[dict[str, Any]]) -> Non
             for number, picture in enumerate(all_pictures()[: args.pictures]) for name in names]  # fmt: skip
     with path.open("a", encoding="utf-8") as stream:
         for size, number, picture, name in track(jobs, description="measuring"):
-            methods = METHODS if size == sizes[0] else (*CHEAP, CASCADE)
+            methods = METHODS if size == sizes[0] else (*CHEAP, CASCADE, TRACE, TRACE_EXACT)
+            if args.methods:
+                methods = tuple(args.methods.split(","))
             if min(crop_of(picture, size).shape[-2:]) < size:
                 continue  # smaller than the crop
             for source, belongs, image in images_of(number, picture, name, models, size):

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from ..core import CONDITIONS, InvalidSettingError, Profile, calibrate, load_autoencoder, make_score
-from ..core.calibration import CalibrationStep
+from ..core.calibration_scores import CalibrationStep
 from ..core.input_inversion import STARTS
 from ..core.loading import EMBEDDED
 from ..core.profiles.table import found_among_belonging

@@ -22,6 +22,7 @@ from .errors import InvalidSettingError
 
 # A kill leaves its temporary file behind. No write takes an hour: what is older is rubbish, and the next write sweeps.
 PREFIX, SUFFIX, STALE_SECONDS = ".latent-tracer-", ".part", 3600
+BINARY = getattr(os, "O_BINARY", 0)  # Windows would write other line ends
 _ADVICE = {
     **dict.fromkeys((errno.ENOSPC, errno.EDQUOT, errno.EFBIG), "make room"),
     **dict.fromkeys((errno.EACCES, errno.EPERM, errno.EROFS), "allow writing there, or choose another place"),
@@ -74,7 +75,7 @@ def unwritable(path: Path, error: OSError | ValueError) -> InvalidSettingError:
 def _write(path: Path, content: bytes, mode: int | None, overwrite: bool) -> None:
     # Its name owes nothing to the file's, which may be as long as names can be.
     temporary = path.with_name(f"{PREFIX}{secrets.token_hex(8)}{SUFFIX}")
-    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | BINARY
     descriptor = os.open(temporary, flags, 0o666 if mode is None else mode)
     try:
         with os.fdopen(descriptor, "wb") as stream:

@@ -10,101 +10,33 @@ from __future__ import annotations
 import contextlib
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
 
 from .autoencoder import Autoencoder
 from .calibration_pictures import MIN_IMAGES, GivenPicture, IndependentPictures, check_rates
+from .calibration_scores import CalibrationStep, CollectedScores, Sample, collect_scores
 from .conditions import CLEAN, HISTORIES, RESIZES, alter
-from .errors import InvalidImageError, InvalidSettingError
+from .errors import InvalidImageError
 from .generator import Generator
 from .history import fit_grid
 from .images import check_images, crop_to_grid
 from .localisation import fit_localisation, locate_foreign
-from .profile import MADE_HERE, Grid, Limits, Profile, Source
+from .memory import out_of_memory_sentence
+from .profile import MADE_HERE, Grid, Limits, Profile
 from .quantiser import Quantiser, quantise
 from .regularity import grid_strength
 from .rough_score import fit_roughness, roughness_of
 from .scores.decoder_grid import NoGridError, grid_of
 from .scores.grid_contrast import GridContrast
 from .scores.protocol import Score, on_cells
+from .scores.windows import within_memory
 from .weight_digest import same_weights
 
 # Samples whose map of foreign regions should be empty; the perturbed ones would only repeat their pictures.
 WHOLLY_BELONGING = ("decoded", "generated")
 LARGEST_SIDE = 512
-
-
-@dataclass(frozen=True)
-class CalibrationStep:
-    """Progress, given to ``on_image``: images scored so far of all (``None``: not known), and what the last one was."""
-
-    done: int
-    total: int | None
-    source: str
-
-
-@dataclass(frozen=True)
-class Sample:
-    """One picture to score: of what ``kind`` (see :class:`Source`), whether the inspected model made it, who else did.
-
-    ``number``: of the photograph behind it. ``history``: the alteration it went through, in place of the condition that
-    all others go through. ``pixels`` are ``None`` where the photograph is left out, which ``stands_for`` samples.
-    """
-
-    kind: str
-    belongs: bool
-    number: int
-    pixels: Tensor | None
-    history: str = ""
-    decoder: str = ""
-    stands_for: int = 1
-
-    @property
-    def name(self) -> str:
-        """For progress."""
-        names = {"perturbed": "decoded, perturbed", "decoder": "decoded"}
-        if self.belongs and self.kind == "generated":
-            return "really generated"
-        by = f" by {self.decoder}" if self.decoder else ""
-        return names.get(self.kind, self.kind) + by + (f", {self.history}" if self.history else "")
-
-
-@dataclass
-class CollectedScores:
-    """Scores by source, and the sides (pixels) of the pictures behind them."""
-
-    condition: str
-    sides: list[int] = field(default_factory=list)
-    scored: int = 0
-    skipped: int = 0
-    _found: dict[tuple[bool, str, str, str], list[tuple[int, float]]] = field(default_factory=dict)
-
-    def add(self, sample: Sample, value: float, sides: tuple[int, int]) -> None:
-        self.scored += 1
-        self.sides += sides
-        key = (sample.belongs, sample.kind, sample.history or self.condition, sample.decoder)
-        self._found.setdefault(key, []).append((sample.number, value))
-
-    def sources(self, belonging: bool) -> tuple[Source, ...]:
-        return tuple(
-            Source(
-                kind,
-                tuple(value for _, value in scores),
-                tuple(number for number, _ in scores),
-                history,
-                (decoder,) * len(scores) if decoder else (),
-            )
-            for (belongs, kind, history, decoder), scores in self._found.items()
-            if belongs == belonging
-        )
-
-    @property
-    def notes(self) -> list[str]:
-        left_out = f"{self.skipped} of {self.scored + self.skipped} samples could not be scored and were left out"
-        return [left_out] if self.skipped else []
 
 
 def calibrate(
@@ -126,15 +58,16 @@ def calibrate(
     """Score belonging and non-belonging samples of ``photographs`` (each ``[1,3,H,W]`` in [0,1]) and fit a profile.
 
     ``photographs`` are read one by one, from a generator as well; of those that show the same (see
-    :mod:`.same_picture`) the first counts. ``generated`` are pictures this VAE really made: they count as belonging as
-    they are. ``others`` are further decoders whose versions of the photographs count as non-belonging. Photographs
-    larger than 512 pixels are cropped at the centre. Every sample is stored as 8 bit (by rounding and truncation in
-    turn) and altered by ``condition``. What is asked is whether the picture under test went from this decoder through
-    ``condition``; one that did not may have gone through anything, so each photograph counts as non-belonging once more
-    after each of ``histories``: then ``condition``, if that is a resize, and once as it is, if that is anything else
-    but clean. ``fpr`` and ``fnr`` are rates on average over calibrations or, with a ``guarantee`` such as 0.95, what
-    this one's rates exceed with no more than the remaining probability. Pictures and samples that cannot be scored
-    (NaN, smaller than a latent cell, flat) are left out and noted. ``on_image`` cancels by raising. Raises
+    :mod:`.same_picture`) the first counts. ``generated`` are pictures this VAE really made: five or more count as
+    belonging as they are, a source of their own. ``others`` are further decoders whose versions of the photographs
+    count as non-belonging. Photographs larger than 512 pixels are cropped at the centre. Every sample is stored as 8
+    bit (by rounding and truncation in turn) and altered by ``condition``. What is asked is whether the picture under
+    test went from this decoder through ``condition``; one that did not may have gone through anything, so each
+    photograph counts as non-belonging once more after each of ``histories``: then ``condition``, if that is a resize,
+    and once as it is, if that is anything else but clean. ``fpr`` and ``fnr`` are rates on average over calibrations
+    or, with a ``guarantee`` such as 0.95, what this one's rates exceed with no more than the remaining probability.
+    Pictures and samples that cannot be scored (NaN, smaller than a latent cell, flat) are left out and noted.
+    ``on_image`` cancels by raising. Raises
     :class:`InvalidSettingError` for too few pictures or impossible rates.
     """
     check_rates(fpr, fnr, guarantee)
@@ -152,7 +85,10 @@ def calibrate(
         if not sample.history or condition in RESIZES:
             altered = alter(altered, condition)
         cropped = on_cells(score, altered, autoencoder.spatial_ratio)
-        value = score(autoencoder, cropped).value
+        value = within_memory(
+            lambda window: score(autoencoder, cropped, window).value,
+            lambda: out_of_memory_sentence("Calibrating on", autoencoder, cropped),
+        )[0]
         if sample.belongs:
             grids.append(grid_strength(altered))
         difference = roughness_of(score, autoencoder, cropped, value)
@@ -177,6 +113,9 @@ def calibrate(
     samples = _samples(autoencoder, entries, made, others, histories, seed)
     collect_scores(samples, score_of, scores, total, on_image)
     counted, given = photos.counted + made.counted, photos.read + made.read
+    # As a source of their own so few would set the false-negative rate, and among the others' scores hide in them.
+    too_few = ["fewer than 5 really generated pictures say too little and were left out"]
+    too_few = too_few if 0 < made.counted < MIN_IMAGES else []
     return Profile(
         fingerprint=autoencoder.fingerprint,
         autoencoder=autoencoder.name,
@@ -185,7 +124,7 @@ def calibrate(
         condition=condition,
         image_sizes=(min(scores.sides), max(scores.sides)),
         calibrated_on=calibrated_on or f"{photos.counted} photographs",
-        belonging=scores.sources(True),
+        belonging=tuple(s for s in scores.sources(True) if s.kind != "generated" or len(s.lowest) >= MIN_IMAGES),
         others=scores.sources(False),
         pictures_given=given,
         pictures_counted=counted,
@@ -194,7 +133,7 @@ def calibrate(
         fnr=fnr,
         guarantee=guarantee,
         limits=Limits(fit_localisation(excesses), fit_roughness(differences), fit_grid(grids)),
-        notes=(*scores.notes, *left_out_notes(photos, made)),
+        notes=(*scores.notes, *left_out_notes(photos, made), *too_few),
         calibration=MADE_HERE,
     )
 
@@ -212,44 +151,6 @@ def left_out_notes(*pictures: IndependentPictures) -> list[str]:
     unusable = sum(one.read - one.counted for one in pictures) - copies
     notes = [f"{unusable} pictures could not be used and were left out"] if unusable else []
     return [*notes, f"{copies} pictures repeat others and were left out"] if copies else notes
-
-
-def collect_scores(
-    samples: Iterable[Sample],
-    score_of: Callable[[Sample, Tensor], tuple[float, tuple[int, int]]],
-    scores: CollectedScores,
-    total: int | None,
-    on_image: Callable[[CalibrationStep], None] | None = None,
-) -> None:
-    """Add the scores of all ``samples``; ``score_of`` gives a score and the sides of what it judged, in pixels.
-
-    Raises :class:`InvalidSettingError` where fewer than five of either kind could be scored.
-    """
-    done = 0
-    for sample in samples:
-        value, sides = math.nan, (0, 0)
-        if sample.pixels is not None:
-            # What cannot be scored (flat, too small once altered, NaN from a broken decoder) calibrates nothing.
-            with contextlib.suppress(InvalidImageError):
-                value, sides = score_of(sample, sample.pixels)
-            if math.isfinite(value):
-                scores.add(sample, value, sides)
-            else:
-                scores.skipped += 1
-        done += sample.stands_for
-        if on_image is not None:
-            on_image(CalibrationStep(done, total, sample.name))
-    check_enough(scores)
-
-
-def check_enough(scores: CollectedScores) -> None:
-    """Raise :class:`InvalidSettingError` where fewer than five of either kind could be scored."""
-    own, other = (sum(len(one.scores) for one in scores.sources(belongs)) for belongs in (True, False))
-    if own < MIN_IMAGES or other < MIN_IMAGES:
-        raise InvalidSettingError(
-            f"Only {own} belonging and {other} other samples gave finite scores: at least {MIN_IMAGES} of each are"
-            " needed."
-        )
 
 
 def _samples(

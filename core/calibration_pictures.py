@@ -41,7 +41,8 @@ class IndependentPictures:
     read: int = 0
     copies: int = 0
     counted: int = 0
-    _seen: SeenPictures = field(default_factory=SeenPictures)
+    _wholes: SeenPictures = field(default_factory=SeenPictures)
+    _parts: SeenPictures = field(default_factory=SeenPictures)
 
     @property
     def expected(self) -> int | None:
@@ -61,14 +62,16 @@ class IndependentPictures:
         try:
             # A view would keep the whole picture in memory.
             part = self.part(pixels).clone()
-            number, is_new = self._seen.number_of(pixels)
+            # Other crops of one photograph may differ as a whole and be the same where they are looked at.
+            is_new = self._wholes.number_of(pixels)[1]
+            is_new = self._parts.number_of(part)[1] and is_new
         except InvalidImageError:
             return -1, None
         if not is_new:
             self.copies += 1
             return -1, None
         self.counted += 1
-        return self.first + number, part
+        return self.first + self.counted - 1, part
 
     def at_least(self, needed: int, fpr: float, guarantee: float | None) -> Iterator[tuple[int, Tensor | None]]:
         """As iterating, but raises :class:`InvalidSettingError` before any work where fewer can be used."""

@@ -11,7 +11,7 @@ from torch import Tensor
 from .conditions import CLEAN, CONDITIONS, NO_JPEG, jpeg_quality_of
 from .errors import InvalidSettingError
 from .jpeg_history import jpeg_quality
-from .profile import JPEG_TOLERANCE, Limit, Profile
+from .profile import JPEG_TOLERANCE, Limit, Profile, measured_limit
 from .regularity import BLOCK, different_blocks, grid_strength
 
 # Pictures from five decoders had up to 0.11, JPEG of quality 10 and mosaics 0.7 and more.
@@ -119,4 +119,4 @@ def strongest_grid(profile: Profile) -> float:
 
 def fit_grid(strengths: Sequence[float]) -> Limit | None:
     """A profile's limit from the grid strengths of its belonging samples, ``None`` without any."""
-    return Limit(SAFETY * max(strengths), len(strengths)) if strengths else None
+    return measured_limit("own_grid", SAFETY * max(strengths), len(strengths)) if strengths else None

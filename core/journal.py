@@ -14,7 +14,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from .atomic import sync_folder, unwritable
+from .atomic import BINARY, sync_folder, unwritable
 from .errors import InvalidSettingError
 from .locking import locked
 from .trace_row import TraceRow, parse_row
@@ -75,7 +75,7 @@ class Journal:
             held.enter_context(locked(self.path, timeout=0))
             self._read()  # another run may have gone on since
             try:
-                self._descriptor = os.open(self.path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o666)
+                self._descriptor = os.open(self.path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | BINARY, 0o666)
             except OSError as error:
                 raise unwritable(self.path, error) from None
             held.callback(os.close, self._descriptor)

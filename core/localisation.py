@@ -21,7 +21,7 @@ from torch import Tensor
 from .autoencoder import Autoencoder
 from .memory import out_of_memory_sentence
 from .objective import Passes
-from .profile import Limit, Profile
+from .profile import Limit, Profile, measured_limit
 from .scores.decoder_grid import grid_of
 from .scores.protocol import check_single
 from .scores.residuals import block_contrasts, compared_pixels, tiled_energies
@@ -135,18 +135,23 @@ def smooth(contrast: Tensor, weight: Tensor) -> tuple[Tensor, Tensor]:
 
     A block's own scatter is taken from how far blocks lie from their neighbourhood, robustly (median).
     """
-    mass = _blur(weight).clamp_min(1e-12)
+    mass = _blur(weight)
+    # Flat all around: nothing there can stand out, however far from the rest.
+    empty = mass <= 1e-6 * weight.mean()
+    mass = mass.clamp_min(1e-12)
     smoothed = _blur(weight * contrast) / mass
     scatter = 1.4826 * weighted_quantile((contrast - smoothed).abs(), weight, 0.5)
     # Variance of a weighted mean of independent blocks: sum of squared weights over the square of their sum.
     narrow = SMOOTHING / math.sqrt(2)
     squares = _blur(weight.square(), narrow) / (4 * math.pi * SMOOTHING**2)
-    return smoothed, max(scatter, 1e-6) * squares.sqrt() / mass + 1e-9
+    error = max(scatter, 1e-6) * squares.sqrt() / mass + 1e-9
+    return smoothed, error.masked_fill(empty, math.inf)
 
 
 def _blur(values: Tensor, sigma: float = SMOOTHING) -> Tensor:
     """Gaussian mean over ``[h,w]``; beyond the border there is nothing, and it counts as nothing."""
-    reach = math.ceil(3 * sigma)
+    # The same for every sigma: a mean reaches no farther than the error that is stated for it.
+    reach = math.ceil(3 * SMOOTHING)
     kernel = torch.exp(-0.5 * (torch.arange(-reach, reach + 1, device=values.device) / sigma) ** 2)
     kernel = (kernel / kernel.sum()).to(values)
     rows = F.conv2d(values[None, None], kernel[:, None][None, None], padding=(reach, 0))
@@ -183,4 +188,4 @@ def fit_localisation(largest: Sequence[float], alpha: float = 0.05) -> Limit | N
     if not largest:
         return None
     rate = max(alpha, 1 / (len(largest) + 1))
-    return Limit(quantile_threshold(list(largest), rate), len(largest), rate)
+    return measured_limit("localisation", quantile_threshold(list(largest), rate), len(largest), rate)

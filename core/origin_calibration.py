@@ -9,16 +9,9 @@ import torch
 from torch import Tensor
 
 from .calibrated_loss import RONAN, CalibratedLoss, Complexity, calibrated_loss, score_settings
-from .calibration import (
-    CalibrationStep,
-    CollectedScores,
-    Sample,
-    check_enough,
-    collect_scores,
-    distinct_names,
-    left_out_notes,
-)
+from .calibration import distinct_names, left_out_notes
 from .calibration_pictures import MIN_IMAGES, GivenPicture, IndependentPictures, check_rates
+from .calibration_scores import CalibrationStep, CollectedScores, Sample, check_enough, collect_scores
 from .conditions import CLEAN, alter
 from .errors import InvalidImageError, InvalidSettingError
 from .generator import Generator, check_generator

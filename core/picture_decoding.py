@@ -29,7 +29,7 @@ from .picture_metadata import read_texts
 from .safe_text import clean_text
 from .stored_colours import has_alpha, has_profile, note_on_jpeg, notes_on_altered_pixels, palette_size, to_rgb
 
-# 8192 by 8192: far above any generated picture, and read within one gigabyte. The side is what JPEG allows.
+# Far above any generated picture, and what the largest cameras make. The side is what JPEG allows.
 MAX_PIXELS = 100_000_000
 MAX_SIDE = 65_535
 MAX_FILE_BYTES = 512 * 1024 * 1024

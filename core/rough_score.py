@@ -15,7 +15,7 @@ from torch import Tensor
 from .autoencoder import Autoencoder
 from .errors import InvalidImageError
 from .precision import bfloat16_pays
-from .profile import Limit, Profile
+from .profile import Limit, Profile, measured_limit
 from .scores import Score, Scored
 from .scores.protocol import RoughScore
 
@@ -32,7 +32,7 @@ def fit_roughness(differences: Sequence[float]) -> Limit | None:
     """A profile's limit from |rough - exact| of its samples, or ``None`` for too few to tell."""
     if len(differences) < MIN_DIFFERENCES:
         return None
-    return Limit(SAFETY * max(differences), len(differences))
+    return measured_limit("low_precision", SAFETY * max(differences), len(differences))
 
 
 def roughness_of(score: Score, autoencoder: Autoencoder, image: Tensor, exact: float) -> float | None:

@@ -65,7 +65,7 @@ class OriginVerdictNode(io.ComfyNode):
                     "fpr",
                     default=0.01,
                     min=0.0001,
-                    max=0.5,
+                    max=0.49,
                     step=0.001,
                     round=0.0001,
                     advanced=True,

@@ -24,8 +24,9 @@ from ..core import (
     make_score,
     same_weights,
 )
-from ..core.calibration import LARGEST_SIDE, CalibrationStep
+from ..core.calibration import LARGEST_SIDE
 from ..core.calibration_pictures import MIN_IMAGES
+from ..core.calibration_scores import CalibrationStep
 from ..core.profiles.table import found_among_belonging
 from ..core.profiles.trust import also_remember_in
 from ..core.scores import default_score

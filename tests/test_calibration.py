@@ -1,7 +1,11 @@
 """Calibration: which samples are made, that nothing is left to chance or lost, and rates that hold on new pictures."""
 
+import gc
 import json
 import math
+import subprocess
+import sys
+import weakref
 
 import pytest
 import torch
@@ -17,7 +21,7 @@ from latent_tracer.core import (
     synthetic_photograph,
     verdict_from_profile,
 )
-from latent_tracer.core.calibration import CalibrationStep
+from latent_tracer.core.calibration_scores import CalibrationStep
 from latent_tracer.core.objective import Passes
 from latent_tracer.core.profile import Grid, parse_profile
 from latent_tracer.core.quantiser import is_eight_bit
@@ -139,13 +143,18 @@ def test_every_sample_goes_through_the_condition_and_then_to_the_grid(convolutio
 
 def test_really_generated_pictures_count_as_belonging_as_they_are(convolutional, pictures):
     score = Recorder()
-    generated = [quantise(torch.rand(1, 3, 16, 24)) for _ in range(3)]
+    generated = [quantise(torch.rand(1, 3, 16, 24)) for _ in range(5)]
     steps = []
     profile = calibrate(convolutional(), score, pictures, generated=generated, histories=(), on_image=steps.append)
-    assert len(profile.belonging_scores) == 15
-    assert [step.source for step in steps[:4]] == ["really generated"] * 3 + ["decoded"]
+    assert [(source.kind, len(source.scores)) for source in profile.belonging] == [
+        *(("generated", 5), ("decoded", 6), ("perturbed", 6))
+    ]
+    assert profile.stated_fnr == pytest.approx(1 / 6) and profile.pictures_counted == 11
+    assert [step.source for step in steps[:6]] == ["really generated"] * 5 + ["decoded"]
     assert all(torch.equal(seen, given) for seen, given in zip(score.seen, generated, strict=False))
-    assert steps[-1].done == steps[-1].total == 21
+    assert steps[-1].done == steps[-1].total == 23
+    few = calibrate(convolutional(), Recorder(), pictures, generated=generated[:4], histories=())
+    assert len(few.belonging_scores) == 12 and any("fewer than 5" in note for note in few.notes)
 
 
 @pytest.mark.parametrize(("height", "width"), [(520, 24), (16, 600), (512, 16), (530, 16)])
@@ -295,3 +304,100 @@ def test_an_embedded_decoder_calibrated_on_ten_pictures_judges_new_ones_as_state
     low, high = rate_interval(wrong, 10)
     assert low <= profile.stated_fpr <= high
     assert right >= 4
+
+
+# --- copies, and pictures read one by one -----------------------------------------------------------------------------
+
+
+def test_copies_count_once_and_the_profile_says_how_many_were_given(convolutional, pictures):
+    steps = []
+    alone = calibrate(convolutional(), Recorder(), pictures)
+    copies = [alter(picture, condition) for condition in ("jpeg-75", "brighter-10") for picture in pictures]
+    mixed = [*pictures, *copies, pictures[0]]
+    profile = calibrate(convolutional(), Recorder(), mixed, on_image=steps.append)
+    assert (profile.belonging, profile.others) == (alone.belonging, alone.others)
+    assert (profile.pictures_given, profile.pictures_counted) == (19, 6)
+    assert "13 pictures repeat others and were left out" in profile.notes
+    assert profile.stated_fpr == alone.stated_fpr == pytest.approx(1 / 7)
+    assert steps[-1].done == steps[-1].total == 19 * 5
+
+
+def test_five_photographs_in_many_copies_support_what_five_do(convolutional, pictures):
+    copies = [alter(picture, "jpeg-90") for _ in range(4) for picture in pictures[:5]]
+    profile = calibrate(convolutional(), Recorder(), [*pictures[:5], *copies], fpr=0.05)
+    assert profile.stated_fpr == pytest.approx(1 / 6)
+    assert profile.shortfall == (
+        "5 independent pictures support a false-positive rate of 17 % on average, not 5.0 %: that takes 19."
+    )
+    with pytest.raises(InvalidSettingError, match=r"at least 5 readable photographs, got 4 \(and 4 that repeat them\)"):
+        calibrate(convolutional(), Recorder(), [*pictures[:4], *copies[:4]])
+
+
+def test_a_guarantee_is_kept_by_the_profile_and_says_what_it_takes(convolutional, pictures):
+    profile = calibrate(convolutional(), Recorder(), pictures, fpr=0.4, fnr=0.4, guarantee=0.95)
+    assert profile.guarantee == 0.95 and profile.fpr_bound == pytest.approx(1 - 0.05 ** (1 / 6))
+    assert profile.fpr_bound <= 0.4
+    assert profile.shortfall == ""
+    short = calibrate(convolutional(), Recorder(), pictures, guarantee=0.95)
+    assert short.shortfall.endswith("of 39 % with 95 % confidence, not 1.0 %: that takes 299.")
+
+
+class Wrapped:
+    def __init__(self, pixels):
+        self.pixels = pixels
+
+
+def test_a_generator_is_read_one_picture_at_a_time_and_gives_the_same_profile(convolutional, pictures):
+    expected = calibrate(convolutional(), Recorder(), pictures)
+    alive, most, steps = [], [], []
+
+    def one_by_one():
+        for picture in pictures:
+            large = torch.nn.functional.pad(picture, (0, 0, 0, 0)).clone()
+            alive.append(weakref.ref(large))
+            yield large
+            del large
+            gc.collect()
+            most.append(sum(ref() is not None for ref in alive))
+
+    profile = calibrate(convolutional(), Recorder(), one_by_one(), on_image=steps.append)
+    assert profile == expected and profile.calibrated_on == "6 photographs"
+    assert max(most) == 0
+    assert {step.total for step in steps} == {None} and steps[-1].done == 30
+    assert calibrate(convolutional(), Recorder(), map(Wrapped, pictures)) == expected
+
+
+def test_too_few_of_a_generator_are_refused_before_any_work(convolutional, pictures):
+    score = Recorder()
+    with pytest.raises(InvalidSettingError, match="got 4.*0.5 % needs 199"):
+        calibrate(convolutional(), score, iter(pictures[:4]), fpr=0.005)
+    assert score.seen == []
+
+
+def test_two_decoders_of_one_name_stay_two_sources(convolutional, linear, pictures):
+    first, second = linear([3.0, 2.0, 1.0]), linear([2.0, 2.0, 1.0])
+    profile = calibrate(convolutional(), Recorder(), pictures, others=[first, second], histories=())
+    names = [source.decoders[0] for source in profile.others if source.decoders]
+    assert names == [f"LinearPatches ({one.fingerprint[:8]})" for one in (first, second)]
+
+
+MEMORY = """
+import resource, torch
+from latent_tracer.core import calibrate, load_autoencoder, make_score, synthetic_photograph
+
+def photographs():
+    for seed in range(6):
+        small = synthetic_photograph(seed, 500, leaves=200)
+        yield torch.nn.functional.interpolate(small, (4000, 6000))
+
+profile = calibrate(load_autoencoder("demo-a"), make_score("reconstruction"), photographs(), histories=())
+print(profile.pictures_counted, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="peak memory in kilobytes as Linux counts it")
+def test_photographs_of_24_megapixels_cost_little_memory():
+    done = subprocess.run([sys.executable, "-c", MEMORY], capture_output=True, text=True, timeout=600)
+    assert done.returncode == 0, done.stderr
+    counted, peak = map(int, done.stdout.split())
+    assert counted == 6 and peak < 1500

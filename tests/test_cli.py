@@ -134,6 +134,22 @@ def test_calibrate_then_trace_then_attribute(pictures, tmp_path):
     done = run("calibrate", "--vae", "demo-a", "--images", photographs, "--fpr", 0.1, "-o", profile)
     assert done.returncode == 0, done.stderr
     assert "skipped 1 unreadable of 9" in done.stderr
+    assert "false-positive rate 11 % on average, with 95 % confidence at most 31 %" in done.stdout
+    assert "8 of 8 pictures counted" in done.stdout and "8 independent pictures support" in done.stderr
+    shown = run("profile", "show", profile)
+    assert shown.returncode == 0, shown.stderr
+    for part in (
+        "calibration made on this machine",
+        "pictures: 8 counted of 8 given",
+        "photographs, jpeg-30",
+        "demo-b, left",
+    ):
+        assert part in shown.stdout
+    told = json.loads(run("profile", "show", profile, "--json").stdout)
+    assert told["calibration"] == "made on this machine" and told["fpr"] == pytest.approx(1 / 9) < told["fpr_bound"]
+    assert [row["n"] for row in told["sources"]] == [8] * 7
+    missing = run("profile", "show", tmp_path / "none.json")
+    assert missing.returncode == 2 and "There is no profile" in missing.stderr
     traced = run("trace", pictures / "made.png", "--vae", "demo-a", "--profile", profile, "--steps", 1, "--json")
     row = json.loads(traced.stdout)
     assert row["verdict"] == "belonging"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import json
 import multiprocessing
 import os
 import re
@@ -10,7 +11,15 @@ from pathlib import Path
 
 import pytest
 from latent_tracer.core import InvalidSettingError
-from latent_tracer.core.fingerprints import Register, Secret, add_users, load_register, write_new_secret
+from latent_tracer.core.fingerprints import (
+    InvalidRegisterError,
+    Register,
+    Secret,
+    add_users,
+    load_register,
+    write_new_secret,
+)
+from latent_tracer.core.fingerprints.keys import InvalidSecretError
 from latent_tracer.core.locking import locked
 
 SECRET = Secret(b"a secret of more than sixteen characters")
@@ -81,3 +90,63 @@ def test_additions_keep_what_is_there_and_refuse_another_secret(tmp_path):
     with pytest.raises(InvalidSettingError, match="not the one this register was made with"):
         add_users(path, ["c"], Secret(b"another secret, as long as the first one"))
     assert path.read_bytes() == content
+
+
+def test_what_is_long_and_varied_enough_for_a_secret():
+    assert repr(SECRET) == "Secret(hidden)"
+    for enough in (b"0123456789abcdef", b"0123456701234567"):
+        assert Secret(b" \n" + enough + b"\r\n").derive("x") == Secret(enough).derive("x")
+    for short in (b"0123456789abcde", b" 0123456789abcde ", b"0123456012345601", b""):
+        with pytest.raises(InvalidSecretError, match="too short or too uniform: use 16 random characters or more"):
+            Secret(short)
+
+
+def record(**changes: object) -> dict[str, object]:
+    return {**Register.create(SECRET, 32).add(["a"]).record, **changes}
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"users": None}, {"users": ["a", 3]}, {"users": ["a", "a"]}, {"key_bits": True}, {"key_bits": 32.0},
+        {"salt": None}, {"salt": "0" * 31}, {"salt": "0" * 33}, {"check": "0" * 31}, {"check": "G" * 32},
+        {"check": "A" * 32}, {"check": "X" * 32}, {"salt": 3},
+    ],
+    ids=str,
+)  # fmt: skip
+def test_a_register_with_impossible_values_is_refused(tmp_path, changes):
+    path = tmp_path / "register.json"
+    path.write_text(json.dumps(record()))
+    assert load_register(path).users == ("a",)
+    path.write_text(json.dumps(record(**changes)))
+    with pytest.raises(InvalidRegisterError, match="holds missing or impossible values: restore a copy of it"):
+        load_register(path)
+
+
+@pytest.mark.parametrize("version", [0, 2, True, "1", 1.0, None])
+def test_a_register_of_another_version_is_refused(tmp_path, version):
+    path = tmp_path / "register.json"
+    path.write_text(json.dumps(record(version=version)))
+    with pytest.raises(InvalidRegisterError, match=f"has register version {version}, this release reads 1 to 1"):
+        load_register(path)
+
+
+def test_what_is_no_register_is_refused(tmp_path):
+    path = tmp_path / "register.json"
+    for content, message in (("[]", "not a fingerprint register"), ("{}", "not a fingerprint register"),
+                             ("[" * 100_000, "no readable JSON"), ("\xff", "no readable JSON")):  # fmt: skip
+        path.write_text(content, encoding="latin-1")
+        with pytest.raises(InvalidRegisterError, match=message):
+            load_register(path)
+    path.write_text(json.dumps(record(key_bits=34)))
+    with pytest.raises(InvalidRegisterError, match="register.json: A key of 34 bits cannot be used"):
+        load_register(path)
+
+
+def test_a_new_register_has_a_salt_of_its_own_and_knows_its_secret():
+    first, second = Register.create(SECRET), Register.create(SECRET)
+    assert (first.users, first.key_bits, first.record["version"]) == ((), 64, 1)
+    assert first.salt != second.salt and len(bytes.fromhex(first.salt)) == len(bytes.fromhex(first.check)) == 16
+    first.require(SECRET)
+    with pytest.raises(InvalidSecretError, match="use that one"):
+        first.require(Secret(b"another secret, as long as the first one"))

@@ -8,6 +8,7 @@ import os
 
 import pytest
 from latent_tracer.core import InvalidSettingError, synthetic_photograph, to_picture
+from latent_tracer.core import journal as journal_module
 from latent_tracer.core.folder import list_folder
 from latent_tracer.core.folder_trace import trace_files
 from latent_tracer.core.journal import FORMAT, VERSION, Journal, settings_digest
@@ -27,6 +28,7 @@ def test_a_row_is_in_the_journal_before_it_is_handed_on(tmp_path, path):
     for seed in (1, 2, 3):
         to_picture(synthetic_photograph(seed, 16)).save(tmp_path / f"{seed}.png")
     with Journal(path, "s") as journal:
+        assert path.stat().st_mode & 0o111 == 0
         handed = 0
         for given, _ in trace_files(list_folder(tmp_path, below=False), journal, lambda p, f: failed_row(f, p, "flat")):
             handed += 1
@@ -158,12 +160,16 @@ def test_settings_are_told_apart_by_their_values_not_their_order():
         settings_digest({"a": float("nan")})
 
 
-def test_a_second_run_is_refused_and_later_reads_what_the_first_did(path):
+def test_a_second_run_is_refused_at_once_and_later_reads_what_the_first_did(path, monkeypatch):
+    patience = []
+    lock = journal_module.locked
+    monkeypatch.setattr(journal_module, "locked", lambda path, timeout: patience.append(timeout) or lock(path, timeout))
     second = Journal(path, "s")
     with Journal(path, "s") as first:
         with pytest.raises(InvalidSettingError, match=r"journal.jsonl is being written by another run"):
             second.__enter__()
         first.add(row(1))
+    assert patience == [0, 0]  # the first may go on for days
     with second:
         assert list(second.finished) == [row(1).digest]
         second.add(row(2))

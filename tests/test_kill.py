@@ -105,7 +105,7 @@ def test_a_profile_is_always_one_that_was_saved(tmp_path):
     assert profile is not None
 
     def work(round_: int) -> Iterator[int]:
-        for number in range(round_ * 1000, (round_ + 1) * 1000):
+        for number in range(round_ * 100_000, (round_ + 1) * 100_000):
             dataclasses.replace(profile, calibrated_on=str(number)).save(path)
             yield number
 
@@ -119,7 +119,7 @@ def test_a_profile_is_always_one_that_was_saved(tmp_path):
 
 def test_a_secret_is_whole_or_not_there(tmp_path):
     def work(round_: int) -> Iterator[int]:
-        for number in range(round_ * 1000, (round_ + 1) * 1000):
+        for number in range(round_ * 100_000, (round_ + 1) * 100_000):
             write_new_secret(tmp_path / f"{number}.secret")
             yield number
 

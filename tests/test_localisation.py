@@ -120,3 +120,16 @@ def test_calibration_keeps_the_rate_at_which_belonging_pictures_show_a_region():
     assert threshold_of(profile) == (held.value, held.rate)
     other = calibrate(autoencoder, make_score("reconstruction"), photographs)
     assert other.limits.localisation is None
+
+
+def test_large_flat_parts_of_a_picture_do_not_stand_out():
+    """Where nothing is to be seen all around, neither the mean nor its error is anything but rounding."""
+    autoencoder = load_autoencoder("demo-a")
+    picture = quantise(synthetic_photograph(5, 256, leaves=300))
+    picture[..., 100:, :] = 0.0
+    with torch.no_grad():
+        own = quantise(autoencoder.decode(autoencoder.encode(picture)))
+    own[..., 110:, :] = 0.0
+    found = locate_foreign(autoencoder, own)
+    assert found.largest_excess < 100
+    assert not found.mask[-60:].any() and not found.visible[-60:].any()

@@ -8,7 +8,16 @@ import torch
 from hypothesis import assume, given
 from hypothesis import strategies as st
 from latent_tracer.core import InvalidSettingError, fit_threshold
-from latent_tracer.core.thresholds import RULES, lower_p_value, rate_interval, upper_p_value
+from latent_tracer.core.thresholds import (
+    RULES,
+    accepted_rank,
+    lower_p_value,
+    pictures_needed,
+    rate_bound,
+    rate_interval,
+    shown_rate,
+    upper_p_value,
+)
 from scipy import stats
 
 finite = st.floats(-1e6, 1e6)
@@ -187,3 +196,68 @@ def test_rate_interval_covers_the_true_rate_at_least_as_often_as_promised(total,
         low, high = rate_interval(count, total)
         covered += stats.binom.pmf(count, total, rate) * (low <= rate <= high)
     assert covered >= 0.95
+
+
+# --- rates of one calibration -----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("n", "rank", "bound"), [(70, 1, 0.0419), (99, 1, 0.0298), (299, 3, 0.0209), (500, 5, 0.0182)])
+def test_the_bound_of_one_calibration_is_what_the_field_reports(n, rank, bound):
+    assert accepted_rank(n, 0.01) == rank
+    assert rate_bound(rank, n) == pytest.approx(bound, abs=1e-4)
+
+
+@given(st.integers(1, 400), st.floats(0.001, 0.49))
+def test_the_bound_is_clopper_and_pearsons_and_the_rank_the_largest_that_keeps_the_rate(n, rate):
+    rank = accepted_rank(n, rate)
+    assert rank == 1 or rank / (n + 1) <= rate + 1e-9
+    assert rank == n or (rank + 1) / (n + 1) > rate
+    assert rate_bound(rank, n) == pytest.approx(stats.binomtest(rank - 1, n).proportion_ci(0.9, "exact").high, abs=1e-9)
+    sure = accepted_rank(n, rate, 0.95)
+    assert sure <= rank
+    assert sure == 1 or rate_bound(sure, n) <= rate < rate_bound(sure + 1, n)
+
+
+@pytest.mark.parametrize(
+    ("rate", "guarantee", "needed"), [(0.01, None, 99), (0.05, None, 19), (0.01, 0.95, 299), (0.05, 0.95, 59)]
+)
+def test_so_many_pictures_and_not_one_fewer_support_a_rate(rate, guarantee, needed):
+    assert pictures_needed(rate, guarantee) == needed
+
+    def reached(n):
+        rank = accepted_rank(n, rate, guarantee)
+        return rank / (n + 1) if guarantee is None else rate_bound(rank, n, guarantee)
+
+    assert reached(needed) <= rate + 1e-9 < reached(needed - 1)
+
+
+@pytest.mark.parametrize(("n", "rate"), [(70, 0.01), (199, 0.05)])
+def test_one_calibration_in_twenty_exceeds_its_bound(n, rate):
+    rank = accepted_rank(n, rate)
+    # Uniform scores: the true rate beyond the k-th lowest is that score itself.
+    true = np.partition(np.random.default_rng(n).random((20_000, n)), rank - 1, axis=1)[:, rank - 1]
+    low, high = rate_interval(int((true > rate_bound(rank, n)).sum()), len(true), 0.9999)
+    assert low <= 0.05 <= high
+    assert true.mean() == pytest.approx(rank / (n + 1), rel=0.05)
+
+
+@pytest.mark.parametrize(
+    ("rate", "words"),
+    [
+        *(
+            (0.0141, "1.4 %"),
+            (0.05, "5.0 %"),
+            (1 / 6, "17 %"),
+            (0.0033, "0.33 %"),
+            (0.0999, "10 %"),
+            (0.00001, "0.0010 %"),
+        ),
+        *((0.986, "98.6 %"), (0.5, "50 %"), (0.0, "0 %"), (1.0, "100 %"), (None, "not measured")),
+    ],
+)
+def test_a_rate_is_shown_with_two_digits_of_what_is_rare(rate, words):
+    assert shown_rate(rate) == words
+
+
+def test_a_rate_is_shown_with_its_bound():
+    assert shown_rate(1 / 71, rate_bound(1, 70)) == "1.4 % on average, with 95 % confidence at most 4.2 %"

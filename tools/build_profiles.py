@@ -50,7 +50,7 @@ def main() -> None:
         rekey()
         return
     rows = [row for row in read_rows(args.rows) if row["condition"] == CLEAN or row["source"] == "history"]
-    numbers = picture_numbers(rows)
+    numbers = picture_numbers(rows, args.size)
     maps, pairs = read_rows(args.localisation), read_rows(args.precision)
     profiles = []
     for inspected in sorted({row["inspected"] for row in rows}):
@@ -81,10 +81,14 @@ def rekey() -> None:
         save(replace(load_profile(path), fingerprint=model.fingerprint, grid=grid_of(model)), path.name)
 
 
-def picture_numbers(rows: list[Row]) -> dict[str, int]:
-    """A number for each picture, the same for those that show the same."""
-    seen = SeenPictures()
-    return {name: seen.number_of(load_image(DATA / "images" / name).pixels)[0] for name in pictures_of(rows)}
+def picture_numbers(rows: list[Row], size: int) -> dict[str, int]:
+    """A number for each picture, the same for those that show the same where they were scored."""
+    seen, numbers = SeenPictures(), {}
+    for name in pictures_of(rows):
+        pixels = load_image(DATA / "images" / name).pixels
+        top, left = ((side - size) // 2 for side in pixels.shape[-2:])
+        numbers[name] = seen.number_of(pixels[..., top : top + size, left : left + size])[0]
+    return numbers
 
 
 def pictures_of(rows: list[Row]) -> list[str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from ..errors import InvalidProfileError
 from .file import load_profile, parse_profile
 from .grid import Grid
-from .limits import Limit, Limits
+from .limits import Limit, Limits, measured_limit
 from .profile import JPEG_TOLERANCE, VERSION, Profile, digest_of
 from .shipped import builtin_profile, default_profile
 from .source import Source
@@ -28,5 +28,6 @@ __all__ = [
     "default_profile",
     "digest_of",
     "load_profile",
+    "measured_limit",
     "parse_profile",
 ]

@@ -35,3 +35,8 @@ class Limits:
 #: What a limit may be at most. A grid strength is the log of second differences of 8-bit levels over 0.5 and at most
 #: ln(1021), times the safety factor of 1.5; the others are ten times beyond anything measured.
 LARGEST = {"localisation": 1000.0, "low_precision": 1000.0, "own_grid": 10.5}
+
+
+def measured_limit(name: str, value: float, n: int, rate: float | None = None) -> Limit | None:
+    """The limit called ``name``, or ``None`` where the measurement failed so badly that no profile may hold it."""
+    return Limit(value, n, rate) if 0 <= value <= LARGEST[name] else None

@@ -126,16 +126,22 @@ class Profile:
 
     @property
     def shortfall(self) -> str:
-        """What is said where so few pictures cannot support the false-positive rate asked for; else empty."""
+        """What is said where so few pictures cannot support a rate asked for; else empty."""
+        yes = self._shortfall(self.others, self.fpr, "independent pictures", "false-positive")
+        few = min(self.belonging, key=lambda source: len(source.lowest))
+        kind = "really generated pictures" if few.kind == "generated" else "belonging pictures"
+        return yes or self._shortfall(self.belonging, self.fnr, kind, "false-negative")
+
+    def _shortfall(self, sources: tuple[Source, ...], rate: float, pictures: str, error: str) -> str:
         guarantee = self.guarantee
-        ranks = self._ranks(self.others, self.fpr)
+        ranks = self._ranks(sources, rate)
         reached = max(k / (n + 1) if guarantee is None else rate_bound(k, n, guarantee) for k, n in ranks)
-        if reached <= self.fpr + 1e-9:
+        if reached <= rate + 1e-9:
             return ""
         how = "on average" if guarantee is None else f"with {100 * guarantee:g} % confidence"
         return (
-            f"{min(n for _, n in ranks)} independent photographs support a false-positive rate of {shown_rate(reached)}"
-            f" {how}, not {shown_rate(self.fpr)}: that takes {pictures_needed(self.fpr, guarantee)}."
+            f"{min(n for _, n in ranks)} {pictures} support a {error} rate of {shown_rate(reached)} {how}, not"
+            f" {shown_rate(rate)}: that takes {pictures_needed(rate, guarantee)}."
         )
 
     def _ranks(self, sources: tuple[Source, ...], rate: float) -> list[tuple[int, int]]:
