@@ -187,6 +187,16 @@ def test_really_generated_images_count_as_belonging(
     assert (record["pictures_given"], record["belonging"]) == (without["pictures_given"] + 1, without["belonging"])
     assert record["others"] == without["others"]
     assert any("fewer than 5 really generated" in note for note in record["notes"])
+    for number in range(1, 5):
+        prompt[f"image {number}"] = node("LoadImage", image=decoded_by(demo, 25 + number, 64, 64))
+        before = prompt["calibrate"]["inputs"]["generated"]
+        prompt[f"batch {number}"] = node("ImageBatch", image1=before, image2=[f"image {number}", 0])
+        prompt["calibrate"]["inputs"]["generated"] = [f"batch {number}", 0]
+    client.succeed(prompt)
+    record = json.loads((profiles / "generated.json").read_text())
+    (added,) = (source for source in record["belonging"] if source["kind"] == "generated")
+    assert len(added["scores"]) == 5
+    assert [source for source in record["belonging"] if source is not added] == without["belonging"]
 
 
 def test_vae_is_untouched_by_calibration_and_attribution(
