@@ -29,7 +29,7 @@ from .rough_score import score_for
 from .scores import make_score, on_cells
 from .scores.decoder_grid import NoGridError, grid_of
 from .scores.protocol import Scored
-from .scores.windows import within_memory
+from .scores.windows import WHOLE_PIXELS, WINDOWS, within_memory
 from .solvers import DEFAULT_SOLVER
 from .trace_row import TraceRow, traced_row
 from .verdict import Verdict, verdict_from_default_profile, verdict_from_profile, verdict_from_threshold
@@ -37,7 +37,7 @@ from .watched import watched
 
 #: (passes so far, passes expected): an encoder or decoder ran.
 OnPass = Callable[[int, int], None]
-# One look at a picture as a whole: what most pictures take.
+# One look, of every window: what most pictures take.
 USUAL_PASSES = 4
 
 
@@ -140,7 +140,7 @@ class Tracer:
         """
         began = time.perf_counter()
         traced = Traced(picture, self.name, self.autoencoder.fingerprint, _NOT_YET, 0.0, 0)
-        with PeakMemory(self.autoencoder.device) as memory, _passes_told(self, on_pass) as autoencoder:
+        with PeakMemory(self.autoencoder.device) as memory, _passes_told(self, picture, on_pass) as autoencoder:
             if self.threshold is None:
                 traced = self._judged(autoencoder, traced, history)
             else:
@@ -249,18 +249,22 @@ class Tracer:
 _NOT_YET = Verdict("inconclusive", math.nan, "not judged yet")
 
 
+def _expected_passes(picture: Picture) -> int:
+    return USUAL_PASSES * (1 if math.prod(picture.pixels.shape[-2:]) <= WHOLE_PIXELS else WINDOWS)
+
+
 @contextmanager
-def _passes_told(tracer: Tracer, on_pass: OnPass | None) -> Iterator[Autoencoder]:
+def _passes_told(tracer: Tracer, picture: Picture, on_pass: OnPass | None) -> Iterator[Autoencoder]:
     """The tracer's model, which tells ``on_pass`` of every pass of a network."""
     if on_pass is None:
         yield tracer.autoencoder
         return
-    done = 0
+    done, expected = 0, _expected_passes(picture)
 
     def tell() -> None:
         nonlocal done
         done += 1
-        on_pass(done, max(done, USUAL_PASSES))
+        on_pass(done, max(done, expected))
 
     yield watched(tracer.autoencoder, tell)
 
@@ -272,11 +276,12 @@ def attribute(tracers: Sequence[Tracer], picture: Picture, on_pass: OnPass | Non
     :meth:`Tracer.judged` does.
     """
     judged: list[Judged] = []
+    usual = _expected_passes(picture)
     for number, tracer in enumerate(tracers):
 
         def tell(done: int, expected: int, number: int = number) -> None:
             assert on_pass is not None
-            on_pass(number * USUAL_PASSES + done, (len(tracers) - 1) * USUAL_PASSES + expected)
+            on_pass(number * usual + done, (len(tracers) - 1) * usual + expected)
 
         judged.append(
             tracer.judged(picture, tell if on_pass is not None else None, judged[0].history if judged else None)

@@ -176,7 +176,7 @@ def trace_node(position: tuple[int, int], vae: Node, image: Node, profile: Node 
     if profile is not None:
         inputs["profile"] = (profile, 0, "LATENT_TRACE_PROFILE")
     outputs = [*VERDICT_OUTPUTS, ("row", "LATENT_TRACE_ROW")]
-    return Node("LatentTracerTraceImage", position, (860, 960), outputs, inputs, {"steps": 30})
+    return Node("LatentTracerTraceImage", position, (860, 960), outputs, inputs, {"steps": 30, "explain": False})
 
 
 def trace_image() -> tuple[list[Node], list[dict[str, Any]]]:

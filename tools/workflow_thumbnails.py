@@ -8,23 +8,22 @@ import torch
 from latent_tracer.core import (
     AutoencoderGenerator,
     Inversion,
-    ModuleAutoencoder,
+    Picture,
     Profile,
+    Traced,
+    Tracer,
     Verdict,
-    builtin_profile,
     invert,
     invert_inputs,
     load_autoencoder,
     locate_foreign,
-    make_score,
     quantise,
     synthetic_photograph,
     to_picture,
-    verdict_from_profile,
     verdict_from_threshold,
 )
 from latent_tracer.core.fingerprints import build_basis, embed, parse_key, read
-from latent_tracer.core.pictures import amplified_residual, loss_curve
+from latent_tracer.core.pictures import amplified, loss_curve, score_distribution
 from latent_tracer.core.pictures.foreign_map import heat_map
 from latent_tracer.core.pictures.style import CANVAS, COLOURS, FAINT, INK, SURFACE, fit, font
 from PIL import Image, ImageDraw
@@ -35,29 +34,36 @@ TOP = SIDE - EDGE - 2 * TILE - 16
 
 
 @cache
-def model(name: str) -> tuple[ModuleAutoencoder, Profile]:
-    autoencoder = load_autoencoder(name)
-    profile = builtin_profile(autoencoder.fingerprint)
-    assert profile is not None
-    return autoencoder, profile
+def tracer(name: str) -> Tracer:
+    """With the profile that ships."""
+    return Tracer(load_autoencoder(name))
+
+
+def profile_of(name: str) -> Profile:
+    (profile,) = tracer(name).profiles
+    return profile
 
 
 @cache
 def made_by_a() -> Tensor:
     """An 8-bit picture that demo-a decoded."""
-    autoencoder, _ = model("demo-a")
+    autoencoder = tracer("demo-a").autoencoder
     with torch.no_grad():
         return quantise(autoencoder.decode(autoencoder.encode(synthetic_photograph(7))).cpu())
 
 
 def verdict_by(name: str, image: Tensor) -> Verdict:
-    autoencoder, profile = model(name)
-    return verdict_from_profile(make_score(profile.score)(autoencoder, image).value, profile)
+    return tracer(name).trace(Picture.of(image)).verdict
 
 
 @cache
-def trace_of_a() -> Inversion:
-    return invert(model("demo-a")[0], made_by_a(), steps=30)
+def traced_by_a() -> Traced:
+    return tracer("demo-a").trace(Picture.of(made_by_a()))
+
+
+@cache
+def inversion_by_a() -> Inversion:
+    return invert(tracer("demo-a").autoencoder, made_by_a(), steps=30)
 
 
 def canvas(title: str, colour: str = INK) -> tuple[Image.Image, ImageDraw.ImageDraw]:
@@ -81,19 +87,22 @@ def four_tiles(title: str, colour: str, tiles: list[tuple[str, Image.Image]]) ->
 
 
 def trace_image() -> Image.Image:
-    trace, verdict = trace_of_a(), verdict_by("demo-a", made_by_a())
-    difference, factor = amplified_residual(trace, 0)
+    traced, profile = traced_by_a(), profile_of("demo-a")
+    verdict = traced.verdict
+    assert traced.scored is not None and traced.scored.shown is not None
+    shown = traced.scored.shown
+    difference, factor = amplified(shown.reconstruction - shown.original)
     tiles = [
-        ("image", fit(to_picture(trace.images[0]), TILE)),
-        ("reconstruction", fit(to_picture(trace.reconstruction[0]), TILE)),
+        ("image", fit(to_picture(shown.original), TILE)),
+        ("reconstruction", fit(to_picture(shown.reconstruction), TILE)),
         (f"residual x {factor:g}", fit(to_picture(difference), TILE)),
-        ("loss per step", loss_curve(trace.loss_history[0], verdict, TILE)),
+        ("score", score_distribution(profile, verdict.score, 2 * TILE, 2 * TILE)),
     ]
     return four_tiles(verdict.answer.upper(), COLOURS[verdict.answer], tiles)
 
 
 def trace_step_by_step() -> Image.Image:
-    trace, verdict = trace_of_a(), verdict_by("demo-a", made_by_a())
+    trace, verdict = inversion_by_a(), verdict_by("demo-a", made_by_a())
     tiles = [
         ("1 image", fit(to_picture(trace.images[0]), TILE)),
         ("2 encoder start", fit(to_picture(trace.initial_reconstruction[0]), TILE)),
@@ -105,7 +114,7 @@ def trace_step_by_step() -> Image.Image:
 
 def calibrate_and_trace() -> Image.Image:
     """Calibration scores as two heaps of dots, and where the traced image falls."""
-    _, profile = model("demo-a")
+    profile = profile_of("demo-a")
     picture, draw = canvas("CALIBRATE, TRACE")
     score = verdict_by("demo-a", made_by_a()).score
     heaps = (("this VAE's pictures", "belonging"), ("other pictures", "non-belonging"))
@@ -152,7 +161,7 @@ def trace_own_output() -> Image.Image:
 
 def trace_folder() -> Image.Image:
     """Rows of a report: pictures, some of them this VAE's own, and the answer about each."""
-    autoencoder, _ = model("demo-a")
+    autoencoder = tracer("demo-a").autoencoder
     picture, draw = canvas("TRACE A FOLDER")
     height = 92
     for row, seed in enumerate((11, 12, 13, 14)):
@@ -190,7 +199,7 @@ def which_vae() -> Image.Image:
 
 def origin_of_image() -> Image.Image:
     """A decoder inverted from one random latent: what the search starts with and where it ends."""
-    autoencoder, _ = model("demo-a")
+    autoencoder = tracer("demo-a").autoencoder
     generator = AutoencoderGenerator(autoencoder, 64, 64)
     trace = invert_inputs(generator, made_by_a()[..., 96:160, 96:160], starts=1, solver="lbfgs-whitened", steps=120)
     verdict = verdict_from_threshold(float(trace.loss[0]), None)
@@ -205,7 +214,7 @@ def origin_of_image() -> Image.Image:
 
 def sign_and_read() -> Image.Image:
     """A signed picture, its difference, and how certain each bit of the key is, on the smallest basis that works."""
-    autoencoder, _ = model("demo-a")
+    autoencoder = tracer("demo-a").autoencoder
     basis = build_basis(autoencoder, [synthetic_photograph(seed, 128) for seed in range(50, 66)])
     key = parse_key("0123456789abcdef")
     with torch.no_grad():
@@ -229,7 +238,7 @@ def sign_and_read() -> Image.Image:
 
 def find_the_edit() -> Image.Image:
     """A picture of demo-a's with a patch of the photograph behind it, and the map of it."""
-    autoencoder, profile = model("demo-a")
+    autoencoder, profile = tracer("demo-a").autoencoder, profile_of("demo-a")
     photograph, edited = synthetic_photograph(7), made_by_a().clone()
     side = edited.shape[-1]
     patch = slice(side // 4, side // 4 + side * 3 // 8)

@@ -26,12 +26,14 @@ import comfy.options
 comfy.options.enable_args_parsing()
 
 import comfy.ldm.wan.vae
+import comfy.model_management
 import comfy.sd
 import comfy.utils
 import folder_paths
 import torch
 from comfy.ldm.models.autoencoder import AutoencoderKL
 from comfy.taesd.taesd import TAESD
+from comfy_api.latest import io
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch.nn import Conv2d
@@ -46,10 +48,13 @@ latent_tracer = importlib.util.module_from_spec(spec)
 sys.modules["latent_tracer"] = latent_tracer
 spec.loader.exec_module(latent_tracer)
 
-from latent_tracer.core import invert, synthetic_photograph
+from latent_tracer.core import Picture, Tracer, invert, synthetic_photograph
+from latent_tracer.core.scores.decoder_grid import grid_of
 from latent_tracer.nodes import comfy_adapter
+from latent_tracer.nodes.attribute import AttributeImage
 from latent_tracer.nodes.invert import InvertLatent
 from latent_tracer.nodes.outcome import stack
+from latent_tracer.nodes.trace_image import TraceImage
 
 TAESD_NAMES = ("taesd", "taesdxl", "taesd3", "taef1", "taef2")
 KL_CONFIG = {
@@ -136,7 +141,7 @@ def weights_digest(vae: Any) -> str:
     return whole.hexdigest()
 
 
-def compare(vae: Any, reference: Decode, image: Tensor) -> dict[str, Any]:
+def compare(vae: Any, reference: Decode, image: Tensor, measure_grid: bool = False) -> dict[str, Any]:
     """One VAE against an independent decoder with the same weights. ``image`` ``[1,3,H,W]``."""
     before = weights_digest(vae)
     with comfy_adapter.inspected_model(vae, image.movedim(1, -1)) as autoencoder:
@@ -151,6 +156,9 @@ def compare(vae: Any, reference: Decode, image: Tensor) -> dict[str, Any]:
             "latent_shape": list(latents.shape),
             "dtype": str(autoencoder.dtype),
         }
+        if measure_grid:
+            grid = grid_of(autoencoder)
+            facts["grid"] = [grid.period, grid.phase]
         trace = invert(autoencoder, image, solver="adam-paper", steps=4)
     del autoencoder
     comfy_latents = comfy_adapter.to_comfy_latents(latents, vae)["samples"]
@@ -182,6 +190,53 @@ def compare(vae: Any, reference: Decode, image: Tensor) -> dict[str, Any]:
     }
 
 
+class Requests(list[int]):
+    """Bytes of every request to ComfyUI to free memory, while the block runs; nothing is freed."""
+
+    def __enter__(self) -> Requests:
+        self.real = comfy.model_management.free_memory
+        comfy.model_management.free_memory = lambda needed, *_, **__: self.append(int(needed))
+        return self
+
+    def __exit__(self, *failure: Any) -> None:
+        comfy.model_management.free_memory = self.real
+
+
+def in_a_graph(node: Any, **inputs: Any) -> io.NodeOutput:
+    """``node`` as the server runs it, without a prompt around it."""
+    hidden = {io.Hidden.unique_id: "1", io.Hidden.prompt: {"1": {"class_type": "node", "inputs": {}}}}
+    clone: Any = node.PREPARE_CLASS_CLONE({"hidden_inputs": hidden})
+    return clone.execute(**inputs)
+
+
+def requests_of_a_verdict(vae: Any, side: int) -> dict[str, Any]:
+    """What Trace Image and Attribute Image ask ComfyUI to free for a picture of ``side`` pixels, and what they take."""
+    image = synthetic_photograph(6, side).movedim(1, -1)
+    with Requests() as verdict:
+        in_a_graph(TraceImage, vae=vae, image=image)
+    with Requests() as attribution:
+        in_a_graph(AttributeImage, image=image, vae_1=vae)
+    with Requests() as explained:
+        in_a_graph(TraceImage, vae=vae, image=image, explain=True, steps=1)
+    with comfy_adapter.inspected_model(vae, image) as autoencoder:
+        traced = Tracer(autoencoder).trace(Picture.of(image.movedim(-1, 1).clone()))
+    return {"verdict": verdict, "attribution": attribution, "explained": explained, "peak": traced.peak_bytes}
+
+
+def requests_at(vae: Any, side: int) -> dict[str, int]:
+    """What the passes of a verdict and of an inversion ask for, no pass run."""
+    image = torch.zeros(1, side, side, 3)
+    with Requests() as forward, comfy_adapter.inspected_model(vae, image):
+        pass
+    with Requests() as backward:
+        comfy_adapter.make_room(vae, image, backward=True)
+    return {
+        "forward": sum(forward),
+        "backward": sum(backward),
+        "comfyui": vae.memory_used_decode((1, 4, side // 8, side // 8), torch.float32),
+    }
+
+
 def bfloat16_fingerprint(vae: Any, **arguments: Any) -> tuple[str, str]:
     """Fingerprint and weight type of the same VAE as a card with bf16 holds it."""
     cast = comfy.sd.VAE(sd=vae.get_sd(), dtype=torch.bfloat16, **arguments)
@@ -194,7 +249,8 @@ def taesd_facts(name: str) -> dict[str, Any]:
     scale, shift = (float(getattr(loaded.first_stage_model, f"vae_{part}")) for part in ("scale", "shift"))
     with torch.inference_mode(False):
         reference = comfy_taef2() if name == "taef2" else plain_taesd(name, scale, shift)
-    facts = compare(loaded, reference, synthetic_photograph(3, 128)[..., :64, :96])
+    facts = compare(loaded, reference, synthetic_photograph(3, 128)[..., :64, :96], measure_grid=True)
+    facts["requests"] = requests_of_a_verdict(loaded, 96)
     facts["bfloat16"] = bfloat16_fingerprint(loaded, metadata={"tae_latent_channels": loaded.latent_channels})
     return facts
 
@@ -209,6 +265,7 @@ def kl_facts() -> dict[str, Any]:
     loaded = comfy.sd.VAE(sd=comfy.utils.load_torch_file(str(OUTPUT / "random_kl.safetensors")))
     facts = compare(loaded, lambda z: (module.decode(z) + 1) / 2, synthetic_photograph(4, 64))
     facts["bfloat16"] = bfloat16_fingerprint(loaded)
+    facts["requests_at_1024"] = requests_at(loaded, 1024)
     return facts
 
 
@@ -230,6 +287,7 @@ def stacked_pictures() -> list[list[float]]:
 
 
 def main() -> None:
+    folder_paths.set_temp_directory(str(OUTPUT / "temp"))
     folder_paths.add_model_folder_path("vae_approx", str(WEIGHTS), is_default=True)
     available = [name for name in TAESD_NAMES if name in nodes.VAELoader.vae_list(nodes.VAELoader)]
     with torch.inference_mode():

@@ -49,10 +49,10 @@ def calibration(decoder: str, folder: str, name: str, **settings: Any) -> Prompt
     }
 
 
-def trace_image(decoder: str, image: str, profile: str | None = None, steps: int = 3) -> Prompt:
+def trace_image(decoder: str, image: str, profile: str | None = None, **settings: Any) -> Prompt:
     """``trace`` by Trace Image, with the ``profile`` of that file name, and its verdict as ``answers``."""
     prompt = sources(decoder, image) | {
-        "trace": node("LatentTracerTraceImage", vae=["vae", 0], image=["image", 0], steps=steps),
+        "trace": node("LatentTracerTraceImage", vae=["vae", 0], image=["image", 0], **settings),
         "answers": node("PreviewAny", source=["trace", 1]),
         "belongs": node("PreviewAny", source=["trace", 0]),
     }

@@ -57,10 +57,39 @@ def test_latents_of_the_node_are_those_the_vae_decodes(facts: dict[str, Any]) ->
     assert facts["node_decode_difference"] < 1e-6
 
 
-def test_latent_grid_is_measured(facts: dict[str, Any]) -> None:
+def test_latent_cells_are_those_of_the_vae(facts: dict[str, Any]) -> None:
     assert facts["spatial_ratio"] == (16 if facts["name"] == "taef2" else 8)
     assert facts["latent_shape"] == TAESD_SHAPES.get(facts["name"], facts["latent_shape"])
     assert facts["dtype"] == "torch.float32"
+
+
+@pytest.mark.parametrize("name", TAESD_SHAPES)
+def test_grid_is_measured_on_the_decoder_and_not_on_its_packed_latents(name: str, measurements: dict[str, Any]) -> None:
+    """TAEF2's latents are packed 2×2: 16 pixels a cell, and yet it writes the same pattern every 8."""
+    if name not in measurements:
+        pytest.skip(f"this ComfyUI does not load {name}")
+    assert measurements[name]["grid"] == [8, 0]
+
+
+@pytest.mark.parametrize("name", TAESD_SHAPES)
+def test_verdict_asks_for_the_memory_of_its_forward_passes_only(name: str, measurements: dict[str, Any]) -> None:
+    if name not in measurements:
+        pytest.skip(f"this ComfyUI does not load {name}")
+    asked = measurements[name]["requests"]
+    (verdict,) = asked["verdict"]
+    assert asked["attribution"] == [verdict]
+    # An explanation comes after the answer, and with a request of its own.
+    first, backward = asked["explained"]
+    assert first == verdict
+    assert 1.5 * verdict < backward < 3 * verdict
+    assert verdict > asked["peak"] > 0
+
+
+def test_verdict_on_a_large_picture_leaves_the_diffusion_model_where_it_is(measurements: dict[str, Any]) -> None:
+    """With a VAE of Stable Diffusion's size, which was asked 21 GiB for at 1024²."""
+    asked = measurements["random_kl"]["requests_at_1024"]
+    assert asked["forward"] < 3 * 2**30
+    assert asked["backward"] > 2.4 * asked["comfyui"] > 20 * 2**30
 
 
 def test_shared_vae_is_untouched(facts: dict[str, Any]) -> None:
