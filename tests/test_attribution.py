@@ -2,8 +2,8 @@
 
 import numpy as np
 import pytest
-from latent_tracer.core import InvalidSettingError, Profile, Verdict, attribute
-from latent_tracer.core.attribution import TIE_MARGIN, Judged, decide, standing
+from latent_tracer.core import InvalidSettingError, Profile
+from latent_tracer.core.attribution import TIE_MARGIN, standing
 from latent_tracer.core.profile import Source
 from latent_tracer.core.thresholds import rate_interval
 
