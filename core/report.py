@@ -10,7 +10,7 @@ def trace_report(traced: Traced) -> str:
     """Several lines of plain text about one picture: answer first, then figures, notes and limits."""
     verdict, passes = traced.verdict, traced.passes
     lines = [
-        f"{verdict.answer.upper()}: {verdict.sentence}",
+        f"{verdict.answer.upper()}: {verdict.sentence.removeprefix('Inconclusive: ')}",
         f"inspected model: {traced.model} ({traced.fingerprint[:16]})",
         f"assumed condition: {verdict.condition}; decided by: {verdict.stage}",
         *_history(traced),

@@ -7,6 +7,7 @@ import math
 from PIL import Image
 
 from ..profile import Profile
+from ..thresholds import shown_rate
 from ..verdict import Verdict
 from .style import COLOURS, FAINT, GRID, INK, MARGIN, WIDTH, blank, font, shortened, wrapped
 
@@ -43,14 +44,25 @@ def verdict_card(
     return picture
 
 
+def _rate(rate: float | None, bound: float | None) -> str:
+    return shown_rate(rate) if bound is None else f"{shown_rate(rate)}, at most {shown_rate(bound)}"
+
+
 def card_facts(verdict: Verdict, model: str, profile: Profile | None) -> dict[str, str]:
     """Name and value of what an answer must not be read without."""
     facts = {
         "inspected model": model,
         "p-value": "none" if verdict.p_value is None else f"{verdict.p_value:.3g}",
-        "false-positive rate": "not measured" if verdict.fpr is None else f"{verdict.fpr:.2%}",
-        "condition": verdict.condition,
     }
+    # The rate that matters for the answer.
+    if verdict.answer == "non-belonging":
+        facts |= {"p-value": "none" if verdict.belonging_p_value is None else f"{verdict.belonging_p_value:.3g}"}
+        facts["false-negative rate"] = _rate(verdict.fnr, verdict.fnr_bound)
+    else:
+        facts["false-positive rate"] = _rate(verdict.fpr, verdict.fpr_bound)
+    if verdict.calibration:
+        facts["whose calibration"] = verdict.calibration
+    facts["condition"] = verdict.condition
     if profile is not None:
         shown_score = f"{verdict.score:.4g}" if math.isfinite(verdict.score) else "none"
         facts |= {"score": f"{profile.score} {shown_score}", "calibrated on": profile.calibrated_on}
