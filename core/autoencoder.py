@@ -105,8 +105,8 @@ class ModuleAutoencoder:
         cells, ratio = self._probe.shape[-1], pixels // some.shape[-1]
         if pixels % some.shape[-1] or ratio < 2 or abs(cells * ratio - 128) >= ratio:
             raise UnsupportedAutoencoderError(
-                f"{self.name} maps 128 pixels to {cells} latent cells, and {some.shape[-1]} cells to {pixels} pixels: it"
-                " has no latent grid that can be inverted."
+                f"{self.name} maps 128 pixels to {cells} latent cells, and {some.shape[-1]} cells to {pixels} pixels:"
+                " it has no latent grid that can be inverted."
             )
         return ratio
 

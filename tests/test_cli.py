@@ -94,7 +94,9 @@ def test_an_unreadable_image_is_named_and_the_others_are_still_traced(pictures):
     assert done.returncode == 2
     broken, good = (json.loads(line) for line in done.stdout.splitlines())
     assert broken["image"] == broken["name"] == str(pictures / "broken.png")
-    assert broken["error"] and broken["verdict"] is None and f"{pictures / 'broken.png'} {broken['error']}" in done.stderr
+    assert (
+        broken["error"] and broken["verdict"] is None and f"{pictures / 'broken.png'} {broken['error']}" in done.stderr
+    )
     assert good["verdict"] is not None
     assert "Traceback" not in done.stderr
 

@@ -1,4 +1,4 @@
-"""The decoder's grid is measured on the decoder: right behind packed latents and for every ratio, or said to be none."""
+"""The decoder's grid is measured on the decoder: right for packed latents and any ratio, or said to be none."""
 
 from __future__ import annotations
 

@@ -201,7 +201,9 @@ def test_below_the_smallest_window_there_is_one_sentence_with_numbers(demo, own,
     autoencoder, profile = demo
     grid_of(autoencoder)
     tracer = Tracer(limited(autoencoder, 70 * 70), profile)
-    with pytest.raises(NotEnoughMemoryError, match=r"Judging 192×192 pixels with demo-a ran out of memory even in") as e:
+    with pytest.raises(
+        NotEnoughMemoryError, match=r"Judging 192×192 pixels with demo-a ran out of memory even in"
+    ) as e:
         tracer.trace(Picture.of(own))
     assert str(e.value).count(".") <= 2 and str(e.value).endswith(".")
     to_picture(own).save(tmp_path / "one.png")
