@@ -7,6 +7,7 @@ import math
 from PIL import Image
 
 from ..profile import Profile
+from ..thresholds import shown_rate
 from ..verdict import Verdict
 from .style import COLOURS, FAINT, GRID, INK, MARGIN, WIDTH, blank, font, shortened, wrapped
 
@@ -45,10 +46,14 @@ def verdict_card(
 
 def card_facts(verdict: Verdict, model: str, profile: Profile | None) -> dict[str, str]:
     """Name and value of what an answer must not be read without."""
+    no = verdict.answer == "non-belonging"
+    rate, bound = (verdict.fnr, verdict.fnr_bound) if no else (verdict.fpr, verdict.fpr_bound)
+    p_value = verdict.belonging_p_value if no else verdict.p_value
     facts = {
         "inspected model": model,
-        "p-value": "none" if verdict.p_value is None else f"{verdict.p_value:.3g}",
-        "false-positive rate": "not measured" if verdict.fpr is None else f"{verdict.fpr:.2%}",
+        "p-value": "none" if p_value is None else f"{p_value:.3g}",
+        f"false-{'negative' if no else 'positive'} rate": shown_rate(rate)
+        + ("" if bound is None else f", at most {shown_rate(bound)}"),
         "condition": verdict.condition,
     }
     if profile is not None:
