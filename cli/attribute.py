@@ -62,6 +62,8 @@ def attribute_command(
     for refused in listing.refused:
         failures += 1
         say(f"latent-tracer: {refused.name} {refused.error}")
+        if as_json:
+            emit_json({"image": refused.name, "vae": None, "error": refused.error})
     return 2 if failures else 0
 
 

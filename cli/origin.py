@@ -131,4 +131,9 @@ def origin_record(path: Path, generator: str, inversion: InputInversion, judged:
         "stage": verdict.stage,
         "grubbs": None if judged.grubbs is None else judged.grubbs.answer,
         "grubbs_threshold": None if judged.grubbs is None else judged.grubbs.threshold,
+        "fpr_bound": verdict.fpr_bound,
+        "fnr": verdict.fnr,
+        "fnr_bound": verdict.fnr_bound,
+        "belonging_p_value": verdict.belonging_p_value,
+        "calibration": verdict.calibration,
     }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ from ..core import Picture, Step, Traced, Tracer
 from ..core.atomic import write_picture
 from ..core.folder import FolderListing, list_folder
 from ..core.folder_report import PAGE_NAME, write_report
-from ..core.folder_trace import Outcome, trace_files
+from ..core.folder_trace import Outcome, reason_of, trace_files
 from ..core.journal import Journal, settings_digest
 from ..core.picture import trace_picture
 from ..core.picture_file import PictureFile
@@ -61,9 +62,10 @@ class TraceRun:
         self.pictures = pictures
         self.as_json = as_json
         self._names: dict[str, str] = {}
+        self._unfinished = self._undrawn = 0
 
     def __call__(self, inputs: list[Path], report: Path | None) -> int:
-        """Trace everything under ``inputs``; the exit code is 2 if anything could not be traced."""
+        """Trace everything under ``inputs``; the exit code is 2 if anything could not be traced or drawn."""
         listing = list_inputs(inputs, [folder for folder in (report, self.pictures) if folder is not None])
         stems = [file.path.stem for file in listing.files]
         self._names = {
@@ -77,18 +79,20 @@ class TraceRun:
             self._trace(listing, rows, None)
         else:
             with Journal(report / JOURNAL_NAME, settings_digest(self._settings())) as journal:
-                earlier = len(journal.finished)
+                before = frozenset(journal.finished)
                 try:
                     self._trace(listing, rows, journal)
                 finally:
-                    line = write_report(report, rows, self._shown_settings(), pending=total - len(rows))
+                    pending = total - len(rows) + self._unfinished
+                    line = write_report(report, rows, self._shown_settings(), pending=pending)
+                    earlier = sum(row.digest in before for row in rows)
                     if earlier:
-                        say(f"{min(earlier, len(rows))} of {total} had been finished before.")
+                        say(f"{earlier} of {total} had been finished before.")
                     if not self.as_json:
                         show(f"{line}\n{report / PAGE_NAME}")
         if listing.other_files:
             say(f"{listing.other_files} files without a picture's extension were passed over.")
-        return 2 if any(row.verdict is None for row in rows) else 0
+        return 2 if self._undrawn or any(row.verdict is None for row in rows) else 0
 
     def _trace(self, listing: FolderListing, rows: list[TraceRow], journal: Journal | None) -> None:
         """Show every outcome as it comes, and add its row to ``rows``; an answer is never lost to a cancel."""
@@ -116,18 +120,22 @@ class TraceRun:
                         continue
                     if begun is None:
                         self._show_answer(outcome, journal)
+                    elif journal is None and outcome.traced is not None and not begun.row.explained:
+                        self._show_explanation(outcome.traced)
                     begun = None
-                    self._show_rest(outcome)
+                    self._emit(outcome)
                     rows.append(outcome.row)
                     progress.update(task, completed=len(rows))
             finally:
                 if begun is not None:  # cancelled while it was being explained
+                    self._unfinished = 1
+                    self._emit(begun)
                     rows.append(begun.row)
-                    self._show_rest(begun)
 
     def _finish(self, progress: Progress, traced: Traced) -> Traced:
         """The explanation and the drawing that were asked for; the answer is out before."""
-        if self.steps is not None:
+        name = traced.picture.facts.name
+        if self.steps is not None and traced.inversion is None:
             task = progress.add_task("explaining", total=self.steps)
 
             def advance(step: Step) -> None:
@@ -137,9 +145,16 @@ class TraceRun:
                 traced = self.tracer.explained(traced, self.steps, advance)
             finally:
                 progress.remove_task(task)
+            if traced.inversion is None:
+                say(f"latent-tracer: {name}: {traced.notes[-1]}")
         if self.pictures is not None:
-            name = traced.picture.facts.name
-            write_picture(self.pictures / self._names.get(name, picture_name(name)), trace_picture(traced))
+            try:
+                write_picture(self.pictures / self._names.get(name, picture_name(name)), trace_picture(traced))
+            except Exception as error:  # the answer stands, and so does the explanation
+                self._undrawn += 1
+                note = f"there is no drawing of it: {reason_of(error, name)}"
+                say(f"latent-tracer: {name}: {note}")
+                traced = replace(traced, notes=(*traced.notes, note))
         return traced
 
     def _show_answer(self, outcome: Outcome, journal: Journal | None) -> None:
@@ -149,17 +164,15 @@ class TraceRun:
         elif not self.as_json and journal is None and outcome.traced is not None:
             show(f"{outcome.row.name}\n{trace_report(outcome.traced)}\n")
 
-    def _show_rest(self, outcome: Outcome) -> None:
+    def _show_explanation(self, traced: Traced) -> None:
+        if not self.as_json and traced.inversion is not None:
+            show("\n".join(["explained afterwards:", *trace_report(traced).splitlines()[3:-1], ""]))
+
+    def _emit(self, outcome: Outcome) -> None:
         if self.as_json:
             file = outcome.file
             image = str(file.path) if isinstance(file, PictureFile) else file.name
             emit_json(outcome.row.to_json(image, self.vae))
-        elif outcome.row.explained and outcome.traced is not None:
-            show("\n".join(["explained afterwards:", *trace_report(outcome.traced).splitlines()[3:-1], ""]))
-        elif outcome.traced is not None:
-            for note in outcome.traced.notes:
-                if note.startswith("there is no explanation"):
-                    say(f"latent-tracer: {outcome.row.name}: {note}")
 
     def _settings(self) -> dict[str, Any]:
         """Everything that a row depends on beside its file."""

@@ -14,7 +14,7 @@ def trace_report(traced: Traced, place: tuple[int, int] = (1, 1)) -> str:
     verdict, passes = traced.verdict, traced.passes
     which = "" if place[1] == 1 else f"image {place[0]} of {place[1]}, "
     lines = [
-        f"{verdict.answer.upper()}: {verdict.sentence}",
+        f"{verdict.answer.upper()}: {verdict.sentence.removeprefix('Inconclusive: ')}",
         f"{which}inspected model: {traced.model} ({traced.fingerprint[:16]})",
         f"assumed condition: {verdict.condition}; decided by: {verdict.stage}",
         *_history(traced),

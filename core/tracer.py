@@ -12,8 +12,6 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
-import torch
-
 from .attribution import Attribution, Judged, decide
 from .autoencoder import Autoencoder
 from .errors import InvalidImageError, InvalidSettingError, LatentTracerError
@@ -93,7 +91,7 @@ class Tracer:
     which a picture belongs (LatentTracer's own rule), at the price of an inversion each. ``name``: what the user calls
     the model; ``known_as``: by what names a picture's metadata may call it. ``solver``, ``steps`` and ``quantiser`` are
     those of inversions. Raises :class:`InvalidProfileError` for a profile of other weights or settings, and two for one
-    condition, :class:`InvalidSettingError` for profiles and a threshold at once.
+    condition, :class:`InvalidSettingError` for profiles and a threshold at once, and one that is not positive.
     """
 
     def __init__(
@@ -114,8 +112,10 @@ class Tracer:
         self.threshold = threshold
         self.solver, self.steps, self.quantiser = solver, steps, quantiser
         self.is_builtin = profiles is None and threshold is None
-        if profiles and threshold is not None:
-            raise InvalidSettingError("Give either a profile or a threshold: they answer for different scores.")
+        if threshold is not None:
+            verdict_from_threshold(0.0, threshold)  # raises for a threshold that is none
+            if profiles:
+                raise InvalidSettingError("Give either a profile or a threshold: they answer for different scores.")
         if self.is_builtin:
             profiles = list(filter(None, [builtin_profile(autoencoder.fingerprint)]))
         given = [profiles] if isinstance(profiles, Profile) else list(profiles or [])
@@ -144,7 +144,8 @@ class Tracer:
             if self.threshold is None:
                 traced = self._judged(autoencoder, traced, history)
             else:
-                inversion = self._inversion(picture, self.steps, None)
+                tell = None if on_pass is None else _steps_told(on_pass)
+                inversion = self._inversion(picture, self.steps, tell)
                 verdict = verdict_from_threshold(float(inversion.loss[0]), self.threshold)
                 traced = replace(traced, verdict=verdict, inversion=inversion)
         return replace(traced, seconds=time.perf_counter() - began, peak_bytes=memory.peak)
@@ -160,10 +161,12 @@ class Tracer:
         self, traced: Traced, steps: int | None = None, on_step: Callable[[Step], None] | None = None
     ) -> Traced:
         """``traced`` with its explanation, or with a note on why there is none: the answer stands either way."""
+        if traced.inversion is not None:
+            return traced
         began = time.perf_counter()
         try:
             inversion = self.explain(traced, steps, on_step)
-        except (LatentTracerError, MemoryError, torch.OutOfMemoryError) as error:
+        except (LatentTracerError, MemoryError, RuntimeError) as error:  # torch's own errors are RuntimeErrors
             return replace(traced, notes=(*traced.notes, f"there is no explanation, the inversion failed: {error}"))
         return replace(
             traced,
@@ -269,6 +272,11 @@ def _passes_told(tracer: Tracer, picture: Picture, on_pass: OnPass | None) -> It
     yield watched(tracer.autoencoder, tell)
 
 
+def _steps_told(on_pass: OnPass) -> Callable[[Step], None]:
+    """For a judgement by inversion, whose steps are its progress."""
+    return lambda step: on_pass(step.step, step.steps)
+
+
 def attribute(tracers: Sequence[Tracer], picture: Picture, on_pass: OnPass | None = None) -> Attribution:
     """Which of the models made ``picture``, or none, or a tie; each answers through its own profile.
 
@@ -276,12 +284,15 @@ def attribute(tracers: Sequence[Tracer], picture: Picture, on_pass: OnPass | Non
     :meth:`Tracer.judged` does.
     """
     judged: list[Judged] = []
-    usual = _expected_passes(picture)
-    for number, tracer in enumerate(tracers):
+    usual, latest = _expected_passes(picture), 0
+    for number, tracer in enumerate(tracers, start=1):
+        to_come = (len(tracers) - number) * usual
 
-        def tell(done: int, expected: int, number: int = number) -> None:
+        def tell(done: int, expected: int, before: int = latest, to_come: int = to_come) -> None:
+            nonlocal latest
             assert on_pass is not None
-            on_pass(number * usual + done, (len(tracers) - 1) * usual + expected)
+            latest = before + done
+            on_pass(latest, before + expected + to_come)
 
         judged.append(
             tracer.judged(picture, tell if on_pass is not None else None, judged[0].history if judged else None)

@@ -82,19 +82,36 @@ def inspected_model(vae: Any, images: Tensor | None = None) -> Iterator[ModuleAu
 
 
 def make_room(vae: Any, images: Tensor, backward: bool = False) -> None:
-    """Ask ComfyUI to free what passes through a clone of ``vae`` need for ``images`` ``[B,H,W,3]``, and no more.
+    """Ask ComfyUI to free what passes through a clone of ``vae`` need for ``images`` ``[B,H,W,3]``, and no more."""
+    comfy.model_management.free_memory(room_needed(vae, images, backward), torch.device(vae.device))
 
-    Of large pictures a score sees windows. A differentiable decode takes about 2.5 times ComfyUI's own estimate of a
-    plain one (measured), and sees the whole.
+
+def room_needed(vae: Any, images: Tensor, backward: bool = False) -> int:
+    """Bytes for the clone's weights and the passes through it.
+
+    Of large pictures a score sees windows, one at a time, and half of ComfyUI's own estimate of a decode in fp32 is
+    enough: the tensors alive were counted at a third of it. A differentiable decode takes about 2.5 times that estimate
+    (measured), and sees the whole.
     """
     pixels = images.shape[1] * images.shape[2]
     share = 1.0 if backward or pixels <= WHOLE_PIXELS else SIDE**2 / pixels
     ratio = max(1, vae.spacial_compression_decode())
     height, width = (math.ceil(side * math.sqrt(share) / ratio) for side in images.shape[1:3])
     shape = (1, vae.latent_channels, *([1] if vae.latent_dim == 3 else []), height, width)
-    needed = vae.memory_used_decode(shape, torch.float32) * (2.5 if backward else 1)
-    # The clone's own weights in fp32, twice the size of those in half precision.
-    comfy.model_management.free_memory(int(needed) + 2 * int(vae.model_size()), torch.device(vae.device))
+    passes = vae.memory_used_decode(shape, torch.float32) * (2.5 if backward else 0.5)
+    return int(passes) + copied_bytes(vae)
+
+
+def copied_bytes(vae: Any) -> int:
+    """Size of the clone's weights, which are in fp32 whatever those of ``vae`` are in."""
+    return 4 * sum(weight.numel() for weight in vae.first_stage_model.parameters())
+
+
+def memory_note(vae: Any, images: Tensor, backward: bool, peak: int) -> str:
+    """What an answer took beside the picture, for the report."""
+    copy, asked = copied_bytes(vae), room_needed(vae, images, backward)
+    sizes = [f"{size / 2**20:.0f} MiB" for size in (copy, asked, peak)]
+    return f"memory: the weights' copy {sizes[0]}, asked of ComfyUI {sizes[1]} with it, used beside it {sizes[2]}"
 
 
 def _encoder(clone: Any) -> Callable[[Tensor], Tensor]:

@@ -109,8 +109,14 @@ class TraceImage(io.ComfyNode):
                 comfy_adapter.make_room(vae, image, backward=True)
                 report = comfy_adapter.progress_reporter(False, place)
                 traced = [tracer.explained(one, steps, report) for one in traced]
-            if tracer.is_builtin and tracer.profiles:
-                traced = [dataclasses.replace(one, notes=(*one.notes, BUILTIN_NOTE)) for one in traced]
+            shipped = [BUILTIN_NOTE] if tracer.is_builtin and tracer.profiles else []
+            traced = [
+                dataclasses.replace(
+                    one,
+                    notes=(*one.notes, comfy_adapter.memory_note(vae, image, explain, one.peak_bytes), *shipped),
+                )
+                for one in traced
+            ]
             return verdict_result(cls, traced, [tracer.row(one) for one in traced])
 
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,18 @@ import pytest
 import torch
 import torch.nn.functional as F
 from hypothesis import settings
-from latent_tracer.core import ModuleAutoencoder
+from latent_tracer.core import (
+    Attribution,
+    ModuleAutoencoder,
+    Picture,
+    Profile,
+    Tracer,
+    Verdict,
+    load_autoencoder,
+    verdict_from_profile,
+)
+from latent_tracer.core.attribution import Judged, decide
+from latent_tracer.core.history import History
 from torch import Tensor, nn
 from torch.nn import Conv2d, ConvTranspose2d
 
@@ -121,6 +133,21 @@ class SmallConvolutional(nn.Module):
         return 0.5 + 4 * self.decoder(latents / self.scale)
 
 
+class Packed(nn.Module):
+    """The same decoder behind latents that hold ``cells``×``cells`` cells in the channels of one."""
+
+    def __init__(self, inner: ModuleAutoencoder, cells: int) -> None:
+        super().__init__()
+        self.inner, self.cells = inner.module, cells
+        self._encode, self._decode = inner.encode, inner.decode
+
+    def encode(self, images: Tensor) -> Tensor:
+        return F.pixel_unshuffle(self._encode(images), self.cells)
+
+    def decode(self, latents: Tensor) -> Tensor:
+        return self._decode(F.pixel_shuffle(latents, self.cells))
+
+
 def _autoencoder(module: LinearPatches | SmallConvolutional) -> ModuleAutoencoder:
     return ModuleAutoencoder(type(module).__name__, module, module.encode, module.decode)
 
@@ -135,6 +162,46 @@ def linear() -> Callable[..., ModuleAutoencoder]:
 def convolutional() -> Callable[..., ModuleAutoencoder]:
     """``convolutional(scale=…)``: a small nonlinear autoencoder."""
     return lambda **settings: _autoencoder(SmallConvolutional(**settings))
+
+
+@pytest.fixture(scope="session")
+def packed() -> Callable[..., ModuleAutoencoder]:
+    """``packed("demo-a", cells=2)``: that decoder with 16 pixels a latent cell, and 8 as ever between its traces."""
+
+    def make(name: str = "demo-a", cells: int = 2) -> ModuleAutoencoder:
+        module = Packed(load_autoencoder(name), cells)
+        return ModuleAutoencoder(f"{name}, packed {cells}×{cells}", module, module.encode, module.decode)
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def judge() -> Callable[..., Verdict]:
+    """``judge(autoencoder, pixels, profile, lossy=…)``: the tracer's verdict on pixels of which no more is known."""
+
+    def verdict(
+        autoencoder: ModuleAutoencoder, pixels: Tensor, profile: Profile | None, *, lossy: bool = False
+    ) -> Verdict:
+        picture = Picture.of(pixels)
+        facts = replace(picture.facts, lossy=lossy)
+        return Tracer(autoencoder, profile or ()).trace(replace(picture, facts=facts)).verdict
+
+    return verdict
+
+
+@pytest.fixture(scope="session")
+def decide_by_scores() -> Callable[..., Attribution]:
+    """``decide_by_scores([(name, score, profile), …], history)``: the attribution among candidates with such scores."""
+
+    def decided(entries: Sequence[tuple[str, float, Profile]], history: History | None = None) -> Attribution:
+        return decide(
+            [
+                Judged(name, verdict_from_profile(float(score), profile, history=history), profile, history)
+                for name, score, profile in entries
+            ]
+        )
+
+    return decided
 
 
 @pytest.fixture

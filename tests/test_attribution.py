@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from latent_tracer.core import InvalidSettingError, Profile, attribute
+from latent_tracer.core import InvalidSettingError, Profile
 from latent_tracer.core.attribution import TIE_MARGIN, standing
 from latent_tracer.core.profile import Source
 from latent_tracer.core.thresholds import rate_interval
@@ -28,79 +28,79 @@ def profile(belonging, others, fpr=0.05, fnr=0.05):
 CLEAR = profile(np.linspace(-2, 2, 41), range(10, 209))
 
 
-def test_the_one_candidate_that_accepts_is_named_with_its_reason():
-    result = attribute([("one", 50, CLEAR), ("two", 0.1, CLEAR), ("three", 90, CLEAR)])
+def test_the_one_candidate_that_accepts_is_named_with_its_reason(decide_by_scores):
+    result = decide_by_scores([("one", 50, CLEAR), ("two", 0.1, CLEAR), ("three", 90, CLEAR)])
     assert result.vae == "two"
     assert result.tied == ()
     assert "two explains it" in result.reason
     assert [candidate.name for candidate in result.candidates] == ["two", "one", "three"]
 
 
-def test_an_image_that_every_candidate_rejects_belongs_to_none():
-    result = attribute([("one", 50, CLEAR), ("two", 60, CLEAR)])
+def test_an_image_that_every_candidate_rejects_belongs_to_none(decide_by_scores):
+    result = decide_by_scores([("one", 50, CLEAR), ("two", 60, CLEAR)])
     assert result.vae is None and result.tied == ()
     assert result.reason == "none of the candidates made this image"
 
 
-def test_being_the_best_of_bad_candidates_is_no_attribution():
-    assert attribute([("one", 30, CLEAR), ("two", 3000, CLEAR)]).vae is None
+def test_being_the_best_of_bad_candidates_is_no_attribution(decide_by_scores):
+    assert decide_by_scores([("one", 30, CLEAR), ("two", 3000, CLEAR)]).vae is None
 
 
-def test_two_candidates_that_explain_it_equally_well_are_a_named_tie():
-    result = attribute([("one", 0.5, CLEAR), ("two", 0.2, CLEAR), ("three", 50, CLEAR)])
+def test_two_candidates_that_explain_it_equally_well_are_a_named_tie(decide_by_scores):
+    result = decide_by_scores([("one", 0.5, CLEAR), ("two", 0.2, CLEAR), ("three", 50, CLEAR)])
     assert result.vae is None
     assert result.tied == ("two", "one")
     assert result.reason == "two and one explain it equally well"
 
 
-def test_scores_below_the_belonging_median_are_equally_typical():
-    assert attribute([("one", 0.1, CLEAR), ("two", -9, CLEAR)]).tied == ("two", "one")
+def test_scores_below_the_belonging_median_are_equally_typical(decide_by_scores):
+    assert decide_by_scores([("one", 0.1, CLEAR), ("two", -9, CLEAR)]).tied == ("two", "one")
 
 
-def test_one_that_explains_it_far_better_than_another_that_accepts_is_named():
+def test_one_that_explains_it_far_better_than_another_that_accepts_is_named(decide_by_scores):
     wide = profile(np.linspace(-2, 9, 41), range(10, 209))
-    result = attribute([("one", -0.5, CLEAR), ("two", 8.5, wide)])
+    result = decide_by_scores([("one", -0.5, CLEAR), ("two", 8.5, wide)])
     assert {c.name: c.verdict.answer for c in result.candidates} == {"one": "belonging", "two": "belonging"}
     assert result.vae == "one"
 
 
-def test_a_candidate_that_cannot_be_ruled_out_and_fits_as_well_prevents_an_attribution():
+def test_a_candidate_that_cannot_be_ruled_out_and_fits_as_well_prevents_an_attribution(decide_by_scores):
     blind = profile(np.linspace(-2, 2, 41), np.linspace(-2, 2, 41))  # cannot tell its own images from others
-    result = attribute([("one", 0.3, CLEAR), ("blind", 0.1, blind)])
+    result = decide_by_scores([("one", 0.3, CLEAR), ("blind", 0.1, blind)])
     assert {c.name: c.verdict.answer for c in result.candidates}["blind"] == "inconclusive"
     assert result.vae is None
     assert set(result.tied) == {"one", "blind"}
 
 
-def test_uncertain_candidates_alone_are_inconclusive_not_none():
+def test_uncertain_candidates_alone_are_inconclusive_not_none(decide_by_scores):
     overlapping = profile(range(100), range(50, 150))
-    result = attribute([("one", 70, overlapping), ("two", 1000, overlapping)])
+    result = decide_by_scores([("one", 70, overlapping), ("two", 1000, overlapping)])
     assert result.vae is None and result.tied == ()
     assert "no candidate is certain" in result.reason
 
 
-def test_more_candidates_demand_a_smaller_p_value_of_each():
+def test_more_candidates_demand_a_smaller_p_value_of_each(decide_by_scores):
     # Nine others score lower than 19: p = 10/200 = 5 %, enough alone, too much among two.
     known = profile(np.linspace(10, 30, 41), range(10, 209))
     assert known.p_value(18.5) == 0.05
-    assert attribute([("one", 18.5, known)]).vae == "one"
-    among_two = attribute([("one", 18.5, known), ("two", 5000, CLEAR)])
+    assert decide_by_scores([("one", 18.5, known)]).vae == "one"
+    among_two = decide_by_scores([("one", 18.5, known), ("two", 5000, CLEAR)])
     assert among_two.vae is None
     assert "no candidate is certain" in among_two.reason
-    assert attribute([("one", 13.5, known), ("two", 5000, CLEAR)]).vae == "one"  # p = 2.5 %
+    assert decide_by_scores([("one", 13.5, known), ("two", 5000, CLEAR)]).vae == "one"  # p = 2.5 %
 
 
-def test_candidates_of_the_same_name_keep_their_own_profiles():
+def test_candidates_of_the_same_name_keep_their_own_profiles(decide_by_scores):
     # The p-value of one must not be taken for that of the other.
     lenient = profile(np.linspace(10, 30, 41), range(10, 209))
-    result = attribute([("vae", 18.5, lenient), ("vae", 5000, CLEAR)])
+    result = decide_by_scores([("vae", 18.5, lenient), ("vae", 5000, CLEAR)])
     assert result.vae is None
-    assert attribute([("vae", 0.0, CLEAR), ("vae", 0.0, CLEAR)]).tied == ("vae", "vae")
+    assert decide_by_scores([("vae", 0.0, CLEAR), ("vae", 0.0, CLEAR)]).tied == ("vae", "vae")
 
 
-def test_a_score_means_what_its_own_profile_says():
+def test_a_score_means_what_its_own_profile_says(decide_by_scores):
     scaled = profile(np.linspace(-2e-6, 2e-6, 41), np.arange(10, 209) * 1e-6)
-    assert attribute([("large", 50, CLEAR), ("small", 1e-7, scaled)]).vae == "small"
+    assert decide_by_scores([("large", 50, CLEAR), ("small", 1e-7, scaled)]).vae == "small"
     assert standing(1e-6, scaled) == pytest.approx(standing(1.0, CLEAR), rel=1e-3)
 
 
@@ -112,7 +112,7 @@ def test_standing_counts_robust_deviations_above_the_median():
 
 
 @pytest.mark.parametrize(("images", "candidates"), [(199, 3), (20, 4)])
-def test_an_image_of_none_of_them_is_attributed_at_most_at_the_stated_rate(images, candidates):
+def test_an_image_of_none_of_them_is_attributed_at_most_at_the_stated_rate(decide_by_scores, images, candidates):
     rng = np.random.default_rng(0)
     trials, named = 2000, 0
     for _ in range(trials):
@@ -120,17 +120,17 @@ def test_an_image_of_none_of_them_is_attributed_at_most_at_the_stated_rate(image
         for number in range(candidates):
             others = rng.normal(size=images + 1)
             entries.append((str(number), others[-1], profile([-2.5, -2.2, -1.9, -1.5], others[:-1])))
-        result = attribute(entries)
+        result = decide_by_scores(entries)
         named += result.vae is not None
     assert result.fpr == pytest.approx(max(0.05, candidates / (images + 1)))
     assert rate_interval(named, trials, 0.9999)[0] <= result.fpr
 
 
-def test_nothing_to_choose_from_is_said():
+def test_nothing_to_choose_from_is_said(decide_by_scores):
     with pytest.raises(InvalidSettingError, match="at least one candidate"):
-        attribute([])
+        decide_by_scores([])
 
 
-def test_a_score_that_is_no_number_is_never_attributed():
+def test_a_score_that_is_no_number_is_never_attributed(decide_by_scores):
     with pytest.raises(InvalidSettingError, match="nan"):
-        attribute([("one", float("nan"), CLEAR), ("two", 0.0, CLEAR)])
+        decide_by_scores([("one", float("nan"), CLEAR), ("two", 0.0, CLEAR)])

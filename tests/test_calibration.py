@@ -41,7 +41,7 @@ class Recorder:
         self.seen = []
         self.answer = answer or (lambda image: float(image.double().mean()))
 
-    def __call__(self, autoencoder, image, quantiser="auto", on_step=None):
+    def __call__(self, autoencoder, image, window=None):
         self.seen.append(image.clone())
         return Scored(self.answer(image), Passes(), "recorder")
 

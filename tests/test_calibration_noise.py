@@ -19,7 +19,7 @@ class Recorder:
         self.shown: list[torch.Tensor] = []
         self.by_source: dict[str, list[torch.Tensor]] = {}
 
-    def __call__(self, autoencoder, image, quantiser="auto", on_step=None):
+    def __call__(self, autoencoder, image, window=None):
         self.shown.append(image.clone())
         return Scored(float(image.std()) + len(self.shown) / 1000, Passes(), "recorded")
 

@@ -60,7 +60,7 @@ def profile(folder):
         "--fnr", 0.2, "-o", path,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
-    assert "false-positive rate 20 % on average" in done.stdout
+    assert "false-positive rate 17 % on average" in done.stdout
     return path
 
 
@@ -73,10 +73,12 @@ def test_images_are_judged_with_the_promised_fields(folder, profile):
     assert [row["verdict"] for row in rows] == ["belonging", "non-belonging", None, None]
     promised = {
         "image", "generator", "verdict", "score", "loss", "start_losses", "generator_images", "seconds", "solver",
-        "seed", "p_value", "fpr", "condition", "stage", "grubbs", "quantiser", "notes",
+        "seed", "p_value", "fpr", "condition", "stage", "grubbs", "quantiser", "notes", "fnr", "belonging_p_value",
     }  # fmt: skip
     assert promised <= rows[0].keys()
-    assert rows[0]["grubbs"] == "belonging" and rows[0]["p_value"] <= rows[0]["fpr"] == 0.2
+    assert rows[0]["grubbs"] == "belonging" and rows[0]["p_value"] <= rows[0]["fpr"] == 1 / 6
+    assert 0.4 < rows[0]["fpr_bound"] == rows[0]["fnr_bound"] < 0.5 and rows[0]["fnr"] == 1 / 6
+    assert rows[0]["calibration"] == "made on this machine" and rows[1]["belonging_p_value"] <= 1 / 6
     assert "broken.png" in rows[2]["error"] and "40×32 pixels" in rows[3]["error"]
     assert "Traceback" not in done.stderr
 

@@ -8,14 +8,12 @@ import pytest
 import torch
 from latent_tracer.core import (
     builtin_profile,
-    judge,
     load_autoencoder,
     quantise,
     synthetic_photograph,
     to_picture,
     to_tensor,
 )
-from latent_tracer.core.attribution import attribute
 from latent_tracer.core.errors import InvalidSettingError
 from latent_tracer.core.history import (
     STRONG_GRID,
@@ -220,7 +218,7 @@ def test_a_decoder_that_leaves_a_grid_itself_is_allowed_what_calibration_saw(dem
         assert doubt_about("belonging", dataclasses.replace(ORDINARY, grid=0.4), plain) is not None
 
 
-def test_doubt_reaches_every_face_of_the_verdict(demo):
+def test_doubt_reaches_every_face_of_the_verdict(demo, decide_by_scores):
     _, profile = demo
     lowest, highest = min(profile.belonging_scores) - 1, max(profile.non_belonging_scores) + 1
     doubtful = dataclasses.replace(ORDINARY, jpeg_quality=10)
@@ -228,13 +226,13 @@ def test_doubt_reaches_every_face_of_the_verdict(demo):
     yes = verdict_from_profile(lowest, profile, history=doubtful)
     assert yes.answer == "inconclusive" and yes.jpeg_quality == 10 and "JPEG" in yes.sentence
     assert verdict_from_profile(highest, profile, history=doubtful).answer == "inconclusive"
-    assert attribute([("one", lowest, profile)], history=ORDINARY).vae == "one"
-    assert attribute([("one", lowest, profile)], history=doubtful).vae is None
+    assert decide_by_scores([("one", lowest, profile)], history=ORDINARY).vae == "one"
+    assert decide_by_scores([("one", lowest, profile)], history=doubtful).vae is None
     hint = verdict_from_default_profile(lowest, profile, "x", history=doubtful).basis
     assert "no sign that it belongs" in hint
 
 
-def test_rough_jpegs_of_photographs_get_no_yes_and_own_pictures_keep_theirs(demo):
+def test_rough_jpegs_of_photographs_get_no_yes_and_own_pictures_keep_theirs(demo, judge):
     autoencoder, profile = demo
     photograph = quantise(synthetic_photograph(11, 160))
     verdict = judge(autoencoder, jpeg(photograph, 6), profile)

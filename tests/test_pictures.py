@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
-from latent_tracer.core import attribute, load_autoencoder, verdict_from_profile, verdict_from_threshold
+from latent_tracer.core import load_autoencoder, verdict_from_profile, verdict_from_threshold
 from latent_tracer.core.pictures import attribution_chart, loss_curve, score_distribution, verdict_card
 from latent_tracer.core.pictures.score_distribution import decision_bounds, ticks
 from latent_tracer.core.pictures.style import CANVAS, COLOURS, WIDTH, ZONES, font, shortened, wrapped
@@ -97,17 +97,17 @@ def test_the_card_says_all_with_hostile_and_long_words():
     assert verdict_card(verdict_from_threshold(0.5, None), "m").height < 400
 
 
-def test_attribution_says_one_none_or_a_tie():
+def test_attribution_says_one_none_or_a_tie(decide_by_scores):
     known = profile(np.linspace(0, 0.2, 99), np.linspace(1, 9, 99))
     scores = {"one": (0.1, 5.0), "none": (5.0, 5.0), "tie": (0.1, 0.1)}
     pictures = []
     for own, other in scores.values():
-        result = attribute([("a", own, known), ("b.safetensors " * 20, other, known)])
+        result = decide_by_scores([("a", own, known), ("b.safetensors " * 20, other, known)])
         assert all(candidate.level >= known.smallest_p_value for candidate in result.candidates)
         pictures.append(attribution_chart(result))
     assert all(picture.width == WIDTH for picture in pictures)
     assert len({picture.tobytes() for picture in pictures}) == 3
-    assert attribution_chart(attribute([("a", 0.1, known)] * 4)).height < 700
+    assert attribution_chart(decide_by_scores([("a", 0.1, known)] * 4)).height < 700
 
 
 @pytest.mark.parametrize("history", [(1e-3,), (1e-3, float("nan"), 1e-5), (0.0, 0.0), (1e30, 1e-30), (float("inf"),)])

@@ -6,7 +6,6 @@ from latent_tracer.core import (
     InvalidImageError,
     alter,
     calibrate,
-    judge,
     load_autoencoder,
     quantise,
     synthetic_photograph,
@@ -76,7 +75,7 @@ def test_a_lossy_history_comes_before_the_resize(decoder, photographs):
         name, settings = "recorder", {}
         sides = set()
 
-        def __call__(self, autoencoder, image, quantiser="auto", on_step=None):
+        def __call__(self, autoencoder, image, window=None):
             self.sides.add(tuple(image.shape[-2:]))
             return Scored(float(image.mean()), Passes(), "recorder")
 
@@ -89,7 +88,7 @@ def test_a_picture_too_small_even_when_enlarged_is_refused(decoder):
         Resized(0.5)(decoder, torch.rand(1, 3, 16, 16))
 
 
-def test_a_size_that_the_resize_took_off_the_cells_is_not_cut_before_it_is_enlarged(decoder):
+def test_a_size_that_the_resize_took_off_the_cells_is_not_cut_before_it_is_enlarged(decoder, judge):
     # 88 = 11 cells; three quarters of it are 66 pixels, which cells of 8 would cut at both sides.
     photographs = [synthetic_photograph(seed, 88) for seed in range(6)]
     condition = "resize-0.75"

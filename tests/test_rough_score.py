@@ -12,7 +12,6 @@ from latent_tracer.core import (
     InvalidImageError,
     builtin_profile,
     calibrate,
-    judge,
     load_autoencoder,
     make_score,
     quantise,
@@ -52,17 +51,17 @@ def with_distance(profile, distance):
 class Two:
     """A score that says ``exact``, and roughly ``rough``; counts how often it was asked exactly."""
 
-    name, settings = "two", {}
+    name, settings, needs_grid = "two", {}, False
     failure: Exception = InvalidImageError("NaN in bfloat16")
 
     def __init__(self, exact: float, rough: tuple[float, ...]) -> None:
         self.exact, self.candidates, self.asked = exact, rough, 0
 
-    def __call__(self, autoencoder, image, quantiser="auto", on_step=None):
+    def __call__(self, autoencoder, image, window=None):
         self.asked += 1
         return Scored(self.exact, Passes(2, 2), "exact")
 
-    def rough(self, autoencoder, image):
+    def rough(self, autoencoder, image, window=None):
         if not self.candidates:
             raise self.failure
         return Rough(Scored(self.candidates[-1], Passes(2, 2), "rough"), self.candidates)
@@ -157,7 +156,7 @@ def test_a_rough_look_near_a_bound_names_both_stages(decoder, photograph):
     assert near.scored.value == near.candidates[1] and near.scored.passes.encoder == 4
 
 
-def test_calibration_measures_the_distance_and_verdicts_stay_the_same(monkeypatch, decoder):
+def test_calibration_measures_the_distance_and_verdicts_stay_the_same(monkeypatch, decoder, judge):
     photographs = [synthetic_photograph(seed, 80) for seed in range(5)]
     profiles = []
     for pays in (False, True):

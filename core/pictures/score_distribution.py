@@ -54,13 +54,14 @@ def score_distribution(profile: Profile, score: float, width: int = WIDTH - 48, 
         draw, x(shown), "this picture" if shown == score else f"this picture, off the scale: {score:.3g}", width, base
     )
     for (label, colour, scores, floor), counts in zip(heaps, columns, strict=True):
-        # On the side where the heap is not, over the mark where the two meet.
-        is_left = sum(column * count for column, count in enumerate(counts)) > sum(counts) * BINS / 2
-        place = (LEFT + 12 if is_left else width - RIGHT - 12, floor - (middle - TOP) / 2)
-        text, anchor = f"{label} ({len(scores)})", "lm" if is_left else "rm"
-        left, above, right, below = draw.textbbox(place, text, font=font(21), anchor=anchor)
+        # Over its own heap, and over the mark where the two meet.
+        text = f"{label} ({len(scores)})"
+        half = font(21).getlength(text) / 2 + 8
+        centre = LEFT + (sum(column * count for column, count in enumerate(counts)) / sum(counts) + 0.5) * step
+        place = (min(max(centre, LEFT + half), width - RIGHT - half), floor - (middle - TOP) + 20)
+        left, above, right, below = draw.textbbox(place, text, font=font(21), anchor="mm")
         draw.rectangle((left - 6, above - 6, right + 6, below + 6), fill=SURFACE)
-        draw.text(place, text, font=font(21), fill=colour, anchor=anchor)
+        draw.text(place, text, font=font(21), fill=colour, anchor="mm")
     draw.line((LEFT, base, width - RIGHT, base), fill=FAINT)
     for tick in ticks(low, high):
         draw.line((x(tick), base, x(tick), base + 6), fill=FAINT)

@@ -67,7 +67,8 @@ def _tiles(traced: Traced) -> list[tuple[str, Image.Image | tuple[float, ...]]]:
     if shown is None:
         return [("original", tile(_reduced(traced.picture.pixels)))]
     difference, factor = amplified(shown.reconstruction - shown.original)
-    whole = traced.picture.pixels.shape[-1] < shown.original.shape[-1] + 128
+    sides = zip(traced.picture.pixels.shape[-2:], shown.original.shape[-2:], strict=True)
+    whole = all(length < part + 128 for length, part in sides)
     return [
         ("original" if whole else f"original, part at ({shown.left}, {shown.top})", tile(shown.original)),
         ("first reconstruction D(E(x))", tile(shown.reconstruction)),

@@ -44,18 +44,25 @@ def verdict_card(
     return picture
 
 
+def _rate(rate: float | None, bound: float | None) -> str:
+    return shown_rate(rate) if bound is None else f"{shown_rate(rate)}, at most {shown_rate(bound)}"
+
+
 def card_facts(verdict: Verdict, model: str, profile: Profile | None) -> dict[str, str]:
     """Name and value of what an answer must not be read without."""
-    no = verdict.answer == "non-belonging"
-    rate, bound = (verdict.fnr, verdict.fnr_bound) if no else (verdict.fpr, verdict.fpr_bound)
-    p_value = verdict.belonging_p_value if no else verdict.p_value
     facts = {
         "inspected model": model,
-        "p-value": "none" if p_value is None else f"{p_value:.3g}",
-        f"false-{'negative' if no else 'positive'} rate": shown_rate(rate)
-        + ("" if bound is None else f", at most {shown_rate(bound)}"),
-        "condition": verdict.condition,
+        "p-value": "none" if verdict.p_value is None else f"{verdict.p_value:.3g}",
     }
+    # The rate that matters for the answer.
+    if verdict.answer == "non-belonging":
+        facts |= {"p-value": "none" if verdict.belonging_p_value is None else f"{verdict.belonging_p_value:.3g}"}
+        facts["false-negative rate"] = _rate(verdict.fnr, verdict.fnr_bound)
+    else:
+        facts["false-positive rate"] = _rate(verdict.fpr, verdict.fpr_bound)
+    if verdict.calibration:
+        facts["whose calibration"] = verdict.calibration
+    facts["condition"] = verdict.condition
     if profile is not None:
         shown_score = f"{verdict.score:.4g}" if math.isfinite(verdict.score) else "none"
         facts |= {"score": f"{profile.score} {shown_score}", "calibrated on": profile.calibrated_on}

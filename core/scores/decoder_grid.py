@@ -14,7 +14,8 @@ import torch
 from torch import Tensor
 
 from ..autoencoder import Autoencoder
-from ..errors import InvalidImageError, UnsupportedAutoencoderError
+from ..errors import InvalidImageError, NotEnoughMemoryError, UnsupportedAutoencoderError
+from ..memory import is_out_of_memory
 from ..objective import Passes
 from ..profiles.grid import Grid
 from ..quantiser import quantise
@@ -42,7 +43,7 @@ def grid_of(autoencoder: Autoencoder) -> Grid:
     """The grid of ``autoencoder``, measured once per process and set of weights.
 
     Raises :class:`NoGridError` where none can be measured: a decoder that follows every shift or none, adds noise by
-    position, or whose global layers drown its grid.
+    position, or whose global layers drown its grid; :class:`NotEnoughMemoryError` where memory does not suffice.
     """
     key = (autoencoder.fingerprint, autoencoder.spatial_ratio)
     if key not in _measured:
@@ -72,6 +73,14 @@ def measure_grid(autoencoder: Autoencoder) -> Grid:
         phase = 0 if period > 1 and _hides(shifted, period // 2) else _best_phase(shifted, period)
     except InvalidImageError as error:
         raise NoGridError(f"{_name(autoencoder)}: {error}") from None
+    except (MemoryError, RuntimeError) as error:
+        if not is_out_of_memory(error):
+            raise
+        side = _side(ratio) + 2 * BORDER * ratio
+        raise NotEnoughMemoryError(
+            f"Measuring the latent grid of {autoencoder.name} on {side}×{side} pixels ran out of memory: close other"
+            " programs, or use a device with more memory."
+        ) from None
     if phase is None:
         raise NoGridError(
             f"{_name(autoencoder)}, which reconstructs pictures of its own as well at any other place as where it wrote"
@@ -84,6 +93,11 @@ def _name(autoencoder: Autoencoder) -> str:
     return f"No latent grid can be measured for {autoencoder.name}"
 
 
+def _side(ratio: int) -> int:
+    """Side in pixels of the picture that is looked at."""
+    return min(max(CELLS * ratio, LEAST_SIDE), max(LARGEST_SIDE, 8 * ratio)) // ratio * ratio
+
+
 def _primes(number: int) -> list[int]:
     return [p for p in range(2, number + 1) if number % p == 0 and all(p % smaller for smaller in range(2, p))]
 
@@ -91,7 +105,7 @@ def _primes(number: int) -> list[int]:
 def _own_picture(autoencoder: Autoencoder) -> Callable[[tuple[int, int], tuple[int, int]], float]:
     """The contrast between two offsets (rows, columns) within one cell on a picture that ``autoencoder`` made."""
     ratio = autoencoder.spatial_ratio
-    side = min(max(CELLS * ratio, LEAST_SIDE), max(LARGEST_SIDE, 8 * ratio)) // ratio * ratio
+    side = _side(ratio)
     border = BORDER * ratio
     with torch.no_grad():
         photograph = synthetic_photograph(seed=0, size=side + 2 * border)

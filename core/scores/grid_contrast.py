@@ -11,24 +11,22 @@ two looks more, and then the mean counts. Profiles are made of whole scores, so 
 
 from __future__ import annotations
 
-import math
-
 import torch
 from torch import Tensor
 
 from ..autoencoder import Autoencoder
+from ..jpeg_history import jpeg_quality
 from ..objective import Passes
 from .decoder_grid import grid_of
 from .protocol import FirstReconstruction, Rough, Scored, Setting, check_single
 from .residuals import block_contrasts, compared_pixels, energies_of, grid_contrast, reconstructed_crop
-from .spectral import BLOCK, band_energies
+from .spectral import band_energies
 from .windows import windows_of
 
-# One look decides outside these bounds; the lower one for a picture whose compared blocks cover AT_SIDE pixels square
-# (one of 192²), in inverse proportion to their side for others, as the scatter of a look. On five decoders pictures
-# that do not belong had scores of 0 ± 0.03 at that size: results/attribution-192.md.
-CLEARLY_BELONGING, AT_SIDE = -0.15, 168
-CLEARLY_NOT = -0.03
+# One look decides outside these bounds. On five decoders 360 pictures of 192² that do not belong, and were never JPEG
+# files, had first looks down to -0.112, as many out of JPEG 30 down to -0.155: its blocks begin where a look down and
+# across is most mistaken (results/first-looks.md).
+CLEARLY_BELONGING, CLEARLY_BELONGING_JPEG, CLEARLY_NOT = -0.12, -0.18, -0.03
 # How far a look in bfloat16 may be off before it could have fallen on the other side of a bound (measured: 0.02).
 ROUGHNESS = 0.02
 
@@ -45,25 +43,33 @@ class GridContrast:
     name = "grid-contrast"
     needs_grid = True
 
-    def __init__(self, *, clearly_belonging: float = CLEARLY_BELONGING, clearly_not: float = CLEARLY_NOT) -> None:
-        self.clearly_belonging, self.clearly_not = clearly_belonging, clearly_not
+    def __init__(
+        self,
+        *,
+        clearly_belonging: float = CLEARLY_BELONGING,
+        clearly_belonging_jpeg: float = CLEARLY_BELONGING_JPEG,
+        clearly_not: float = CLEARLY_NOT,
+    ) -> None:
+        self.clearly_belonging, self.clearly_belonging_jpeg = clearly_belonging, clearly_belonging_jpeg
+        self.clearly_not = clearly_not
         self.settings: dict[str, Setting] = {
             "clearly_belonging": clearly_belonging,
+            "clearly_belonging_jpeg": clearly_belonging_jpeg,
             "clearly_not": clearly_not,
-            "at_side": AT_SIDE,
         }
 
     def __call__(self, autoencoder: Autoencoder, image: Tensor, window: int | None = None) -> Scored:
         looks = Looks(autoencoder, image, window=window)
         first = looks.first()
-        if first <= self.belonging_bound(looks) or first >= self.clearly_not:
+        if first <= self.belonging_bound(image, first) or first >= self.clearly_not:
             return looks.scored(first, "one look")
         return looks.scored(looks.mean_of_three(first), "three looks")
 
     def rough(self, autoencoder: Autoencoder, image: Tensor, window: int | None = None) -> Rough:
         """The score in bfloat16. Near the bounds both values count, for the exact score may be either."""
         looks = Looks(autoencoder, image, low_precision=True, window=window)
-        first, bound = looks.first(), self.belonging_bound(looks)
+        first = looks.first()
+        bound = self.belonging_bound(image, first - ROUGHNESS)
         if first <= bound - ROUGHNESS or first >= self.clearly_not + ROUGHNESS:
             return Rough(looks.scored(first, "one look in bfloat16"), (first,))
         mean = looks.mean_of_three(first)
@@ -71,9 +77,11 @@ class GridContrast:
         between = bound + ROUGHNESS < first < self.clearly_not - ROUGHNESS
         return Rough(scored, (mean,) if between else (first, mean))
 
-    def belonging_bound(self, looks: Looks) -> float:
-        """The value below which one look is enough."""
-        return self.clearly_belonging * AT_SIDE / looks.side
+    def belonging_bound(self, image: Tensor, first: float) -> float:
+        """The value up to which one look is enough for ``image``, whose ``first`` look may make it needless to ask."""
+        if first > self.clearly_belonging or first <= self.clearly_belonging_jpeg:
+            return self.clearly_belonging
+        return self.clearly_belonging if jpeg_quality(image) is None else self.clearly_belonging_jpeg
 
 
 class Looks:
@@ -102,11 +110,6 @@ class Looks:
         self.on_grid = self._energies(0, 0)
         parts = [compared_pixels(window.cut(self.image), self.ratio) for window in self.windows]
         self.picture = torch.cat([_flat(band_energies(part)) for part in parts]).to(self.on_grid)
-
-    @property
-    def side(self) -> float:
-        """Side in pixels of a square that holds as many blocks."""
-        return BLOCK * math.sqrt(len(self.picture))
 
     def first(self) -> float:
         """The contrast half a period down and across."""

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from ..errors import NotEnoughMemoryError
 from ..memory import is_out_of_memory, let_go
+from .residuals import least_side
 from .spectral import BAND_WEIGHTS, BLOCK, NOISE_LEVELS, ROUNDING_ENERGY, band_energies
 
 # Pictures up to this size are looked at whole; beyond it WINDOWS windows of SIDE pixels. Chosen by
@@ -47,7 +48,7 @@ def windows_of(image: Tensor, cell: int, side: int | None = None) -> list[Window
     """The windows that stand for ``image`` ``[1,3,H,W]``, those with most detail first; the whole where it is small.
 
     ``cell``: pixels of a latent cell. ``side``: windows of that many pixels each way, whatever the picture's size.
-    Windows do not overlap.
+    Windows do not overlap, and are large enough to compare grids in.
     """
     height, width = image.shape[-2:]
     if side is None:
@@ -55,7 +56,7 @@ def windows_of(image: Tensor, cell: int, side: int | None = None) -> list[Window
             return [Window(0, 0, height, width)]
         side = SIDE
     step = math.lcm(cell, BLOCK)
-    across = max(step, side // step * step)
+    across = max(math.ceil(least_side(cell) / step) * step, side // step * step)
     high, wide = (max(min(across, length // cell * cell), 1) for length in (height, width))
     # A picture narrower than a window gets longer ones.
     rows, columns = max(1, height // high), max(1, width // wide)

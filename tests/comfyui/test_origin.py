@@ -123,7 +123,7 @@ def test_random_starts_tell_the_models_images_from_photographs(judged: Any) -> N
     first, second = report.split("\n\n")
     # So few images calibrate here that one own image in seven is also a rare one of its kind: then it stays open.
     assert first.startswith("BELONGING") or "rarely as low among other images" in first
-    assert "false-positive rate 20 % on average" in first or not first.startswith("BELONGING")
+    assert "false-positive rate 17 % on average" in first or not first.startswith("BELONGING")
     assert second.startswith("NON-BELONGING")
     assert "this generator" in second and "Grubbs test at 0.05" in second
     assert len(judged.images("verdict")) == 2
