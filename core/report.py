@@ -6,12 +6,16 @@ from .quantiser import ROUNDING_FLOOR
 from .tracer import Traced
 
 
-def trace_report(traced: Traced) -> str:
-    """Several lines of plain text about one picture: answer first, then figures, notes and limits."""
+def trace_report(traced: Traced, place: tuple[int, int] = (1, 1)) -> str:
+    """Several lines of plain text about one picture: answer first, then figures, notes and limits.
+
+    ``place``: its number in a batch and how many there are.
+    """
     verdict, passes = traced.verdict, traced.passes
+    which = "" if place[1] == 1 else f"image {place[0]} of {place[1]}, "
     lines = [
         f"{verdict.answer.upper()}: {verdict.sentence.removeprefix('Inconclusive: ')}",
-        f"inspected model: {traced.model} ({traced.fingerprint[:16]})",
+        f"{which}inspected model: {traced.model} ({traced.fingerprint[:16]})",
         f"assumed condition: {verdict.condition}; decided by: {verdict.stage}",
         *_history(traced),
         *_inversion(traced),

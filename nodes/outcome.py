@@ -41,7 +41,7 @@ def verdict_result(
     """Outputs and display of ``node`` for its traced pictures; with ``rows``, those are the last output."""
     facts = [row_facts(row) for row in rows] if rows is not None else [{}] * len(traced)
     pictures = [trace_picture(one, about) for one, about in zip(traced, facts, strict=True)]
-    reports = [trace_report(one) for one in traced]
+    reports = [trace_report(one, (number, len(traced))) for number, one in enumerate(traced, start=1)]
     if rows is not None:
         reports = [report + row_lines(row) for report, row in zip(reports, rows, strict=True)]
     return outputs(node, [one.verdict for one in traced], reports, pictures, rows)

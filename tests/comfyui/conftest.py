@@ -31,8 +31,8 @@ from .prompts import calibration, decoded
 PACK = Path(__file__).resolve().parents[2]
 PACK_NAME = "latent-tracer"
 EMBEDDED = PACK / "core" / "embedded"
-BOOT_SECONDS = 300
-SUBPROCESS_SECONDS = 540
+BOOT_SECONDS = 900
+SUBPROCESS_SECONDS = 1500
 
 NO_COMFYUI = "no ComfyUI found: set COMFYUI_PATH to a ComfyUI folder to run the ComfyUI tests"
 NO_DATA = "no data folder with real decoders found: set LATENT_TRACER_DATA to it"

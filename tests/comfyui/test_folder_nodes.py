@@ -146,7 +146,9 @@ def test_the_script_says_what_went_wrong(client: Client, tmp_path: Path) -> None
     assert refused.returncode == 2 and "VAELoader" in refused.stderr
     unknown = drive(client, workflow, tmp_path, "--set", "77.steps=1")
     assert unknown.returncode == 2 and "77.steps" in unknown.stderr
-    failed = drive(client, workflow, tmp_path, "--set", "1.vae_name=pixel_space")
+    picture = tmp_path / "picture.png"
+    picture.write_bytes(png(to_picture(synthetic_photograph(37, 64))))
+    failed = drive(client, workflow, tmp_path, "--image", f"2={picture}", "--set", "1.vae_name=pixel_space")
     assert failed.returncode == 1 and "LatentTracerTraceImage" in failed.stderr
     command = [sys.executable, str(DRIVE), str(workflow), "--server", "http://127.0.0.1:9"]
     nobody = subprocess.run(command, capture_output=True, text=True, timeout=60)

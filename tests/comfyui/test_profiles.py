@@ -243,6 +243,7 @@ def test_batch_gets_one_answer_per_image(
     assert first == "belonging"
     assert second != "belonging"
     assert len(run.images("trace")) == 2
+    assert "image 1 of 2" in run.text("trace") and "image 2 of 2" in run.text("trace")
     assert run.texts("which") == ["1", "0"]
 
 
