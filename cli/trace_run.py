@@ -62,7 +62,7 @@ class TraceRun:
         self.pictures = pictures
         self.as_json = as_json
         self._names: dict[str, str] = {}
-        self._earlier = self._unfinished = self._undrawn = 0
+        self._unfinished = self._undrawn = 0
 
     def __call__(self, inputs: list[Path], report: Path | None) -> int:
         """Trace everything under ``inputs``; the exit code is 2 if anything could not be traced or drawn."""
@@ -79,13 +79,15 @@ class TraceRun:
             self._trace(listing, rows, None)
         else:
             with Journal(report / JOURNAL_NAME, settings_digest(self._settings())) as journal:
+                before = frozenset(journal.finished)
                 try:
                     self._trace(listing, rows, journal)
                 finally:
                     pending = total - len(rows) + self._unfinished
                     line = write_report(report, rows, self._shown_settings(), pending=pending)
-                    if self._earlier:
-                        say(f"{self._earlier} of {total} had been finished before.")
+                    earlier = sum(row.digest in before for row in rows)
+                    if earlier:
+                        say(f"{earlier} of {total} had been finished before.")
                     if not self.as_json:
                         show(f"{line}\n{report / PAGE_NAME}")
         if listing.other_files:
@@ -122,7 +124,6 @@ class TraceRun:
                         self._show_explanation(outcome.traced)
                     begun = None
                     self._emit(outcome)
-                    self._earlier += outcome.earlier
                     rows.append(outcome.row)
                     progress.update(task, completed=len(rows))
             finally:

@@ -96,14 +96,19 @@ class ModuleAutoencoder:
         with torch.no_grad():
             return self.encode(synthetic_photograph(seed=0, size=128)).float()
 
-    @property
+    @cached_property
     def spatial_ratio(self) -> int:
-        height = self._probe.shape[-1]
-        if 128 % height or height == 128:
+        # By what a few cells decode to: 128 pixels hold as many cells of 15 pixels as of 16.
+        some = self._probe[..., :4, :4]
+        with torch.no_grad():
+            pixels = self.decode(some).shape[-1]
+        cells, ratio = self._probe.shape[-1], pixels // some.shape[-1]
+        if pixels % some.shape[-1] or ratio < 2 or abs(cells * ratio - 128) >= ratio:
             raise UnsupportedAutoencoderError(
-                f"{self.name} maps 128 pixels to {height} latent cells: it has no latent grid that can be inverted."
+                f"{self.name} maps 128 pixels to {cells} latent cells, and {some.shape[-1]} cells to {pixels} pixels:"
+                " it has no latent grid that can be inverted."
             )
-        return 128 // height
+        return ratio
 
     @property
     def latent_channels(self) -> int:

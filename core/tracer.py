@@ -284,12 +284,15 @@ def attribute(tracers: Sequence[Tracer], picture: Picture, on_pass: OnPass | Non
     :meth:`Tracer.judged` does.
     """
     judged: list[Judged] = []
-    usual = _expected_passes(picture)
-    for number, tracer in enumerate(tracers):
+    usual, latest = _expected_passes(picture), 0
+    for number, tracer in enumerate(tracers, start=1):
+        to_come = (len(tracers) - number) * usual
 
-        def tell(done: int, expected: int, number: int = number) -> None:
+        def tell(done: int, expected: int, before: int = latest, to_come: int = to_come) -> None:
+            nonlocal latest
             assert on_pass is not None
-            on_pass(number * usual + done, (len(tracers) - 1) * usual + expected)
+            latest = before + done
+            on_pass(latest, before + expected + to_come)
 
         judged.append(
             tracer.judged(picture, tell if on_pass is not None else None, judged[0].history if judged else None)

@@ -93,7 +93,10 @@ def test_an_unreadable_image_is_named_and_the_others_are_still_traced(pictures):
     done = run("trace", pictures / "broken.png", pictures / "made.png", "--vae", "demo-a", "--steps", 2, "--json")
     assert done.returncode == 2
     broken, good = (json.loads(line) for line in done.stdout.splitlines())
-    assert "broken.png" in broken["error"] and broken["verdict"] is None
+    assert broken["image"] == broken["name"] == str(pictures / "broken.png")
+    assert (
+        broken["error"] and broken["verdict"] is None and f"{pictures / 'broken.png'} {broken['error']}" in done.stderr
+    )
     assert good["verdict"] is not None
     assert "Traceback" not in done.stderr
 

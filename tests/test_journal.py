@@ -5,9 +5,12 @@ from __future__ import annotations
 import errno
 import json
 import os
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from types import SimpleNamespace
 
 import pytest
-from latent_tracer.core import InvalidSettingError, synthetic_photograph, to_picture
+from latent_tracer.core import InvalidSettingError, Picture, synthetic_photograph, to_picture
 from latent_tracer.core import journal as journal_module
 from latent_tracer.core.folder import list_folder
 from latent_tracer.core.folder_trace import trace_files
@@ -30,10 +33,12 @@ def test_a_row_is_in_the_journal_before_it_is_handed_on(tmp_path, path):
     with Journal(path, "s") as journal:
         assert path.stat().st_mode & 0o111 == 0
         handed = 0
-        for given, _ in trace_files(list_folder(tmp_path, below=False), journal, lambda p, f: failed_row(f, p, "flat")):
+        listing = list_folder(tmp_path, below=False)
+        rows = SimpleNamespace(row=lambda picture: failed_row(picture.facts, picture.pixels, "flat"))
+        for outcome in trace_files(listing, lambda picture: picture, rows, journal=journal):
             handed += 1
             assert len(path.read_bytes().splitlines()) == handed
-            assert Journal(path, "s").finished[given.digest] == given
+            assert Journal(path, "s").finished[outcome.row.digest] == outcome.row
         assert handed == 3
 
 
@@ -45,6 +50,42 @@ def test_a_row_is_on_the_disk_when_add_returns(path, monkeypatch):
         journal.add(row(1))
         assert synced == [path.stat().st_size]
         assert journal.finished == {row(1).digest: row(1)}
+
+
+def test_an_answer_is_in_the_journal_before_its_explanation_begins_and_does_not_count_as_finished(tmp_path, path):
+    to_picture(synthetic_photograph(1, 16)).save(tmp_path / "1.png")
+    listing = list_folder(tmp_path, below=False)
+
+    def row_of(traced):
+        return replace(failed_row(traced.picture.facts, traced.picture.pixels, ""), explained=traced.explained)
+
+    def traced(picture):
+        return Answer(picture)
+
+    def explain(answer):
+        (line,) = path.read_bytes().splitlines()
+        assert json.loads(line)["final"] is False and json.loads(line)["row"]["explained"] is False
+        assert not journal.finished and not Journal(path, "s").finished
+        if cancelled:
+            raise KeyboardInterrupt
+        return replace(answer, explained=True)
+
+    for cancelled in (True, False):
+        path.unlink(missing_ok=True)
+        seen = []
+        with Journal(path, "s") as journal, suppress(KeyboardInterrupt):
+            for outcome in trace_files(listing, traced, SimpleNamespace(row=row_of), finish=explain, journal=journal):
+                seen.append((outcome.final, outcome.row.explained))
+        assert seen == [(False, False)] if cancelled else [(False, False), (True, True)]
+        finished = Journal(path, "s").finished
+        assert [row.explained for row in finished.values()] == ([] if cancelled else [True])
+
+
+@dataclass(frozen=True)
+class Answer:
+    picture: Picture
+    explained: bool = False
+    notes: tuple[str, ...] = ()
 
 
 def test_a_write_that_ends_early_goes_on(path, monkeypatch):

@@ -1,25 +1,40 @@
-"""A picture that holds nothing to judge by is inconclusive, never an error that stops the others, never a yes."""
+"""The one road from a picture to an answer: the verdict first, an explanation on demand, and never more than is known.
+
+A picture that holds nothing to judge by is inconclusive, never an error that stops the others, never a yes.
+"""
 
 from __future__ import annotations
 
 import dataclasses
-import json
 import math
-import subprocess
-import sys
 
 import pytest
 import torch
 from latent_tracer.core import (
+    InvalidImageError,
+    InvalidProfileError,
+    InvalidSettingError,
+    ModuleAutoencoder,
+    Picture,
+    Tracer,
     alter,
+    attribute,
     builtin_profile,
-    judge,
+    invert,
     load_autoencoder,
     quantise,
     synthetic_photograph,
-    to_picture,
 )
 from latent_tracer.core.conditions import LOSSY
+from latent_tracer.core.picture import trace_picture, verdict_card
+from latent_tracer.core.pictures.trace_panel import _tiles
+from latent_tracer.core.profile import Grid
+from latent_tracer.core.report import trace_report
+from latent_tracer.core.scores.decoder_grid import grid_of
+from PIL import Image
+
+FLAT = torch.ones(1, 3, 160, 160)
+SMALL = torch.rand(1, 3, 32, 32, generator=torch.Generator().manual_seed(0))
 
 
 @pytest.fixture(scope="module")
@@ -30,30 +45,41 @@ def demo():
     return autoencoder, profile
 
 
-@pytest.mark.parametrize(
-    ("image", "reason"), [(torch.full((1, 3, 160, 160), 0.5), "flat"), (torch.rand(1, 3, 32, 32), "at least 40")]
-)
-def test_a_picture_without_evidence_is_inconclusive_with_the_reason(demo, image, reason):
+@pytest.fixture(scope="module")
+def photograph():
+    return synthetic_photograph(77, 160)
+
+
+@pytest.fixture(scope="module")
+@torch.no_grad()
+def own(demo, photograph):
+    return quantise(demo[0].decode(demo[0].encode(photograph)))
+
+
+class CancelledError(Exception):
+    """What a host raises where its user cancels."""
+
+
+# --- the answer -------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("image", "reason"), [(torch.full((1, 3, 160, 160), 0.5), "flat"), (SMALL, "at least 40")])
+def test_a_picture_without_evidence_is_inconclusive_with_the_reason(demo, judge, image, reason):
     verdict = judge(*demo[:1], image, demo[1])
     assert verdict.answer == "inconclusive" and reason in verdict.basis
     assert math.isnan(verdict.score) and verdict.p_value is None and verdict.fpr is None
 
 
-def test_own_pictures_belong_and_photographs_do_not(demo):
+def test_own_pictures_belong_and_photographs_do_not(demo, judge, own, photograph):
     autoencoder, profile = demo
-    photograph = synthetic_photograph(77, 160)
-    with torch.no_grad():
-        own = quantise(autoencoder.decode(autoencoder.encode(photograph)))
     assert judge(autoencoder, own, profile).answer == "belonging"
     assert judge(autoencoder, photograph, profile).answer == "non-belonging"
 
 
-def test_a_lossy_file_may_get_a_yes_but_never_a_no(demo):
+def test_a_lossy_file_may_get_a_yes_but_never_a_no(demo, judge, own, photograph):
     autoencoder, profile = demo
-    photograph = synthetic_photograph(77, 160)
-    with torch.no_grad():
-        own = alter(quantise(autoencoder.decode(autoencoder.encode(photograph))), "jpeg-90")
-    assert judge(autoencoder, own, profile, lossy=True).answer == "belonging"
+    stored = alter(own, "jpeg-90")
+    assert judge(autoencoder, stored, profile, lossy=True).answer == "belonging"
     for other in (photograph, alter(photograph, "jpeg-75")):
         verdict = judge(autoencoder, other, profile, lossy=True)
         assert verdict.answer == "inconclusive" and "lossy" in verdict.basis
@@ -61,11 +87,11 @@ def test_a_lossy_file_may_get_a_yes_but_never_a_no(demo):
     blind = dataclasses.replace(
         profile, others=tuple(source for source in profile.others if source.history not in LOSSY)
     )
-    assert judge(autoencoder, own, blind, lossy=True).answer == "inconclusive"
+    assert judge(autoencoder, stored, blind, lossy=True).answer == "inconclusive"
 
 
-def test_without_a_profile_there_is_a_p_value_under_other_decoders_and_never_an_answer():
-    autoencoder = load_autoencoder("demo-a")
+def test_without_a_profile_there_is_a_p_value_under_other_decoders_and_never_an_answer(demo, judge):
+    autoencoder = demo[0]
     photograph = synthetic_photograph(77, 192)
     with torch.no_grad():
         own = quantise(autoencoder.decode(autoencoder.encode(photograph)))
@@ -78,22 +104,238 @@ def test_without_a_profile_there_is_a_p_value_under_other_decoders_and_never_an_
     assert builtin_profile("no decoder") is None
 
 
-def test_the_command_line_reports_a_flat_picture_without_a_score_and_as_valid_json(tmp_path):
-    to_picture(torch.full((1, 3, 64, 64), 0.5)).save(tmp_path / "flat.png")
-    arguments = [
-        "trace",
-        str(tmp_path / "flat.png"),
-        "--vae",
-        "demo-a",
-        "--steps",
-        "2",
-        "--json",
-        "--picture",
-        str(tmp_path),
-    ]
-    command = [sys.executable, "-c", "from latent_tracer.cli import main; main()", *arguments]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=300)
-    assert done.returncode == 0, done.stderr
-    record = json.loads(done.stdout, parse_constant=pytest.fail)
-    assert record["verdict"] == "inconclusive" and record["score"] is None
-    assert (tmp_path / "flat_trace.png").is_file()
+def test_sides_beyond_the_last_whole_cell_are_not_looked_at_and_said(demo, own):
+    tracer = Tracer(*demo)
+    whole, wider = (tracer.trace(Picture.of(image)) for image in (own, torch.nn.functional.pad(own, (0, 3, 0, 5))))
+    assert wider.verdict.score == whole.verdict.score and whole.notes == ()
+    assert wider.notes == (
+        "3 columns and 5 rows of pixels, right and below, fill no latent cell and were not looked at",
+    )
+
+
+def test_pixels_that_are_no_picture_are_inconclusive_with_the_reason(demo, own):
+    broken = own.clone()
+    broken[0, 0, 3, 3] = math.nan
+    traced = Tracer(*demo).trace(Picture.of(broken))
+    assert traced.verdict.answer == "inconclusive" and "NaN" in traced.verdict.basis and traced.scored is None
+
+
+def test_a_profile_made_on_another_grid_is_refused(demo, own):
+    autoencoder, profile = demo
+    other = dataclasses.replace(profile, grid=Grid(16))
+    with pytest.raises(InvalidProfileError, match="calibrated on a grid of 16 pixels from 0 on.*has 8 from 0 on"):
+        Tracer(autoencoder, other).trace(Picture.of(own))
+    unknown = dataclasses.replace(profile, grid=None)
+    assert Tracer(autoencoder, unknown).trace(Picture.of(own)).verdict.answer == "belonging"
+
+
+def test_what_a_tracer_cannot_be_made_of_is_refused_at_once(demo):
+    autoencoder, profile = demo
+    with pytest.raises(InvalidSettingError, match="either a profile or a threshold"):
+        Tracer(autoencoder, profile, threshold=0.1)
+    for threshold in (0.0, -1.0, math.nan, math.inf):
+        with pytest.raises(InvalidSettingError, match="threshold must be a positive number"):
+            Tracer(autoencoder, threshold=threshold)
+    with pytest.raises(InvalidProfileError, match="one profile for each condition"):
+        Tracer(autoencoder, [profile, profile])
+    with pytest.raises(InvalidProfileError, match="calibrated for demo-a"):
+        Tracer(load_autoencoder("demo-b"), profile)
+    with pytest.raises(InvalidProfileError, match="calibrate again"):
+        Tracer(autoencoder, dataclasses.replace(profile, score_settings={"clearly_not": 0.5}))
+
+
+def test_the_profile_that_ships_is_used_where_none_is_given(demo, own):
+    given, shipped, none = Tracer(*demo), Tracer(demo[0]), Tracer(demo[0], ())
+    assert shipped.is_builtin and not given.is_builtin and not none.is_builtin
+    assert shipped.profiles == given.profiles == (demo[1],) and none.profiles == ()
+    assert shipped.trace(Picture.of(own)).verdict == given.trace(Picture.of(own)).verdict
+
+
+# --- first the verdict ------------------------------------------------------------------------------------------------
+
+
+def test_an_answer_costs_the_passes_of_its_score_and_shows_what_they_made(demo, own):
+    traced = Tracer(*demo).trace(Picture.of(own))
+    assert traced.inversion is None and traced.profile == demo[1]
+    assert (traced.passes.encoder, traced.passes.decoder, traced.passes.backward) == (2, 2, 0)
+    assert traced.seconds > 0 and traced.peak_bytes > own.numel() * 4
+    shown = traced.scored.shown
+    with torch.no_grad():
+        made = demo[0].decode(demo[0].encode(shown.original)).clamp(0, 1)
+    assert torch.equal(shown.original, own[..., shown.top :, shown.left :][..., : 160 - 8, : 160 - 8])
+    assert torch.allclose(shown.reconstruction, made, atol=1e-5)
+
+
+def test_a_row_without_explanation_says_so_and_one_with_it_has_its_figures(demo, own):
+    tracer = Tracer(*demo)
+    traced = tracer.trace(Picture.of(own, "own.png"))
+    row = tracer.row(traced).to_json("own.png", "demo-a")
+    assert row["explained"] is False and (row["encoder_passes"], row["decoder_passes"]) == (2, 2)
+    assert [row[name] for name in ("loss", "initial_loss", "crop", "quantiser", "solver")] == [None] * 5
+    assert row["basis"] == traced.verdict.basis and row["peak_bytes"] == traced.peak_bytes
+    explained = tracer.explained(traced, steps=3)
+    after = tracer.row(explained).to_json("own.png", "demo-a")
+    assert after["explained"] is True and after["loss"] <= after["initial_loss"]
+    assert after["decoder_passes"] > row["decoder_passes"] and after["seconds"] >= row["seconds"]
+    assert after["peak_bytes"] > row["peak_bytes"]
+    # The answer is the same.
+    asked = ("verdict", "score", "p_value", "basis", "stage", "fpr", "fnr", "condition", "calibration")
+    assert [row[name] for name in asked] == [after[name] for name in asked]
+    inversion = invert(demo[0], own, steps=3)
+    assert after["loss"] == pytest.approx(float(inversion.loss[0]), rel=1e-6)
+    assert tracer.explained(explained, steps=3) is explained
+    assert explained.passes.backward == inversion.passes[0].backward > 0
+
+
+@pytest.mark.parametrize("error", [MemoryError("no room"), RuntimeError("no kernel"), InvalidImageError("no reason.")])
+def test_an_explanation_that_fails_leaves_the_answer_with_a_note(demo, own, monkeypatch, error):
+    tracer = Tracer(*demo)
+    traced = tracer.trace(Picture.of(own))
+
+    def fail(step):
+        raise error
+
+    explained = tracer.explained(traced, 3, fail)
+    assert explained.verdict is traced.verdict and explained.inversion is None
+    assert len(explained.notes) == 1 and explained.notes[0].startswith("there is no explanation, the inversion failed:")
+    assert explained.notes[0] in trace_report(explained)
+
+
+def test_a_cancelled_explanation_is_no_failed_one(demo, own):
+    tracer = Tracer(*demo)
+    traced = tracer.trace(Picture.of(own))
+    steps = []
+
+    def cancel(step):
+        steps.append(step.step)
+        if len(steps) == 2:
+            raise CancelledError
+
+    with pytest.raises(CancelledError):
+        tracer.explained(traced, 50, cancel)
+    assert len(steps) == 2 and traced.verdict.answer == "belonging"
+
+
+def test_every_pass_is_told_and_telling_cancels(demo, own):
+    tracer = Tracer(*demo)
+    told = []
+    traced = tracer.trace(Picture.of(own), lambda done, expected: told.append((done, expected)))
+    assert [done for done, _ in told] == [1, 2, 3, 4]
+    assert all(done <= expected for done, expected in told)
+    assert traced.verdict == tracer.trace(Picture.of(own)).verdict
+    told.clear()
+
+    def cancel(done, expected):
+        told.append(done)
+        if done == 2:
+            raise CancelledError
+
+    with pytest.raises(CancelledError):
+        tracer.trace(Picture.of(own), cancel)
+    assert told == [1, 2]
+
+
+def test_a_threshold_asks_the_inverted_loss_and_tells_its_steps(demo, own):
+    told = []
+    tracer = Tracer(demo[0], threshold=0.5, steps=3)
+    traced = tracer.trace(Picture.of(own), lambda done, expected: told.append((done, expected)))
+    assert traced.verdict.answer == "belonging" and traced.verdict.fpr is None
+    assert traced.verdict.score == float(traced.inversion.loss[0]) and tracer.row(traced).explained
+    assert told and all(done <= expected == 3 for done, expected in told)
+    assert Tracer(demo[0], threshold=1e-12, steps=3).trace(Picture.of(own)).verdict.answer == "non-belonging"
+
+    def cancel(done, expected):
+        raise CancelledError
+
+    with pytest.raises(CancelledError):
+        tracer.trace(Picture.of(own), cancel)
+
+
+# --- what is shown ----------------------------------------------------------------------------------------------------
+
+
+def red_corner(drawn: Image.Image, below: int, tiles: int) -> tuple[float, float]:
+    """Where in the first of so many ``tiles`` under a card of height ``below`` the red is, as shares of its sides."""
+    side = drawn.width // tiles
+    pixels = torch.frombuffer(bytearray(drawn.convert("RGB").tobytes()), dtype=torch.uint8)
+    pixels = pixels.reshape(drawn.height, drawn.width, 3).int()[below : below + side, :side]
+    inked = (pixels[..., 0] > 200) & (pixels[..., 1] < 60) & (pixels[..., 2] < 60)
+    rows, columns = inked.nonzero(as_tuple=True)
+    assert len(rows) > 50
+    return float(columns.float().mean()) / side, float(rows.float().mean()) / side
+
+
+@pytest.mark.parametrize("steps", [None, 2], ids=["first reconstruction", "inversion"])
+@pytest.mark.parametrize(
+    ("turn", "right", "low"), [(1, False, False), (6, True, False), (3, True, True), (8, False, True)]
+)
+def test_a_turned_picture_is_judged_as_stored_and_shown_upright(demo, own, steps, turn, right, low):
+    pixels = own.clone()
+    pixels[..., 8:40, 8:40] = torch.tensor([1.0, 0.0, 0.0])[:, None, None]  # near the corner where storage begins
+    picture = Picture.of(pixels)
+    picture = dataclasses.replace(picture, facts=dataclasses.replace(picture.facts, orientation=turn))
+    tracer = Tracer(*demo)
+    traced = tracer.trace(picture)
+    assert traced.verdict == tracer.trace(Picture.of(pixels)).verdict
+    if steps is not None:
+        traced = tracer.explained(traced, steps)
+    cost = {} if steps is None else {"inversion": f"loss {traced.inversion.loss[0]:.3g}"}
+    below = verdict_card(traced.verdict, traced.model, traced.profile, cost).height
+    x, y = red_corner(trace_picture(traced), below, 3 if steps is None else 4)
+    assert (x > 0.5, y > 0.5) == (right, low)
+
+
+def test_a_part_of_a_long_picture_is_named_as_a_part(demo):
+    tall = quantise(torch.rand(1, 3, 2048, 328, generator=torch.Generator().manual_seed(1)))
+    titles = [title for title, _ in _tiles(Tracer(*demo).trace(Picture.of(tall)))]
+    assert titles[0].startswith("original, part at (") and titles[1] == "first reconstruction D(E(x))"
+
+
+# --- several models ---------------------------------------------------------------------------------------------------
+
+
+def test_the_candidate_that_made_it_is_named_by_what_each_tracer_says(demo, own):
+    tracers = [Tracer(load_autoencoder(name), name=name) for name in ("demo-b", "demo-a")]
+    told = []
+    result = attribute(tracers, Picture.of(own), lambda done, expected: told.append((done, expected)))
+    assert result.vae == "demo-a"
+    alone = {tracer.name: tracer.trace(Picture.of(own)).verdict for tracer in tracers}
+    assert {candidate.name: candidate.verdict for candidate in result.candidates} == alone
+    assert [done for done, _ in told] == list(range(1, len(told) + 1)) and len(told) >= 8
+    assert all(done <= expected for done, expected in told) and told[-1][0] == told[-1][1]
+    with pytest.raises(InvalidSettingError, match="at least one candidate"):
+        attribute([], Picture.of(own))
+
+
+def test_a_candidate_without_a_profile_is_refused_by_name(demo, own):
+    with pytest.raises(InvalidProfileError, match=r"No profile fits mine \(78edaa83\).*calibrate it first"):
+        attribute([Tracer(demo[0], (), name="mine")], Picture.of(own))
+
+
+def broken_copy(autoencoder: ModuleAutoencoder) -> ModuleAutoencoder:
+    """The same model by its digest and shape, which decodes nothing but NaN."""
+    return ModuleAutoencoder(
+        "broken", autoencoder.module, autoencoder.encode, lambda latents: autoencoder.decode(latents) * math.nan
+    )
+
+
+def test_a_candidate_that_could_not_score_the_picture_is_not_ruled_out(demo, own, photograph):
+    assert grid_of(demo[0]) == Grid(8)  # measured on the sound one: both have the same digest
+    sound = Tracer(load_autoencoder("demo-b"), name="demo-b")
+    broken = Tracer(broken_copy(demo[0]), demo[1], name="broken")
+    refused = broken.trace(Picture.of(photograph)).verdict
+    assert refused.answer == "inconclusive" and "NaN" in refused.basis and math.isnan(refused.score)
+    result = attribute([sound, broken], Picture.of(photograph))
+    assert result.vae is None and result.tied == ()
+    assert result.reason == "no candidate is certain, and not all can be ruled out"
+    record = {candidate.name: candidate.record() for candidate in result.candidates}["broken"]
+    assert record["score"] is None and record["standing"] is None and record["basis"] == refused.basis
+
+
+@pytest.mark.parametrize(("pixels", "reason"), [(FLAT, "flat"), (SMALL, "at least 40")])
+def test_nothing_to_judge_by_is_the_same_reason_from_every_candidate(demo, pixels, reason):
+    tracers = [Tracer(load_autoencoder(name), name=name) for name in ("demo-a", "demo-b")]
+    result = attribute(tracers, Picture.of(pixels))
+    assert result.vae is None and result.reason == "no candidate is certain, and not all can be ruled out"
+    bases = {candidate.verdict.basis for candidate in result.candidates}
+    assert len(bases) == 1 and reason in bases.pop()
