@@ -23,7 +23,7 @@ app = typer.Typer(
     add_completion=False,
     no_args_is_help=True,
     pretty_exceptions_enable=False,
-    help="Did this picture come out of this model? Inverts the model's decoder and answers with a stated error rate.",
+    help="Did this picture come out of this model? Answers with both error rates, from a few passes of its VAE.",
 )
 app.command()(trace)
 app.command("calibrate")(calibrate_command)

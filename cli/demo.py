@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 from PIL import Image
 from rich.table import Table
+from rich.text import Text
 from torch import Tensor
 
 from ..core import Picture, Tracer, load_autoencoder, to_tensor
@@ -42,7 +43,7 @@ def demo(
                     emit_json({**tracer.row(traced).to_json(image.name, tracer.name), "expected": expected})
                 right = "green" if verdict.answer == expected else "red"
                 table.add_row(
-                    image.name, tracer.name, expected, f"[{right}]{verdict.answer}[/]", f"{verdict.p_value:.3f}"
+                    image.name, tracer.name, expected, Text(verdict.answer, style=right), f"{verdict.p_value:.3f}"
                 )
                 if tracer.name not in drawn:
                     drawn.add(tracer.name)

@@ -21,6 +21,7 @@ from ..core.journal import Journal, settings_digest
 from ..core.picture import trace_picture
 from ..core.picture_file import PictureFile
 from ..core.report import trace_report
+from ..core.safe_text import clean_text
 from ..core.thresholds import shown_rate
 from ..core.trace_row import TraceRow, shown_name
 from .console import emit_json, progress_bar, say, show
@@ -103,7 +104,7 @@ class TraceRun:
                 finish = partial(self._finish, progress)
 
             def judge(picture: Picture) -> Traced:
-                progress.update(task, description=picture.facts.name[-40:])
+                progress.update(task, description=clean_text(picture.facts.name[-40:]))
                 place = picture.facts.position - 1
 
                 def advance(done: int, expected: int) -> None:
