@@ -106,7 +106,7 @@ def naming(number: int) -> Iterator[None]:
 def describe(index: int, result: Attribution) -> str:
     lines = [
         f"image {index}: {result.vae or 'no candidate'} ({result.reason})",
-        f"  an image of none of them is attributed to one at a rate of at most {result.fpr:.2%}",
+        f"  an image of none of them is attributed to one at a rate of at most {shown_rate(result.fpr)}",
     ]
     for candidate in sorted(result.candidates, key=lambda one: one.name):
         verdict = candidate.verdict

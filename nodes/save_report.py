@@ -13,6 +13,7 @@ from comfy_api.latest import io, ui
 from ..core import InvalidSettingError
 from ..core.folder_report import PAGE_NAME, write_report
 from ..core.safe_text import clean_text
+from ..core.thresholds import shown_rate
 from ..core.trace_row import TraceRow
 from .folder_sockets import RowSocket, UnreadableSocket
 from .sockets import CATEGORY
@@ -95,6 +96,6 @@ def settings_of(rows: list[TraceRow]) -> dict[str, str]:
         "inspected model": (row.model for row in rows),
         "fingerprint": (row.fingerprint[:16] for row in rows),
         "condition": (row.condition for row in rows),
-        "stated false-positive rate": ("not measured" if row.fpr is None else f"{row.fpr:.2%}" for row in rows),
+        "stated false-positive rate": (shown_rate(row.fpr) for row in rows),
     }
     return {name: ", ".join(dict.fromkeys(filter(None, values))) for name, values in shown.items()}

@@ -7,6 +7,7 @@ import math
 from PIL import Image
 
 from ..attribution import Attribution
+from ..thresholds import shown_rate
 from .style import COLOURS, FAINT, GRID, INK, MARGIN, SURFACE, WIDTH, ZONES, blank, font, shortened, wrapped
 
 ROW, NAME, ANSWER = 84, 270, 250
@@ -16,8 +17,8 @@ def attribution_chart(result: Attribution) -> Image.Image:
     """1200 pixels wide. A bar grows with -log10 of the p-value: the rarer such a score is among pictures the candidate
     did not make. To be attributed the picture's bar must reach its mark, and no other candidate may explain it too.
     """
-    reason = wrapped(result.reason, 24, WIDTH - 3 * MARGIN)
-    rate = f"A picture of none of them is attributed to one at a rate of at most {result.fpr:.2%}."
+    reason = wrapped(result.reason[:1].upper() + result.reason[1:], 24, WIDTH - 3 * MARGIN)
+    rate = f"A picture of none of them is attributed to one at a rate of at most {shown_rate(result.fpr)}."
     header = 104 + 32 * len(reason) + 40
     picture, draw = blank(WIDTH, header + ROW * len(result.candidates) + 66)
     word = result.vae or ("TIE" if result.tied else "NONE")

@@ -63,9 +63,10 @@ def card_facts(verdict: Verdict, model: str, profile: Profile | None) -> dict[st
     if verdict.calibration:
         facts["whose calibration"] = verdict.calibration
     facts["condition"] = verdict.condition
+    score = f"{verdict.score:.4g}" if math.isfinite(verdict.score) else "none"
     if profile is not None:
-        shown_score = f"{verdict.score:.4g}" if math.isfinite(verdict.score) else "none"
-        facts |= {"score": f"{profile.score} {shown_score}", "calibrated on": profile.calibrated_on}
+        facts |= {"score": f"{profile.score} {score}", "calibrated on": profile.calibrated_on}
     else:
-        facts |= {"loss": f"{verdict.score:.3g}", "calibration": "none" if verdict.fpr is None else "given"}
+        name = "loss" if verdict.stage == "inversion" else "score"
+        facts |= {name: score, "calibration": "none" if verdict.fpr is None else "given"}
     return facts
