@@ -21,7 +21,7 @@ from .conditions import CLEAN, HISTORIES, RESIZES, alter
 from .errors import InvalidImageError
 from .generator import Generator
 from .history import fit_grid
-from .images import check_images, crop_to_grid
+from .images import check_images, whole_cells
 from .localisation import fit_localisation, locate_foreign
 from .memory import out_of_memory_sentence
 from .profile import MADE_HERE, Grid, Limits, Profile
@@ -216,7 +216,7 @@ def _central(picture: Tensor, ratio: int) -> Tensor:
     """The central part of ``picture``, at most 512 on a side, on the latent grid."""
     if picture.ndim != 4:
         check_images(picture)  # says what is wrong
-    pixels, _ = crop_to_grid(picture, ratio)
+    pixels = whole_cells(picture, ratio)
     height, width = (min(side, max(ratio, LARGEST_SIDE - LARGEST_SIDE % ratio)) for side in pixels.shape[-2:])
     # In whole cells from the corner: a generated picture cut off its grid would no longer look belonging.
     top, left = (

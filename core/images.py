@@ -97,6 +97,26 @@ def central_part(image: Tensor, side: int, block: int) -> Tensor:
     return check_images(image[..., top : top + side, left : left + side])
 
 
+def whole_cells(images: Tensor, spatial_ratio: int) -> Tensor:
+    """``images`` ``[B,3,H,W]`` without what lies beyond the last whole latent cell, right and below; a view.
+
+    What is left keeps its place on the grids of the decoder and of JPEG, which begin at the upper left corner. Raises
+    :class:`InvalidImageError` for an image smaller than one latent cell.
+    """
+    height, width = (length // spatial_ratio * spatial_ratio for length in images.shape[-2:])
+    if 0 in (height, width):
+        raise _too_small(images, spatial_ratio)
+    return images[..., :height, :width]
+
+
+def _too_small(images: Tensor, spatial_ratio: int) -> InvalidImageError:
+    height, width = images.shape[-2:]
+    return InvalidImageError(
+        f"The image is {width}×{height} pixels, smaller than one latent cell of {spatial_ratio}×{spatial_ratio}:"
+        " use a larger picture."
+    )
+
+
 def crop_to_grid(images: Tensor, spatial_ratio: int) -> tuple[Tensor, Crop]:
     """Centre-crop ``images`` ``[B,3,H,W]`` to multiples of ``spatial_ratio`` pixels, as ComfyUI's VAE encode does.
 
@@ -104,10 +124,7 @@ def crop_to_grid(images: Tensor, spatial_ratio: int) -> tuple[Tensor, Crop]:
     """
     height, width = images.shape[-2:]
     if min(height, width) < spatial_ratio:
-        raise InvalidImageError(
-            f"The image is {width}×{height} pixels, smaller than one latent cell of {spatial_ratio}×{spatial_ratio}:"
-            " use a larger picture."
-        )
+        raise _too_small(images, spatial_ratio)
     kept_height, kept_width = height - height % spatial_ratio, width - width % spatial_ratio
     top, left = (height % spatial_ratio) // 2, (width % spatial_ratio) // 2
     crop = Crop(left, top, kept_width, kept_height, width, height)

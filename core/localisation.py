@@ -160,10 +160,12 @@ def _blur(values: Tensor, sigma: float = SMOOTHING) -> Tensor:
 
 def weighted_quantile(values: Tensor, weights: Tensor, share: float) -> float:
     """The smallest value with at least ``share`` of the total weight at or below it."""
-    order = values.flatten().argsort()
-    mass = weights.flatten()[order].double().cumsum(0)
+    # On the CPU: some devices have no float64.
+    values, weights = values.flatten().cpu(), weights.flatten().cpu()
+    order = values.argsort()
+    mass = weights[order].double().cumsum(0)
     position = int(torch.searchsorted(mass, share * mass[-1]).clamp(max=len(mass) - 1))
-    return float(values.flatten()[order[position]])
+    return float(values[order[position]])
 
 
 def to_pixels(blocks: Tensor, ratio: int, whole: Sequence[int]) -> Tensor:

@@ -24,11 +24,13 @@ ORIENTATIONS = tuple(_TURNS)
 def upright(pixels: Tensor, orientation: int) -> Tensor:
     """Stored ``pixels`` ``[…,H,W]`` as they are to be seen; ``orientation`` is one of :data:`ORIENTATIONS`."""
     transposed, reversed_axes = _TURNS[orientation]
-    return (pixels.transpose(-2, -1) if transposed else pixels).flip(reversed_axes)
+    turned = pixels.transpose(-2, -1) if transposed else pixels
+    # A flip along no axis would be a copy of the whole picture.
+    return turned.flip(reversed_axes) if reversed_axes else turned
 
 
 def stored(pixels: Tensor, orientation: int) -> Tensor:
     """The inverse of :func:`upright`: ``pixels`` ``[…,H,W]`` that stand upright, as the file holds them."""
     transposed, reversed_axes = _TURNS[orientation]
-    turned = pixels.flip(reversed_axes)
+    turned = pixels.flip(reversed_axes) if reversed_axes else pixels
     return turned.transpose(-2, -1) if transposed else turned

@@ -24,6 +24,7 @@ from .picture_file import Picture
 from .profile import InvalidProfileError, Profile, builtin_profile, default_profile
 from .quantiser import Quantiser
 from .rough_score import score_for
+from .safe_text import clean_text
 from .scores import make_score, on_cells
 from .scores.decoder_grid import NoGridError, grid_of
 from .scores.protocol import Scored
@@ -167,7 +168,10 @@ class Tracer:
         try:
             inversion = self.explain(traced, steps, on_step)
         except (LatentTracerError, MemoryError, RuntimeError) as error:  # torch's own errors are RuntimeErrors
-            return replace(traced, notes=(*traced.notes, f"there is no explanation, the inversion failed: {error}"))
+            return replace(
+                traced,
+                notes=(*traced.notes, f"there is no explanation, the inversion failed: {clean_text(str(error), 500)}"),
+            )
         return replace(
             traced,
             inversion=inversion,

@@ -172,11 +172,14 @@ def split_images(image: Any) -> list[Tensor]:
 
 
 def to_core_images(image: Any) -> Tensor:
-    """ComfyUI's IMAGE ``[B,H,W,C]`` as ordinary (not inference) tensors ``[B,C,H,W]``."""
+    """ComfyUI's IMAGE ``[B,H,W,C]`` as ordinary (not inference) tensors ``[B,C,H,W]`` on the CPU.
+
+    ComfyUI's may lie on the graphics card (``--gpu-only``), and those of one graph on different devices.
+    """
     if not isinstance(image, Tensor) or image.ndim != 4:
         raise InvalidImageError("The image input is not a batch of pictures: connect an IMAGE, for example Load Image.")
     with torch.inference_mode(False):
-        return image.clone().movedim(-1, 1).float()
+        return image.to("cpu", torch.float32, copy=True).movedim(-1, 1)
 
 
 def to_comfy_images(images: Tensor) -> Tensor:

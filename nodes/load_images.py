@@ -36,16 +36,16 @@ def input_folders() -> list[str]:
 
 def folder_path(name: str) -> Path:
     """The folder called ``name`` under input; raises :class:`InvalidSettingError` if it is not there or not inside."""
-    root = os.path.realpath(folder_paths.get_input_directory())
-    path = os.path.realpath(os.path.join(root, name))
-    if "\0" in name or os.path.commonpath((root, path)) != root:
+    root = Path(os.path.realpath(folder_paths.get_input_directory()))
+    path = root if "\0" in name else Path(os.path.realpath(root / name))
+    if "\0" in name or not path.is_relative_to(root):
         raise InvalidSettingError(f"The folder {clean_text(name, 80)!r} lies outside ComfyUI's input: move it there.")
-    if not os.path.isdir(path):
+    if not path.is_dir():
         raise InvalidSettingError(
             f"There is no folder {clean_text(name, 80)!r} under ComfyUI's input: put the pictures there, press R and"
             " choose it."
         )
-    return Path(path)
+    return path
 
 
 class LoadImagesToTrace(io.ComfyNode):

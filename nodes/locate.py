@@ -8,7 +8,8 @@ import torch
 from comfy_api.latest import io, ui
 from torch import Tensor
 
-from ..core import ForeignMap, InvalidImageError, Profile, Tracer, check_images, crop_to_grid, locate_foreign
+from ..core import Crop, ForeignMap, InvalidImageError, Profile, Tracer, check_images, locate_foreign
+from ..core.images import whole_cells
 from ..core.pictures.foreign_map import heat_map
 from . import comfy_adapter
 from .sockets import CATEGORY, ProfileSocket, check_profile_socket
@@ -50,7 +51,8 @@ class FindForeignRegions(io.ComfyNode):
         with comfy_adapter.inspected_model(vae, image) as autoencoder:
             profiles = Tracer(autoencoder, profile).profiles
             known = profiles[0] if profiles else None
-            cropped, crop = crop_to_grid(images, autoencoder.spatial_ratio)
+            # From the corner, as scores are: centred, the cells of a picture that lost a few rows would be missed.
+            cropped = whole_cells(images, autoencoder.spatial_ratio)
             report = comfy_adapter.count_reporter()
             for number, one in enumerate(comfy_adapter.split(cropped), start=1):
                 try:
@@ -60,6 +62,7 @@ class FindForeignRegions(io.ComfyNode):
                 report(number, len(cropped))
         pictures = torch.cat([heat_map(o, m) for o, m in zip(comfy_adapter.split(cropped), maps, strict=True)])
         shown = comfy_adapter.to_comfy_images(pictures)
+        crop = Crop(0, 0, cropped.shape[-1], cropped.shape[-2], images.shape[-1], images.shape[-2])
         notes = "" if crop.is_whole else f"\ncrop: {crop}"
         text = "\n\n".join(f"image {number}: {found.sentence}" for number, found in enumerate(maps, start=1)) + notes
         preview = ui.PreviewImage(shown, cls=cls).as_dict()

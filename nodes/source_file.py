@@ -29,16 +29,16 @@ def source_file(prompt: Any, node: Any, name: str) -> Picture | None:
         return None
     if loader not in LOADERS or not isinstance(annotated, str):
         return None
-    path = os.path.realpath(folder_paths.get_annotated_filepath(annotated))
+    path = Path(os.path.realpath(folder_paths.get_annotated_filepath(annotated)))
     folders = (
         folder_paths.get_input_directory(),
         folder_paths.get_output_directory(),
         folder_paths.get_temp_directory(),
     )
-    if not any(os.path.commonpath((os.path.realpath(folder), path)) == os.path.realpath(folder) for folder in folders):
+    if not any(path.is_relative_to(os.path.realpath(folder)) for folder in folders):
         return None
     try:
-        return Picture.read(PictureFile(Path(path), os.path.basename(path)))
+        return Picture.read(PictureFile(path, path.name))
     except InvalidImageError:  # the loader reads more formats than we do
         return None
 

@@ -227,6 +227,13 @@ def test_cells_that_begin_beside_the_corner_are_found_and_scored_there(ratio, ph
     assert own < -0.3 < score_of(autoencoder, synthetic_photograph(78, 128))
 
 
+def test_the_search_heeds_where_the_decoder_begins_its_cells(monkeypatch):
+    monkeypatch.setattr("latent_tracer.core.scores.any_grid.grid_of", lambda _: Grid(4, 3))
+    autoencoder = model(Patches(4, 2))
+    # The best place is the corner; scored three pixels beyond its own corner, the picture has to begin one before.
+    assert find_grid_phase(autoencoder, made_by(autoencoder, side=64), Passes()) == GridPhase(1, 1, False)
+
+
 def test_the_search_for_a_cropped_pictures_grid_looks_at_one_period_only(packed):
     wrapped = packed("demo-a", 2)
     own = made_by(wrapped, 7, 160)

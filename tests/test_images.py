@@ -8,6 +8,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from latent_tracer.core import InvalidImageError, check_images, crop_to_grid, load_image, to_picture, to_tensor
+from latent_tracer.core.images import whole_cells
 from PIL import Image
 
 PIXELS = np.random.default_rng(0).integers(0, 256, (6, 9, 4), dtype=np.uint8)
@@ -184,3 +185,13 @@ def test_crop_is_aligned_centred_maximal_and_never_resampled(height, width, rati
 def test_a_one_pixel_image_is_refused():
     with pytest.raises(InvalidImageError, match="1×1 pixels, smaller than one latent cell of 8×8: use a larger"):
         crop_to_grid(torch.rand(1, 3, 1, 1), 8)
+
+
+@pytest.mark.parametrize("whole", [(8, 8), (13, 17), (24, 31)])
+def test_whole_cells_begin_at_the_corner(whole):
+    images = torch.rand(1, 3, *whole)
+    kept = whole_cells(images, 8)
+    assert kept.shape[-2:] == tuple(side // 8 * 8 for side in whole)
+    assert torch.equal(kept, images[..., : kept.shape[-2], : kept.shape[-1]])
+    with pytest.raises(InvalidImageError, match="7×8 pixels, smaller than one latent cell of 8×8"):
+        whole_cells(torch.rand(1, 3, 8, 7), 8)

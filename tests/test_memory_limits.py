@@ -116,6 +116,7 @@ def test_peak_memory_counts_what_lives_at_the_same_time():
         (torch.OutOfMemoryError("x"), True),
         (MemoryError(), True),
         (RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory"), True),
+        (RuntimeError("MPS backend out of memory (MPS allocated: 6.10 GB, max allowed: 9.07 GB)."), True),
         (RuntimeError("shape mismatch"), False),
     ],
 )

@@ -99,3 +99,10 @@ def test_a_size_that_the_resize_took_off_the_cells_is_not_cut_before_it_is_enlar
     belonging, photograph = (alter(picture, condition) for picture in (made, photographs[5]))
     assert judge(decoder, belonging, profile).answer == "belonging"
     assert judge(decoder, photograph, profile).answer != "belonging"
+
+
+def test_pixels_cut_off_right_and_below_do_not_move_the_cells(decoder, photographs):
+    score = Resized(0.75)
+    belonging = alter(versions(decoder, photographs[:1])[0], "resize-0.75")
+    # 72 pixels become 96, 69 become 92: four more than eleven cells.
+    assert score(decoder, belonging[..., :69, :69]).value < 0.5 * score(decoder, belonging).value < 0

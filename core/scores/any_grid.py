@@ -31,7 +31,7 @@ REGION_CELLS = 14
 
 @dataclass(frozen=True)
 class GridPhase:
-    """Offset of the latent grid in pixels from the top left corner, and whether the picture is mirrored."""
+    """Where what the decoder made may begin, in pixels from the top left corner, and whether it is mirrored."""
 
     top: int
     left: int
@@ -62,7 +62,8 @@ def find_grid_phase(autoencoder: Autoencoder, image: Tensor, passes: Passes) -> 
 
 
 def _search(autoencoder: Autoencoder, image: Tensor, passes: Passes, low_precision: bool) -> GridPhase:
-    ratio, period = autoencoder.spatial_ratio, grid_of(autoencoder).period
+    ratio, grid = autoencoder.spatial_ratio, grid_of(autoencoder)
+    period = grid.period
     # A mirrored picture whose width is off the grid has its cells counted from the other edge: phases cover that.
     side = min(ratio * REGION_CELLS, *((length // ratio) * ratio for length in image.shape[-2:]))
     if side < least_side(ratio):
@@ -84,7 +85,9 @@ def _search(autoencoder: Autoencoder, image: Tensor, passes: Passes, low_precisi
         }
         mean = torch.stack(list(energies.values())).mean(0)
         for (down, right), own in energies.items():
-            contrasts[GridPhase(down, right, mirrored)] = grid_contrast(own, mean, picture)
+            # A decoder writes its cells at its own phase: the corner of what it made lies that far before them.
+            top, left = ((offset - grid.phase) % period for offset in (down, right))
+            contrasts[GridPhase(top, left, mirrored)] = grid_contrast(own, mean, picture)
     return min(contrasts, key=lambda phase: (contrasts[phase], phase.mirrored, phase.top, phase.left))
 
 

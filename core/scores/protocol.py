@@ -10,7 +10,7 @@ from torch import Tensor
 
 from ..autoencoder import Autoencoder
 from ..errors import InvalidImageError
-from ..images import finite_range
+from ..images import finite_range, whole_cells
 from ..inversion import Inversion
 from ..objective import Passes
 from ..precision import channels_last, low_precision_convolutions
@@ -84,13 +84,7 @@ def on_cells(score: Score, images: Tensor, spatial_ratio: int) -> Tensor:
     """
     if getattr(score, "finds_cells", False):
         return images
-    height, width = (length // spatial_ratio * spatial_ratio for length in images.shape[-2:])
-    if 0 in (height, width):
-        raise InvalidImageError(
-            f"The image is {images.shape[-1]}×{images.shape[-2]} pixels, smaller than one latent cell of"
-            f" {spatial_ratio}×{spatial_ratio}: use a larger picture."
-        )
-    return images[..., :height, :width]
+    return whole_cells(images, spatial_ratio)
 
 
 def check_single(image: Tensor) -> Tensor:

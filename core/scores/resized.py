@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.nn.functional import interpolate
 
 from ..autoencoder import Autoencoder
-from ..images import crop_to_grid
+from ..images import whole_cells
 from .grid_contrast import GridContrast
 from .protocol import Rough, Scored, Setting, check_single
 
@@ -46,7 +46,7 @@ class Resized:
         return Rough(self._named(rough.scored), rough.candidates)
 
     def _enlarged(self, autoencoder: Autoencoder, image: Tensor) -> Tensor:
-        return crop_to_grid(enlarge(check_single(image), self.factor), autoencoder.spatial_ratio)[0]
+        return whole_cells(enlarge(check_single(image), self.factor), autoencoder.spatial_ratio)
 
     def _named(self, scored: Scored) -> Scored:
         stage = f"{scored.stage}, after enlarging by {1 / self.factor:.4g}"
