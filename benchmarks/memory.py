@@ -32,6 +32,8 @@ from latent_tracer.core.atomic import write_text
 from latent_tracer.core.frozen_convolution import frozen_convolutions
 from latent_tracer.core.memory import PeakMemory, block_checkpointing
 from latent_tracer.core.objective import Objective
+from latent_tracer.core.profile import Grid
+from latent_tracer.core.scores import decoder_grid
 
 GIB = 2**30
 GOAL_SIDE = 1024
@@ -108,6 +110,8 @@ def main() -> None:
         model = stable_diffusion_size(args.device)
         if args.verdicts != "random":
             model = load_autoencoder(DATA / "weights" / args.verdicts, args.device)
+        else:  # random weights have no grid to measure, and it changes nothing about memory
+            decoder_grid._measured[model.fingerprint, model.spatial_ratio] = Grid(model.spatial_ratio)
         for side in map(int, args.sizes.split(",")):
             row = measure_verdict(model, side)
             print(f"{side}²: {row['peak_bytes'] / GIB:.3f} GiB, {row['seconds']} s, {row['stage']}", flush=True)

@@ -174,7 +174,7 @@ def test_too_few_photographs_cannot_calibrate(pictures, tmp_path):
     to_picture(synthetic_photograph(seed=1, size=64)).save(single / "one.png")
     empty = tmp_path / "empty"
     empty.mkdir()
-    for folder, word in ((single, "at least"), (empty, "no readable picture")):
+    for folder, word in ((single, "at least"), (empty, "There is no picture in")):
         done = run("calibrate", "--vae", "demo-a", "--images", folder, "-o", tmp_path / "p.json")
         assert done.returncode == 2
         assert word in done.stderr

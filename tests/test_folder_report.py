@@ -29,7 +29,7 @@ from latent_tracer.core.folder_report import csv_text, json_text, write_report
 from latent_tracer.core.folder_trace import trace_files
 from latent_tracer.core.journal import Journal, settings_digest
 from latent_tracer.core.picture_file import Picture, UnreadableFile, read_bytes
-from latent_tracer.core.profile import Source
+from latent_tracer.core.profile import HANDED_OVER, Source
 from latent_tracer.core.report_page import report_page
 from latent_tracer.core.trace_row import TraceRow, parse_row, unreadable_row
 from PIL import PngImagePlugin
@@ -88,7 +88,7 @@ def quick_tracer(kind=Tracer):
     """By the cheapest score there is, for two hundred pictures in seconds."""
     autoencoder, profile = demo_model()
     scores = {"belonging": (Source("decoded", (0.001, 0.002)),), "others": (Source("photograph", (0.01, 0.02)),)}
-    quick = dataclasses.replace(profile, score="reconstruction", score_settings={}, **scores)
+    quick = dataclasses.replace(profile, score="reconstruction", score_settings={}, calibration=HANDED_OVER, **scores)
     return kind(autoencoder, quick, known_as=("demo-a",))
 
 
