@@ -4,11 +4,15 @@ import dataclasses
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 from latent_tracer.core import load_autoencoder, verdict_from_profile, verdict_from_threshold
+from latent_tracer.core.localisation import ForeignMap
+from latent_tracer.core.objective import Passes
 from latent_tracer.core.pictures import attribution_chart, loss_curve, score_distribution, verdict_card
+from latent_tracer.core.pictures.foreign_map import heat_map
 from latent_tracer.core.pictures.score_distribution import decision_bounds, ticks
 from latent_tracer.core.pictures.style import CANVAS, COLOURS, WIDTH, ZONES, font, shortened, wrapped
 from latent_tracer.core.profile import Source, builtin_profile
@@ -113,3 +117,13 @@ def test_attribution_says_one_none_or_a_tie(decide_by_scores):
 @pytest.mark.parametrize("history", [(1e-3,), (1e-3, float("nan"), 1e-5), (0.0, 0.0), (1e30, 1e-30), (float("inf"),)])
 def test_any_history_can_be_drawn(history):
     assert loss_curve(history, verdict_from_threshold(0.5, None)).size == (270, 270)
+
+
+def test_a_heat_map_is_coloured_only_where_the_threshold_is_passed():
+    excess = torch.zeros(40, 40)
+    excess[:10], excess[10:20] = 3.9, 8.0  # one nearly enough, one twice as much
+    found = ForeignMap(excess, excess, excess > 4, excess >= 0, 4.0, None, Passes())
+    shown = heat_map(torch.full((1, 3, 40, 40), 0.5), found)[0]
+    colourful = (shown.amax(0) - shown.amin(0)) > 0.1
+    assert not colourful[:10].any() and not colourful[20:].any()
+    assert colourful[12:18, 5:35].all()
