@@ -9,6 +9,7 @@ import typer
 
 from ..core import (
     Attribution,
+    InvalidProfileError,
     ModuleAutoencoder,
     Picture,
     Profile,
@@ -38,6 +39,12 @@ def attribute_command(
     """Say which candidate made each picture, if one did. Every candidate needs a profile (see calibrate)."""
     known = [load_profile(path) for path in profile or []]
     tracers = [tracer_of(load_autoencoder(name, device), name, known) for name in vae]
+    for path, one in zip(profile or [], known, strict=True):
+        if not any(one in tracer.profiles for tracer in tracers):
+            raise InvalidProfileError(
+                f"The profile {path} was calibrated for {one.autoencoder} ({one.fingerprint[:8]}), which is none of the"
+                " candidates: leave it out, or calibrate the candidate anew."
+            )
     listing = list_inputs(images, [])
     failures = 0
     with progress_bar(len(listing.files), "attributing") as (progress, task):

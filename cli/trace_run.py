@@ -155,7 +155,7 @@ class TraceRun:
                 self._undrawn += 1
                 note = f"there is no drawing of it: {reason_of(error, name)}"
                 say(f"latent-tracer: {name}: {note}")
-                traced = replace(traced, notes=(*traced.notes, note))
+                traced = replace(traced, notes=(*traced.notes, note), is_complete=False)
         return traced
 
     def _show_answer(self, outcome: Outcome, journal: Journal | None) -> None:

@@ -110,7 +110,7 @@ def decide(candidates: Sequence[Judged]) -> Attribution:
     judged.sort(key=lambda candidate: candidate.standing)
     ordered = tuple(judged)
     possible = [candidate for candidate in ordered if candidate.verdict.answer != "non-belonging"]
-    accepting = [c for c in judged if c.verdict.answer == "belonging" and (c.verdict.p_value or 0.0) <= c.level]
+    accepting = [c for c in judged if c.verdict.answer == "belonging" and _p_value(c) <= c.level]
     if not possible:
         return Attribution(None, ordered, (), "none of the candidates made this image", fpr)
     if not accepting:
@@ -122,6 +122,11 @@ def decide(candidates: Sequence[Judged]) -> Attribution:
         tied = (first.name, *(candidate.name for candidate in close))
         return Attribution(None, ordered, tied, f"{' and '.join(tied)} explain it equally well", fpr)
     return Attribution(first.name, ordered, (), f"{first.name} explains it: {first.verdict.basis}", fpr)
+
+
+def _p_value(candidate: Candidate) -> float:
+    """Without one nothing is known for the candidate."""
+    return 1.0 if candidate.verdict.p_value is None else candidate.verdict.p_value
 
 
 def _typical(candidate: Candidate) -> float:

@@ -35,5 +35,5 @@ class InvalidProfileError(LatentTracerError):
     """A profile that cannot be used: damaged, altered, contradictory, newer, or made for another decoder or score."""
 
 
-class NotEnoughMemoryError(LatentTracerError):
-    """Not even the smallest windows fit into memory."""
+class NotEnoughMemoryError(UnsupportedAutoencoderError):
+    """Not even the smallest windows, or the recomputed blocks of an inversion, fit into memory."""

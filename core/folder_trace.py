@@ -63,6 +63,7 @@ def trace_files(
             yield from _begun(outcome, journal)
             traced = _finished(outcome.traced, finish)
             outcome = dataclasses.replace(outcome, row=tracer.row(traced), traced=traced)
+            lasts = lasts and traced.is_complete
         if journal is not None and lasts:
             journal.add(outcome.row)
         yield outcome
@@ -80,7 +81,8 @@ def _finished(traced: Traced, finish: Finish) -> Traced:
     try:
         return finish(traced)
     except Exception as error:  # the answer stands
-        return dataclasses.replace(traced, notes=(*traced.notes, reason_of(error, traced.picture.facts.name)))
+        note = reason_of(error, traced.picture.facts.name)
+        return dataclasses.replace(traced, notes=(*traced.notes, note), is_complete=False)
 
 
 def _outcome_of(

@@ -22,7 +22,7 @@ from torch.utils._pytree import tree_leaves
 from torch.utils.checkpoint import checkpoint
 
 from .autoencoder import Autoencoder
-from .errors import UnsupportedAutoencoderError
+from .errors import NotEnoughMemoryError
 from .frozen_convolution import frozen_convolutions
 
 # Of the free memory: the rest is for convolution workspaces and whoever shares the device.
@@ -202,9 +202,9 @@ def let_go(device: torch.device | None = None) -> None:
         torch.cuda.empty_cache()  # does nothing where CUDA was never used
 
 
-def out_of_memory_error(autoencoder: Autoencoder, height: int, width: int) -> UnsupportedAutoencoderError:
+def out_of_memory_error(autoencoder: Autoencoder, height: int, width: int) -> NotEnoughMemoryError:
     """The one sentence, with numbers, for a user whose memory does not suffice even with checkpointing."""
-    return UnsupportedAutoencoderError(
+    return NotEnoughMemoryError(
         f"Inverting {width}×{height} pixels with {autoencoder.name} ran out of memory twice, the second time with"
         f" recomputed blocks{_available_on(autoencoder.device)}: close other programs, or trace a smaller crop."
     )

@@ -14,11 +14,11 @@ from dataclasses import dataclass, replace
 
 from .attribution import Attribution, Judged, decide
 from .autoencoder import Autoencoder
-from .errors import InvalidImageError, InvalidSettingError, LatentTracerError
+from .errors import InvalidImageError, InvalidSettingError, LatentTracerError, NotEnoughMemoryError
 from .history import History, profile_for
-from .images import check_images
+from .images import Crop, check_images, whole_cells
 from .inversion import Inversion, Step, invert
-from .memory import PeakMemory, out_of_memory_sentence
+from .memory import PeakMemory, is_out_of_memory, out_of_memory_sentence
 from .objective import Passes
 from .picture_file import Picture
 from .profile import InvalidProfileError, Profile, builtin_profile, default_profile
@@ -47,6 +47,7 @@ class Traced:
     ``history`` is what the pixels tell of the picture's past, ``profile`` the calibration that answered, ``scored`` the
     score with the first reconstruction it made; each ``None`` where it did not come to that. ``seconds`` and
     ``peak_bytes`` (beyond weights and picture) are those of the answer and, if there is one, of the ``inversion``.
+    ``is_complete`` is false where what was asked for beside the answer may well succeed another time.
     """
 
     picture: Picture
@@ -60,6 +61,7 @@ class Traced:
     scored: Scored | None = None
     inversion: Inversion | None = None
     notes: tuple[str, ...] = ()
+    is_complete: bool = True
 
     @classmethod
     def of_inversion(cls, inversion: Inversion, index: int, verdict: Verdict, profile: Profile | None = None) -> Traced:
@@ -168,10 +170,8 @@ class Tracer:
         try:
             inversion = self.explain(traced, steps, on_step)
         except (LatentTracerError, MemoryError, RuntimeError) as error:  # torch's own errors are RuntimeErrors
-            return replace(
-                traced,
-                notes=(*traced.notes, f"there is no explanation, the inversion failed: {clean_text(str(error), 500)}"),
-            )
+            note = f"there is no explanation, the inversion failed: {clean_text(str(error), 500)}"
+            return replace(traced, notes=(*traced.notes, note), is_complete=not _may_pass(error))
         return replace(
             traced,
             inversion=inversion,
@@ -198,14 +198,13 @@ class Tracer:
         return traced_row(traced, self.known_as)
 
     def _inversion(self, picture: Picture, steps: int | None, on_step: Callable[[Step], None] | None) -> Inversion:
-        return invert(
-            self.autoencoder,
-            picture.pixels,
-            solver=self.solver,
-            steps=steps,
-            quantiser=self.quantiser,
-            on_step=on_step,
+        # Cut at the corner, as for the answer: a crop about the centre could leave the decoder's grid.
+        placed = whole_cells(picture.pixels, self.autoencoder.spatial_ratio)
+        inversion = invert(
+            self.autoencoder, placed, solver=self.solver, steps=steps, quantiser=self.quantiser, on_step=on_step
         )
+        (height, width), (whole_height, whole_width) = placed.shape[-2:], picture.pixels.shape[-2:]
+        return replace(inversion, crop=Crop(0, 0, width, height, whole_width, whole_height))
 
     def _judged(self, autoencoder: Autoencoder, traced: Traced, history: History | None) -> Traced:
         """By the score of the profile whose condition is nearest to what the pixels show, or the default profile's."""
@@ -251,6 +250,11 @@ class Tracer:
             scored=scored,
             notes=tuple(notes),
         )
+
+
+def _may_pass(error: Exception) -> bool:
+    """Whether another run may succeed."""
+    return isinstance(error, NotEnoughMemoryError) or is_out_of_memory(error)
 
 
 _NOT_YET = Verdict("inconclusive", math.nan, "not judged yet")
