@@ -8,7 +8,7 @@ import unicodedata
 # Control, format (bidirectional overrides, zero width), surrogate, private and unassigned characters; line separators.
 _INVISIBLE = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
 # A spreadsheet takes a cell that begins like this for a formula, the full-width ones in East Asian settings.
-_FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")
+_FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n", "\uff1d", "\uff0b", "\uff0d", "\uff20")
 # Where a semicolon separates cells (European settings), what follows begins a cell of its own, quoted or not.
 _NEW_CELL = re.compile(f'([;\\t][\\s"]*)(?=[{re.escape("".join(_FORMULA_STARTS))}])')
 SHOWN = 200

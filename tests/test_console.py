@@ -10,7 +10,7 @@ from latent_tracer.cli.console import emit_json, say, show
 from latent_tracer.core.safe_text import clean_lines, spreadsheet_cell
 from rich.table import Table
 
-HOSTILE = "a\x1b[31m\x1b]0;title\x07\x9b2J\u202egnp\x00\r\udcff:smile:[bold]字é\U0001f600.png"
+HOSTILE = "a\x1b[31m\x1b]0;title\x07\x9b2J\u202egnp\x00\r\udcff:smile:[bold]\u5b57é\U0001f600.png"
 PRINT = """
 from latent_tracer.cli.console import emit_json, say, show
 from rich.table import Table
@@ -56,12 +56,14 @@ def test_no_encoding_ends_a_run_and_all_say_the_same(encoding, no_colour):
     assert json.loads(row) == {"name": HOSTILE}
 
 
-@pytest.mark.parametrize("start", ["=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠", " =", "\u3000="])
+@pytest.mark.parametrize(
+    "start", ["=", "+", "-", "@", "\t", "\r", "\n", "\uff1d", "\uff0b", "\uff0d", "\uff20", " =", "\u3000="]
+)
 @pytest.mark.parametrize("before", ["", "a;", 'a";"', "a; ", "a\t", 'x;"" '])
 def test_no_cell_begins_a_formula_in_any_setting(before, start):
     cell = spreadsheet_cell(before + start + "cmd|' /C calc'!A0")
     for part in cell.replace("\t", ";").split(";"):
-        assert not part.strip(' "\u3000\r\n').startswith(tuple("=+-@＝＋－＠"))
+        assert not part.strip(' "\u3000\r\n').startswith(tuple("=+-@\uff1d\uff0b\uff0d\uff20"))
 
 
 @pytest.mark.parametrize("text", ["photo-1.png", "a=b", "x;y", "müller & söhne", "1 - 2", ""])

@@ -159,7 +159,7 @@ def test_a_picture_marked_long_ago_still_names_its_user(demo, basis):
 
 def test_a_register_is_read_and_written_as_ever(tmp_path):
     register = load_register(GOLDEN / "register.json")
-    assert register.users == ("alice", "Jürgen Müller", "鈴木") and register.key_bits == 32
+    assert register.users == ("alice", "Jürgen Müller", "\u9234\u6728") and register.key_bits == 32
     known = {(user["user"], user["bits"]): user["key"] for user in VECTORS["user_keys"]}
     assert [key.hexadecimal for key in register.keys(SECRET)] == [known[user, 32] for user in register.users]
     register.save(tmp_path / "register.json")

@@ -126,7 +126,7 @@ TINY = {"taesd_decoder.1.weight": hollow(0, 4, 3, 3), "taesd_encoder.0.weight": 
         KL,
         KL | {"encoder.down_blocks.99999999.x": hollow(0)},
         KL | {"encoder.down_blocks.0.resnets.99999999.x": hollow(0)},
-        KL | {"encoder.down_blocks.٣.x": hollow(0), "decoder.up.²3.x": hollow(0)},
+        KL | {"encoder.down_blocks.\u0663.x": hollow(0), "decoder.up.²3.x": hollow(0)},
         KL | {"encoder.down_blocks.0.resnets.0.conv2.weight": hollow(2**62, 0, 3, 3)},
         KL | {"encoder.down_blocks.0.resnets.0.conv2.weight": hollow(0, 0, 3, 3)},
         KL | {"encoder.down_blocks.0.resnets.0.conv2.weight": hollow(0)},
@@ -164,7 +164,7 @@ def _resident() -> int:
     return int(pages.read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") if pages.exists() else 0
 
 
-@pytest.mark.parametrize("spec", ["a" * 5000, "文" * 300, "~nobody_of_that_name/vae", "a\0b", "/", "", "a/" * 3000])
+@pytest.mark.parametrize("spec", ["a" * 5000, "\u6587" * 300, "~nobody_of_that_name/vae", "a\0b", "/", "", "a/" * 3000])
 def test_odd_paths_are_refused(spec):
     refusal(spec)
     refusal(spec, load_generator)
