@@ -10,6 +10,7 @@ from torch import Tensor
 
 from ..core import InvalidSettingError, LatentTracerError, Picture, Profile, Traced, Tracer, Verdict, check_images
 from ..core.claims_of_graphs import loaded_vae_names
+from ..core.images import ALPHA_NOTE
 from ..core.orientation import stored
 from ..core.picture import verdict_card
 from ..core.picture_file import FileFacts
@@ -109,11 +110,17 @@ class TraceImage(io.ComfyNode):
                 comfy_adapter.make_room(vae, image, backward=True)
                 report = comfy_adapter.progress_reporter(False, place)
                 traced = [tracer.explained(one, steps, report) for one in traced]
+            alpha = [ALPHA_NOTE] if image.shape[-1] == 4 else []
             shipped = [BUILTIN_NOTE] if tracer.is_builtin and tracer.profiles else []
             traced = [
                 dataclasses.replace(
                     one,
-                    notes=(*one.notes, comfy_adapter.memory_note(vae, image, explain, one.peak_bytes), *shipped),
+                    notes=(
+                        *one.notes,
+                        comfy_adapter.memory_note(vae, image, explain, one.peak_bytes),
+                        *alpha,
+                        *shipped,
+                    ),
                 )
                 for one in traced
             ]
