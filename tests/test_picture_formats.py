@@ -126,6 +126,7 @@ def test_what_is_no_picture_is_named_where_it_is_known(content, word):
 )
 def test_a_format_that_needs_a_plugin_names_it(content, package, monkeypatch):
     monkeypatch.setattr("latent_tracer.core.picture_formats._is_importable", lambda module: False)
+    Image.init()  # the whole list, of which the patch is a part
     monkeypatch.setattr(Image, "OPEN", {k: v for k, v in Image.OPEN.items() if k not in ("HEIF", "JXL")})
     with pytest.raises(InvalidImageError, match=f"install {package}"):
         load_image("photo", content)
