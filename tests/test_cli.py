@@ -49,7 +49,7 @@ def test_trace_prints_one_json_object_per_image_with_the_promised_fields(picture
     assert all(promised <= row.keys() for row in rows)
     assert rows[0]["loss"] <= rows[0]["initial_loss"]
     assert rows[0]["crop"] is None
-    assert (rows[1]["crop"]["width"], rows[1]["crop"]["left"]) == (64, 3)
+    assert (rows[1]["crop"]["width"], rows[1]["crop"]["left"]) == (64, 0)
 
 
 def test_a_decoder_without_calibration_never_gets_a_bare_yes(pictures, tmp_path):
