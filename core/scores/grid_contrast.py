@@ -19,7 +19,7 @@ from ..jpeg_history import jpeg_quality
 from ..objective import Passes
 from .decoder_grid import grid_of
 from .protocol import FirstReconstruction, Rough, Scored, Setting, check_single
-from .residuals import block_contrasts, compared_pixels, energies_of, grid_contrast, reconstructed_crop
+from .residuals import compared_pixels, energies_of, grid_contrast, reconstructed_crop
 from .spectral import band_energies
 from .windows import windows_of
 
@@ -30,7 +30,7 @@ CLEARLY_BELONGING, CLEARLY_BELONGING_JPEG, CLEARLY_NOT = -0.12, -0.18, -0.03
 # How far a look in bfloat16 may be off before it could have fallen on the other side of a bound (measured: 0.02).
 ROUGHNESS = 0.02
 
-__all__ = ["GridContrast", "Looks", "block_contrasts", "grid_contrast"]
+__all__ = ["GridContrast", "Looks", "grid_contrast"]
 
 
 class GridContrast:
