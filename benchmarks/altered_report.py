@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import Any
 
 from attribution import DECODERS, OFF_GRID, summarise
-from latent_tracer.core.atomic import write_text
-from latent_tracer.core.conditions import CLEAN, CONDITIONS
+from latent_tracer.core.images.conditions import CLEAN, CONDITIONS
 from latent_tracer.core.scores import default_score
 from latent_tracer.core.scores.any_grid import AnyGrid
+from latent_tracer.core.storage.atomic import write_text
 
 Cells = dict[tuple[str, str], dict[str, dict[str, Any]]]
 PEERS = {

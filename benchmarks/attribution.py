@@ -27,9 +27,10 @@ from typing import Any
 import numpy as np
 import torch
 from latent_tracer.core import ModuleAutoencoder, invert, load_autoencoder, load_image, quantise
-from latent_tracer.core.atomic import write_text
-from latent_tracer.core.conditions import CLEAN, CONDITIONS, HISTORIES, alter
-from latent_tracer.core.images import crop_to_grid
+from latent_tracer.core.images.conditions import CLEAN, CONDITIONS, HISTORIES, alter
+from latent_tracer.core.images.tensors import crop_to_grid
+from latent_tracer.core.inversion.solvers import WhitenedLBFGS
+from latent_tracer.core.profiles.thresholds import lower_p_value, rate_interval
 from latent_tracer.core.scores import DEFAULT_SCORE, default_score, make_score, on_cells
 from latent_tracer.core.scores.any_grid import AnyGrid
 from latent_tracer.core.scores.double_reconstruction import DoubleReconstruction
@@ -38,8 +39,7 @@ from latent_tracer.core.scores.protocol import Score
 from latent_tracer.core.scores.reconstruction import Reconstruction
 from latent_tracer.core.scores.resized import Resized
 from latent_tracer.core.scores.spectral_ratio import SpectralRatio
-from latent_tracer.core.solvers import WhitenedLBFGS
-from latent_tracer.core.thresholds import lower_p_value, rate_interval
+from latent_tracer.core.storage.atomic import write_text
 from rich.progress import track
 from torch import Tensor
 

@@ -11,8 +11,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from latent_tracer.core.atomic import write_picture
-from latent_tracer.core.pictures.style import CANVAS, COLOURS, FAINT, GRID, INK, font
+from latent_tracer.core.reports.pictures.style import CANVAS, COLOURS, FAINT, GRID, INK, font
+from latent_tracer.core.storage.atomic import write_picture
 from PIL import Image, ImageDraw
 
 # Logarithms of what is a loss or a ratio; each method keeps its own axis.

@@ -9,8 +9,8 @@ import json
 import sys
 from pathlib import Path
 
+from latent_tracer.core.profiles.thresholds import lower_p_value, rate_interval
 from latent_tracer.core.scores import DEFAULT_SCORE
-from latent_tracer.core.thresholds import lower_p_value, rate_interval
 
 
 def main() -> None:

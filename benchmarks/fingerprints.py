@@ -8,7 +8,7 @@ D(E(x)), marked D(E(x) + fingerprint), both stored as 8 bit. Every picture gets 
     python benchmarks/fingerprints.py report               # tables as JSON and Markdown, and the frontier as a picture
 
 Methods: ``ours``; ``lowest-variance``, ours on the directions of least variance instead of the chosen ones; ``paper``,
-the published rule without a code (``core/fingerprints/paper_rule.py``) with ``depth`` last directions;
+the published rule without a code (``benchmarks/peers/paper_rule.py``) with ``depth`` last directions;
 ``spread-spectrum``, additive on the whole latent; ``gaussian-shading``, signs of initial noise.
 """
 
@@ -27,24 +27,17 @@ from typing import Any
 import numpy as np
 import torch
 from latent_tracer.core import alter, load_autoencoder, load_image, quantise, to_picture, to_tensor
-from latent_tracer.core.atomic import write_picture, write_text
-from latent_tracer.core.fingerprints import (
-    FingerprintBasis,
-    Key,
-    build_basis,
-    embed,
-    load_basis,
-    measure_change,
-)
+from latent_tracer.core.fingerprints import FingerprintBasis, Key, build_basis, embed, load_basis, measure_change
 from latent_tracer.core.fingerprints.carrier import make_carrier
 from latent_tracer.core.fingerprints.codebook import coded_bits, free_codewords, key_codewords
 from latent_tracer.core.fingerprints.evidence import log_tail
-from latent_tracer.core.fingerprints.gaussian_shading import read_shaded_noise, shaded_noise
-from latent_tracer.core.fingerprints.paper_rule import embed_by_paper_rule, read_by_paper_rule
 from latent_tracer.core.fingerprints.patches import to_patches
 from latent_tracer.core.fingerprints.read import decode_readouts, readouts
-from latent_tracer.core.fingerprints.spread_spectrum import embed_spread_spectrum, read_spread_spectrum
-from latent_tracer.core.objective import Passes
+from latent_tracer.core.inversion.objective import Passes
+from latent_tracer.core.storage.atomic import write_picture, write_text
+from peers.gaussian_shading import read_shaded_noise, shaded_noise
+from peers.paper_rule import embed_by_paper_rule, read_by_paper_rule
+from peers.spread_spectrum import embed_spread_spectrum, read_spread_spectrum
 from PIL import Image, ImageDraw, ImageFilter
 from torch import Tensor
 

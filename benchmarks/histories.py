@@ -21,9 +21,9 @@ from typing import Any
 import numpy as np
 from attribution import DATA, DECODERS, RESULTS, all_pictures, crop_of
 from latent_tracer.core import Picture, Tracer, builtin_profile, load_autoencoder, to_picture, to_tensor
-from latent_tracer.core.atomic import write_text
-from latent_tracer.core.history import History
-from latent_tracer.core.verdict import verdict_from_profile
+from latent_tracer.core.storage.atomic import write_text
+from latent_tracer.core.verdicts.doubt import History
+from latent_tracer.core.verdicts.verdict import verdict_from_profile
 from PIL import Image, ImageDraw
 from rich.progress import track
 

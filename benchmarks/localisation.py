@@ -20,10 +20,10 @@ import numpy as np
 import torch
 from attribution import DATA, DECODERS, RESULTS, all_pictures, crop_of
 from latent_tracer.core import ModuleAutoencoder, Passes, load_autoencoder, load_image, locate_foreign, quantise
-from latent_tracer.core.atomic import write_text
-from latent_tracer.core.conditions import alter
-from latent_tracer.core.regularity import grid_strength
+from latent_tracer.core.images.conditions import alter
+from latent_tracer.core.images.regularity import grid_strength
 from latent_tracer.core.scores.protocol import reconstruct
+from latent_tracer.core.storage.atomic import write_text
 from rich.progress import track
 from scipy import stats
 from torch import Tensor

@@ -28,12 +28,12 @@ import torch
 from attribution import DATA
 from diffusers import AutoencoderKL
 from latent_tracer.core import ModuleAutoencoder, Picture, Tracer, load_autoencoder
-from latent_tracer.core.atomic import write_text
-from latent_tracer.core.frozen_convolution import frozen_convolutions
-from latent_tracer.core.memory import PeakMemory, block_checkpointing
-from latent_tracer.core.objective import Objective
-from latent_tracer.core.profile import Grid
+from latent_tracer.core.inversion.frozen_convolution import frozen_convolutions
+from latent_tracer.core.inversion.memory import PeakMemory, block_checkpointing
+from latent_tracer.core.inversion.objective import Objective
+from latent_tracer.core.profiles import Grid
 from latent_tracer.core.scores import decoder_grid
+from latent_tracer.core.storage.atomic import write_text
 
 GIB = 2**30
 GOAL_SIDE = 1024

@@ -35,8 +35,8 @@ from latent_tracer.core import (
     load_image,
     quantise,
 )
-from latent_tracer.core.origin_calibration import made_image
-from latent_tracer.core.quantiser import ROUNDING_FLOOR, mean_squared_residual
+from latent_tracer.core.calibration.origin import made_image
+from latent_tracer.core.images.quantiser import ROUNDING_FLOOR, mean_squared_residual
 from torch import Tensor
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tools"))

@@ -11,9 +11,9 @@ from typing import Any
 
 import numpy as np
 from latent_tracer.core import Profile, verdict_from_losses, verdict_from_profile
-from latent_tracer.core.atomic import write_picture, write_text
-from latent_tracer.core.quantiser import ROUNDING_FLOOR
-from latent_tracer.core.thresholds import rate_interval
+from latent_tracer.core.images.quantiser import ROUNDING_FLOOR
+from latent_tracer.core.profiles.thresholds import rate_interval
+from latent_tracer.core.storage.atomic import write_picture, write_text
 from PIL import Image, ImageDraw, ImageFont
 
 CALIBRATION = 20

@@ -18,10 +18,10 @@ from typing import Any
 import numpy as np
 from attribution import DATA, DECODERS, HISTORY, RESULTS, Case, all_pictures, cases_of, image_of
 from latent_tracer.core import Profile, builtin_profile, load_autoencoder, verdict_from_profile
-from latent_tracer.core.atomic import write_text
-from latent_tracer.core.conditions import CLEAN, HISTORIES, alter
-from latent_tracer.core.rough_score import SAFETY, is_decided
+from latent_tracer.core.images.conditions import CLEAN, HISTORIES, alter
 from latent_tracer.core.scores.grid_contrast import GridContrast
+from latent_tracer.core.scores.rough_score import SAFETY, is_decided
+from latent_tracer.core.storage.atomic import write_text
 from rich.progress import track
 
 

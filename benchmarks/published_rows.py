@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from attribution import area_under_curve, tpr_at_fpr
 from latent_tracer.core import fit_threshold
-from latent_tracer.core.atomic import write_text
+from latent_tracer.core.storage.atomic import write_text
 
 ALPHA = 0.05
 # The threshold on t times homogeneity that the authors' README passes on to their accuracy script. They sum the

@@ -19,12 +19,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from latent_tracer.core.atomic import write_text
-from latent_tracer.core.history import History
-from latent_tracer.core.profile import Profile, Source, load_profile
+from latent_tracer.core.profiles import Profile, Source, load_profile
+from latent_tracer.core.profiles.thresholds import rate_interval, shown_rate
 from latent_tracer.core.profiles.trust import EMBEDDED
-from latent_tracer.core.thresholds import rate_interval, shown_rate
-from latent_tracer.core.verdict import verdict_from_profile
+from latent_tracer.core.storage.atomic import write_text
+from latent_tracer.core.verdicts.doubt import History
+from latent_tracer.core.verdicts.verdict import verdict_from_profile
 from numpy.typing import NDArray
 from rich.progress import track
 

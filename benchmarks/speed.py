@@ -54,14 +54,14 @@ from latent_tracer.core import (
     load_autoencoder,
     to_picture,
 )
-from latent_tracer.core.atomic import write_text
-from latent_tracer.core.history import History
-from latent_tracer.core.memory import PeakMemory
-from latent_tracer.core.rough_score import score_for
+from latent_tracer.core.inversion.memory import PeakMemory
 from latent_tracer.core.scores.decoder_grid import grid_of
 from latent_tracer.core.scores.double_reconstruction import DoubleReconstruction
 from latent_tracer.core.scores.grid_contrast import GridContrast
 from latent_tracer.core.scores.reconstruction import Reconstruction
+from latent_tracer.core.scores.rough_score import score_for
+from latent_tracer.core.storage.atomic import write_text
+from latent_tracer.core.verdicts.doubt import History
 from rich.progress import track
 from torch import Tensor
 

@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from latent_tracer.core.atomic import write_picture
-from latent_tracer.core.pictures.style import CANVAS, FAINT, GRID, INK, font
+from latent_tracer.core.reports.pictures.style import CANVAS, FAINT, GRID, INK, font
+from latent_tracer.core.storage.atomic import write_picture
 from PIL import Image, ImageDraw
 
 COLOURS = {"paper": "#e69f00", "fast": "#56b4e9", "gradient-free": "#cc79a7", "aeroblade": "#f0e442",

@@ -19,7 +19,7 @@ from ..core import (
     load_profile,
     same_weights,
 )
-from ..core.folder_trace import reason_of
+from ..core.reports.folder_trace import reason_of
 from .console import emit_json, progress_bar, say, show
 from .trace_run import list_inputs
 

@@ -8,12 +8,13 @@ from typing import Annotated, Any
 import typer
 
 from ..core import CONDITIONS, InvalidSettingError, Profile, calibrate, load_autoencoder, make_score
-from ..core.calibration_scores import CalibrationStep
-from ..core.input_inversion import STARTS
-from ..core.loading import EMBEDDED
+from ..core.calibration.scores import CalibrationStep
+from ..core.inversion.inputs import STARTS
+from ..core.models.loading import EMBEDDED
+from ..core.profiles import save_profile
 from ..core.profiles.table import found_among_belonging
+from ..core.profiles.thresholds import shown_rate
 from ..core.scores import default_score
-from ..core.thresholds import shown_rate
 from .calibrate_generator import calibrate_generator
 from .console import progress_bar, say, show
 from .pictures import FolderPictures
@@ -104,7 +105,7 @@ def calibrate_command(
 
 def save_and_tell(profile: Profile, output: Path) -> None:
     """Write the profile and say what its answers will be worth."""
-    profile.save(output)
+    save_profile(profile, output)
     found = found_among_belonging(profile)
     low, high = found.interval
     show(

@@ -6,8 +6,8 @@ from collections.abc import Iterable
 from typing import Any
 
 from ..core import CalibratedLoss, Generator, Profile, calibrate_origin, load_generator
-from ..core.calibration_pictures import GivenPicture
-from ..core.calibration_scores import CalibrationStep
+from ..core.calibration.pictures import GivenPicture
+from ..core.calibration.scores import CalibrationStep
 from .console import progress_bar
 from .origin import check_complexity
 

@@ -17,7 +17,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 from rich.segment import Segment, Segments
 
-from ..core.safe_text import clean_lines
+from ..core.storage.safe_text import clean_lines
 
 # Pillow's plugins log what they dislike about a file; without a handler Python would write that to standard error.
 logging.getLogger("PIL").addHandler(logging.NullHandler())

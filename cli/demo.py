@@ -2,26 +2,46 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
+import torch
 import typer
 from PIL import Image
 from rich.table import Table
 from rich.text import Text
 from torch import Tensor
 
-from ..core import Picture, Tracer, load_autoencoder, to_tensor
-from ..core.atomic import write_picture
-from ..core.demo import demo_images
+from ..core import Autoencoder, Picture, Tracer, load_autoencoder, quantise, to_tensor
 from ..core.errors import UnsupportedAutoencoderError
-from ..core.picture import trace_picture
-from ..core.thresholds import shown_rate
+from ..core.profiles.thresholds import shown_rate
+from ..core.reports.pictures import trace_picture
+from ..core.storage.atomic import write_picture
 from .console import emit_json, progress_bar, show
 
 # Photographs that scikit-image ships in its wheel, all free; none was used to train the embedded autoencoders.
 PHOTOGRAPHS = ("coffee", "chelsea")
 SIZE = 256
+
+
+@dataclass(frozen=True)
+class DemoImage:
+    """A picture ``[1,3,H,W]`` of known origin; ``made_by`` names an autoencoder, or is ``None`` for a photograph."""
+
+    name: str
+    pixels: Tensor
+    made_by: str | None
+
+
+@torch.no_grad()
+def demo_images(photographs: dict[str, Tensor], maker: Autoencoder) -> Iterator[DemoImage]:
+    """For each photograph ``[1,3,H,W]``: what ``maker`` decodes from its latent, as 8 bit, and the picture itself."""
+    for name, pixels in photographs.items():
+        decoded = quantise(maker.decode(maker.encode(pixels)).cpu())
+        yield DemoImage(f"{name}, decoded by {maker.name}", decoded, maker.name)
+        yield DemoImage(f"{name}, the photograph", pixels, None)
 
 
 def demo(

@@ -10,7 +10,6 @@ import torch
 import typer
 
 from ..core import InvalidSettingError, LatentTracerError, crop_to_grid, load_autoencoder, load_image, quantise
-from ..core.atomic import write_picture
 from ..core.fingerprints import (
     DEFAULT_BITS,
     DEFAULT_STRENGTH,
@@ -34,7 +33,8 @@ from ..core.fingerprints import (
 )
 from ..core.fingerprints.keys import SECRET_VARIABLE
 from ..core.fingerprints.read import REFINING_STEPS
-from ..core.images import to_picture
+from ..core.images.tensors import to_picture
+from ..core.storage.atomic import write_picture
 from .console import emit_json, progress_bar, say, show
 from .pictures import FolderPictures
 

@@ -25,11 +25,11 @@ from ..core import (
     origin_report,
     score_for,
 )
-from ..core.atomic import write_picture
-from ..core.calibrated_loss import Complexity
-from ..core.input_inversion import STARTS
-from ..core.picture import trace_picture
-from ..core.tracer import Traced
+from ..core.inversion.inputs import STARTS
+from ..core.reports.pictures import trace_picture
+from ..core.scores.ronan import Complexity
+from ..core.storage.atomic import write_picture
+from ..core.tracing.traced import Traced
 from .console import emit_json, progress_bar, say, show
 
 GENERATOR_HELP = (

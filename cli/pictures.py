@@ -8,7 +8,7 @@ from pathlib import Path
 from torch import Tensor
 
 from ..core import InvalidImageError, InvalidSettingError, Picture
-from ..core.folder import list_folder
+from ..core.files.folder import list_folder
 from .console import say
 
 

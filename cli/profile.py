@@ -10,9 +10,9 @@ import typer
 
 from ..core import Profile, load_profile
 from ..core.profiles.table import HEADINGS, source_table
+from ..core.profiles.thresholds import shown_rate
 from ..core.profiles.trust import calibration_words
-from ..core.safe_text import clean_text
-from ..core.thresholds import shown_rate
+from ..core.storage.safe_text import clean_text
 from .console import emit_json, show
 
 profile = typer.Typer(no_args_is_help=True, help="Look into a calibration.")

@@ -8,8 +8,8 @@ from typing import Annotated
 import typer
 
 from ..core import SOLVERS, InvalidSettingError, Tracer, load_autoencoder, load_profile, make_solver
-from ..core.quantiser import check_quantiser
-from ..core.solvers import DEFAULT_SOLVER
+from ..core.images.quantiser import check_quantiser
+from ..core.inversion.solvers import DEFAULT_SOLVER
 from .trace_run import TraceRun
 
 EXPLAIN_STEPS = 30

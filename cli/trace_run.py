@@ -13,17 +13,17 @@ from rich.progress import Progress
 
 from .. import __version__
 from ..core import Picture, Step, Traced, Tracer
-from ..core.atomic import write_picture
-from ..core.folder import FolderListing, list_folder
-from ..core.folder_report import PAGE_NAME, write_report
-from ..core.folder_trace import Outcome, reason_of, trace_files
-from ..core.journal import Journal, settings_digest
-from ..core.picture import trace_picture
-from ..core.picture_file import PictureFile
-from ..core.report import trace_report
-from ..core.safe_text import clean_text
-from ..core.thresholds import shown_rate
-from ..core.trace_row import TraceRow, shown_name
+from ..core.files.folder import FolderListing, list_folder
+from ..core.files.picture import PictureFile
+from ..core.profiles.thresholds import shown_rate
+from ..core.reports.folder_report import PAGE_NAME, write_report
+from ..core.reports.folder_trace import Outcome, reason_of, trace_files
+from ..core.reports.journal import Journal, settings_digest
+from ..core.reports.pictures import trace_picture
+from ..core.reports.words import trace_report
+from ..core.storage.atomic import write_picture
+from ..core.storage.safe_text import clean_text
+from ..core.tracing.row import TraceRow, shown_name
 from .console import emit_json, progress_bar, say, show
 
 JOURNAL_NAME = "journal.jsonl"

@@ -1,11 +1,7 @@
 """Latent Tracer's core: tensors in, verdicts out; knows nothing of ComfyUI or of a terminal."""
 
-from .attribution import Attribution
-from .autoencoder import Autoencoder, ModuleAutoencoder
-from .calibrated_loss import CalibratedLoss, calibrated_loss, image_entropy
-from .calibration import calibrate
-from .conditions import CONDITIONS, alter
-from .entropy import two_dimensional_entropy
+from .calibration.latents import calibrate
+from .calibration.origin import calibrate_origin, profile_from_inversions
 from .errors import (
     InvalidImageError,
     InvalidLatentError,
@@ -16,16 +12,34 @@ from .errors import (
     UnsupportedAutoencoderError,
     UnsupportedGeneratorError,
 )
-from .generator import EncodingGenerator, Generator, ModuleGenerator, check_generator
-from .generators import AutoencoderGenerator, load_generator
-from .grubbs import grubbs_critical, grubbs_threshold
-from .images import Crop, check_images, crop_to_grid, to_picture, to_tensor
-from .input_inversion import INPUT_SOLVERS, InputInversion, invert_inputs
-from .inversion import Inversion, Step, invert
-from .loading import load_autoencoder
-from .localisation import ForeignMap, locate_foreign
-from .objective import Objective, Passes
-from .origin import (
+from .files.decoding import LoadedImage, load_image
+from .files.picture import FileFacts, Picture, PictureFile
+from .images.conditions import CONDITIONS, alter
+from .images.entropy import two_dimensional_entropy
+from .images.quantiser import ROUNDING_FLOOR, quantise, residual
+from .images.synthetic import synthetic_photograph
+from .images.tensors import Crop, check_images, crop_to_grid, to_picture, to_tensor
+from .inversion.inputs import INPUT_SOLVERS, InputInversion, invert_inputs
+from .inversion.latents import Inversion, Step, invert
+from .inversion.objective import Objective, Passes
+from .inversion.solvers import SOLVERS, make_solver
+from .models.autoencoder import Autoencoder, ModuleAutoencoder
+from .models.autoencoder_generator import AutoencoderGenerator
+from .models.generator import EncodingGenerator, Generator, ModuleGenerator, check_generator
+from .models.load_generator import load_generator
+from .models.loading import load_autoencoder
+from .models.weight_digest import equivalent_digests, is_old_digest, same_weights, weight_fingerprint
+from .profiles import InvalidProfileError, Profile, builtin_profile, load_profile
+from .profiles.grubbs import grubbs_critical, grubbs_threshold
+from .profiles.thresholds import Threshold, fit_threshold
+from .scores import DEFAULT_SCORE, SCORES, Score, Scored, make_score
+from .scores.decoder_grid import NoGridError
+from .scores.ronan import CalibratedLoss, calibrated_loss, image_entropy
+from .tracing.traced import Traced
+from .tracing.tracer import Tracer, attribute
+from .verdicts.attribution import Attribution
+from .verdicts.localisation import ForeignMap, locate_foreign
+from .verdicts.origin import (
     OriginVerdict,
     check_inversion_profile,
     check_origin_profile,
@@ -33,19 +47,7 @@ from .origin import (
     origin_report,
     score_for,
 )
-from .origin_calibration import calibrate_origin, profile_from_inversions
-from .picture_decoding import LoadedImage, load_image
-from .picture_file import FileFacts, Picture, PictureFile
-from .profile import InvalidProfileError, Profile, builtin_profile, load_profile
-from .quantiser import ROUNDING_FLOOR, quantise, residual
-from .scores import DEFAULT_SCORE, SCORES, Score, Scored, make_score
-from .scores.decoder_grid import NoGridError
-from .solvers import SOLVERS, make_solver
-from .synthetic import synthetic_photograph
-from .thresholds import Threshold, fit_threshold
-from .tracer import Traced, Tracer, attribute
-from .verdict import LIMITS, Verdict, verdict_from_losses, verdict_from_profile, verdict_from_threshold
-from .weight_digest import equivalent_digests, is_old_digest, same_weights, weight_fingerprint
+from .verdicts.verdict import LIMITS, Verdict, verdict_from_losses, verdict_from_profile, verdict_from_threshold
 
 __all__ = [
     "CONDITIONS",

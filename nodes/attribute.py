@@ -10,10 +10,10 @@ from comfy_api.latest import io, ui
 from torch import Tensor
 
 from ..core import LIMITS, Attribution, InvalidProfileError, Tracer, UnsupportedAutoencoderError, check_images
-from ..core.attribution import Judged, decide
-from ..core.claims_of_graphs import loaded_vae_names
-from ..core.picture import attribution_chart, picture_tensor
-from ..core.thresholds import shown_rate
+from ..core.files.claims_of_graphs import loaded_vae_names
+from ..core.profiles.thresholds import shown_rate
+from ..core.reports.pictures import attribution_chart, picture_tensor
+from ..core.verdicts.attribution import Judged, decide
 from . import comfy_adapter
 from .outcome import stack
 from .sockets import CATEGORY, ProfileSocket, check_profile_socket

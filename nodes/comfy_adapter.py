@@ -22,8 +22,8 @@ from server import PromptServer
 from torch import Tensor
 
 from ..core import InvalidImageError, InvalidLatentError, ModuleAutoencoder, Step, UnsupportedAutoencoderError
-from ..core.images import to_picture
-from ..core.loading import EMBEDDED
+from ..core.images.tensors import to_picture
+from ..core.models.loading import EMBEDDED
 from ..core.scores.windows import SIDE, WHOLE_PIXELS
 
 PREVIEW_SECONDS = 0.3

@@ -24,7 +24,7 @@ import torch
 from torch import Tensor
 
 from ..core import AutoencoderGenerator, Generator, UnsupportedGeneratorError, weight_fingerprint
-from ..core.generator import draw
+from ..core.models.generator import draw
 from .comfy_adapter import check_vae, inspected_model
 
 PREFIX = "diffusion_model."

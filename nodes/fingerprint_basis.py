@@ -11,7 +11,7 @@ from torch import Tensor
 
 from ..core import InvalidSettingError, same_weights
 from ..core.fingerprints import InvalidBasisError, build_basis, load_basis
-from ..core.locking import locked
+from ..core.storage.locking import locked
 from . import comfy_adapter
 from .fingerprint_files import FOLDER, changed_at, missing, names, new_basis_path, path_called
 from .sockets import CATEGORY

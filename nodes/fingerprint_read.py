@@ -10,11 +10,11 @@ from torch import Tensor
 from ..core import check_images
 from ..core.fingerprints import DEFAULT_BITS, FingerprintBasis, attribute_user, load_register, read
 from ..core.fingerprints.keys import FEWEST_BITS, MOST_BITS
-from ..core.fingerprints.picture import reading_picture
 from ..core.fingerprints.read import REFINING_STEPS
 from ..core.fingerprints.register import InvalidRegisterError
-from ..core.fingerprints.report import reading_report
-from ..core.images import to_tensor
+from ..core.images.tensors import to_tensor
+from ..core.reports.pictures.reading_panel import reading_picture
+from ..core.reports.reading import reading_report
 from . import comfy_adapter
 from .fingerprint_basis import BasisSocket
 from .fingerprint_embed import check_basis_socket

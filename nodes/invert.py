@@ -8,7 +8,7 @@ from comfy_api.latest import io
 from torch import Tensor
 
 from ..core import SOLVERS, invert
-from ..core.solvers import DEFAULT_SOLVER
+from ..core.inversion.solvers import DEFAULT_SOLVER
 from . import comfy_adapter
 from .sockets import CATEGORY, Trace
 

@@ -8,7 +8,7 @@ from comfy_api.latest import io
 from torch import Tensor
 
 from ..core import INPUT_SOLVERS, check_images, invert_inputs
-from ..core.input_inversion import STARTS
+from ..core.inversion.inputs import STARTS
 from . import comfy_adapter
 from .comfy_adapter_generator import generator_of
 from .sockets import CATEGORY, Origin

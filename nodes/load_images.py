@@ -10,10 +10,10 @@ import folder_paths
 from comfy_api.latest import io, ui
 
 from ..core import InvalidImageError, InvalidSettingError
-from ..core.folder import FolderListing, list_folder
-from ..core.picture_file import Picture, UnreadableFile
-from ..core.safe_text import clean_text
-from ..core.trace_row import unreadable_row
+from ..core.files.folder import FolderListing, list_folder
+from ..core.files.picture import Picture, UnreadableFile
+from ..core.storage.safe_text import clean_text
+from ..core.tracing.row import unreadable_row
 from . import comfy_adapter
 from .folder_sockets import FileSocket, UnreadableSocket
 from .sockets import CATEGORY

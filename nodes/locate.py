@@ -9,8 +9,8 @@ from comfy_api.latest import io, ui
 from torch import Tensor
 
 from ..core import Crop, ForeignMap, InvalidImageError, Profile, Tracer, check_images, locate_foreign
-from ..core.images import whole_cells
-from ..core.pictures.foreign_map import heat_map
+from ..core.images.tensors import whole_cells
+from ..core.reports.pictures.foreign_map import heat_map
 from . import comfy_adapter
 from .sockets import CATEGORY, ProfileSocket, check_profile_socket
 

@@ -11,15 +11,16 @@ from ..core import (
     InputInversion,
     InvalidSettingError,
     Profile,
-    calibrated_loss,
     check_inversion_profile,
     judge_origin,
     origin_report,
     profile_from_inversions,
 )
-from ..core.locking import locked
-from ..core.picture import picture_tensor, trace_picture
-from ..core.tracer import Traced
+from ..core.profiles import save_profile
+from ..core.reports.pictures import picture_tensor, trace_picture
+from ..core.scores.ronan import calibrated_loss
+from ..core.storage.locking import locked
+from ..core.tracing.traced import Traced
 from .outcome import stack, verdict_outputs
 from .profiles import check_not_taken, profile_path
 from .sockets import CATEGORY, Origin, ProfileSocket, check_profile_socket
@@ -142,5 +143,5 @@ class OriginVerdictNode(io.ComfyNode):
             path = profile_path(name)
             with locked(Path(path)):
                 check_not_taken(path, made.fingerprint)
-                made.save(path)
+                save_profile(made, path)
         return made

@@ -10,9 +10,9 @@ from PIL import Image
 from torch import Tensor
 
 from ..core import Traced, Verdict
-from ..core.picture import picture_tensor, trace_picture
-from ..core.report import trace_report
-from ..core.trace_row import TraceRow
+from ..core.reports.pictures import picture_tensor, trace_picture
+from ..core.reports.words import trace_report
+from ..core.tracing.row import TraceRow
 from .folder_sockets import RowSocket
 
 

@@ -24,14 +24,15 @@ from ..core import (
     make_score,
     same_weights,
 )
-from ..core.calibration import LARGEST_SIDE
-from ..core.calibration_pictures import MIN_IMAGES
-from ..core.calibration_scores import CalibrationStep
+from ..core.calibration.latents import LARGEST_SIDE
+from ..core.calibration.pictures import MIN_IMAGES
+from ..core.calibration.scores import CalibrationStep
+from ..core.profiles import save_profile
 from ..core.profiles.table import found_among_belonging
+from ..core.profiles.thresholds import shown_rate
 from ..core.profiles.trust import also_remember_in
 from ..core.scores import default_score
 from ..core.scores.any_grid import AnyGrid
-from ..core.thresholds import shown_rate
 from . import comfy_adapter
 from .sockets import CATEGORY, ProfileSocket
 
@@ -203,7 +204,7 @@ class Calibrate(io.ComfyNode):
                 calibrated_on=f"{len(photos)} photographs given in a graph",
                 on_image=advance,
             )
-        profile.save(path)
+        save_profile(profile, path)
         found = found_among_belonging(profile)
         low, high = found.interval
         report = (

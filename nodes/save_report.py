@@ -11,10 +11,10 @@ import folder_paths
 from comfy_api.latest import io, ui
 
 from ..core import InvalidSettingError
-from ..core.folder_report import PAGE_NAME, write_report
-from ..core.safe_text import clean_text
-from ..core.thresholds import shown_rate
-from ..core.trace_row import TraceRow
+from ..core.profiles.thresholds import shown_rate
+from ..core.reports.folder_report import PAGE_NAME, write_report
+from ..core.storage.safe_text import clean_text
+from ..core.tracing.row import TraceRow
 from .folder_sockets import RowSocket, UnreadableSocket
 from .sockets import CATEGORY
 

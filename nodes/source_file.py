@@ -10,8 +10,8 @@ import folder_paths
 from torch import Tensor
 
 from ..core import InvalidImageError
-from ..core.orientation import stored
-from ..core.picture_file import Picture, PictureFile
+from ..core.files.orientation import stored
+from ..core.files.picture import Picture, PictureFile
 
 LOADERS = frozenset({"LoadImage", "LoadImageOutput"})
 

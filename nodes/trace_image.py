@@ -9,12 +9,12 @@ from comfy_api.latest import io
 from torch import Tensor
 
 from ..core import InvalidSettingError, LatentTracerError, Picture, Profile, Traced, Tracer, Verdict, check_images
-from ..core.claims_of_graphs import loaded_vae_names
-from ..core.images import ALPHA_NOTE
-from ..core.orientation import stored
-from ..core.picture import verdict_card
-from ..core.picture_file import FileFacts
-from ..core.trace_row import failed_row
+from ..core.files.claims_of_graphs import loaded_vae_names
+from ..core.files.orientation import stored
+from ..core.files.picture import FileFacts
+from ..core.images.tensors import ALPHA_NOTE
+from ..core.reports.pictures import verdict_card
+from ..core.tracing.row import failed_row
 from . import comfy_adapter
 from .folder_sockets import FileSocket
 from .outcome import outputs, row_facts, row_output, verdict_outputs, verdict_result

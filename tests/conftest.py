@@ -22,8 +22,8 @@ from latent_tracer.core import (
     load_autoencoder,
     verdict_from_profile,
 )
-from latent_tracer.core.attribution import Judged, decide
-from latent_tracer.core.history import History
+from latent_tracer.core.verdicts.attribution import Judged, decide
+from latent_tracer.core.verdicts.doubt import History
 from torch import Tensor, nn
 from torch.nn import Conv2d, ConvTranspose2d
 

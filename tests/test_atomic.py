@@ -14,15 +14,10 @@ from pathlib import Path
 
 import pytest
 from latent_tracer.core import InvalidSettingError, synthetic_photograph, to_picture
-from latent_tracer.core.atomic import STALE_SECONDS, write_bytes, write_picture, write_text
-from latent_tracer.core.fingerprints import (
-    InvalidRegisterError,
-    Secret,
-    add_users,
-    write_new_secret,
-)
-from latent_tracer.core.journal import Journal
-from latent_tracer.core.locking import locked
+from latent_tracer.core.fingerprints import InvalidRegisterError, Secret, add_users, write_new_secret
+from latent_tracer.core.reports.journal import Journal
+from latent_tracer.core.storage.atomic import STALE_SECONDS, write_bytes, write_picture, write_text
+from latent_tracer.core.storage.locking import locked
 from PIL import Image
 
 SECRET = Secret(b"a secret of more than sixteen characters")

@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 from latent_tracer.core import InvalidSettingError, Profile
-from latent_tracer.core.attribution import TIE_MARGIN, standing
-from latent_tracer.core.profile import Source
-from latent_tracer.core.thresholds import rate_interval
+from latent_tracer.core.profiles import Source
+from latent_tracer.core.profiles.thresholds import rate_interval
+from latent_tracer.core.verdicts.attribution import TIE_MARGIN, standing
 
 
 def profile(belonging, others, fpr=0.05, fnr=0.05):

@@ -11,7 +11,7 @@ import torch
 from latent_tracer.core import ModuleAutoencoder
 from latent_tracer.core.fingerprints import FingerprintBasis, InvalidBasisError, load_basis
 from latent_tracer.core.fingerprints.basis import FORMAT
-from latent_tracer.core.weight_digest import old_digest
+from latent_tracer.core.models.weight_digest import old_digest
 
 
 @pytest.fixture

@@ -14,9 +14,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 from latent_tracer.core import InvalidImageError, Picture
-from latent_tracer.core.claims_of_graphs import claims_of_prompt, claims_of_workflow, loaded_vae_names
-from latent_tracer.core.picture_metadata import MAX_TEXT_BYTES, MAX_TEXTS_BYTES, read_texts
-from latent_tracer.core.provenance import read_claims
+from latent_tracer.core.files.claims_of_graphs import claims_of_prompt, claims_of_workflow, loaded_vae_names
+from latent_tracer.core.files.metadata import MAX_TEXT_BYTES, MAX_TEXTS_BYTES, read_texts
+from latent_tracer.core.files.provenance import read_claims
 from PIL import Image
 
 PIXELS = np.random.default_rng(0).integers(0, 256, (32, 32, 3), dtype=np.uint8)

@@ -21,13 +21,13 @@ from latent_tracer.core import (
     synthetic_photograph,
     verdict_from_profile,
 )
-from latent_tracer.core.calibration_scores import CalibrationStep
-from latent_tracer.core.objective import Passes
-from latent_tracer.core.profile import Grid, parse_profile
-from latent_tracer.core.quantiser import is_eight_bit
+from latent_tracer.core.calibration.scores import CalibrationStep
+from latent_tracer.core.images.quantiser import is_eight_bit
+from latent_tracer.core.inversion.objective import Passes
+from latent_tracer.core.profiles import Grid, parse_profile
+from latent_tracer.core.profiles.thresholds import rate_interval
 from latent_tracer.core.scores import Scored
 from latent_tracer.core.scores.inversion import InversionLoss
-from latent_tracer.core.thresholds import rate_interval
 from scipy import stats
 
 

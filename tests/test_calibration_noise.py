@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import torch
 from latent_tracer.core import calibrate, synthetic_photograph
-from latent_tracer.core.calibration import CalibrationStep
-from latent_tracer.core.objective import Passes
+from latent_tracer.core.calibration.latents import CalibrationStep
+from latent_tracer.core.inversion.objective import Passes
 from latent_tracer.core.scores.protocol import Scored
 
 

@@ -9,9 +9,9 @@ from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 from latent_tracer.core import Picture
-from latent_tracer.core.claims_of_graphs import claims_of_prompt
-from latent_tracer.core.claims_of_programs import claims_of_settings, claims_of_text
-from latent_tracer.core.provenance import Claims, read_claims
+from latent_tracer.core.files.claims_of_graphs import claims_of_prompt
+from latent_tracer.core.files.claims_of_programs import claims_of_settings, claims_of_text
+from latent_tracer.core.files.provenance import Claims, read_claims
 from PIL import Image, PngImagePlugin, features
 
 PIXELS = Image.new("RGB", (16, 16), (10, 20, 30))

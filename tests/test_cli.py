@@ -12,7 +12,8 @@ import pytest
 import torch
 from latent_tracer.cli.interrupt import interrupts_kept
 from latent_tracer.core import builtin_profile, load_autoencoder, quantise, synthetic_photograph, to_picture
-from latent_tracer.core.loading import EMBEDDED
+from latent_tracer.core.models.loading import EMBEDDED
+from latent_tracer.core.profiles import save_profile
 from PIL import Image
 from safetensors.torch import load_file, save_file
 
@@ -67,7 +68,7 @@ def test_a_decoder_without_calibration_never_gets_a_bare_yes(pictures, tmp_path)
 def test_of_several_profiles_the_one_for_the_pictures_history_decides(pictures, tmp_path):
     clean = builtin_profile(load_autoencoder("demo-a").fingerprint)
     for condition in ("clean", "jpeg-75"):
-        dataclasses.replace(clean, condition=condition).save(tmp_path / f"{condition}.json")
+        save_profile(dataclasses.replace(clean, condition=condition), tmp_path / f"{condition}.json")
     profiles = ["--profile", tmp_path / "clean.json", "--profile", tmp_path / "jpeg-75.json"]
     Image.open(pictures / "photograph.png").save(tmp_path / "photograph.jpg", quality=75)
     files = [pictures / "photograph.png", tmp_path / "photograph.jpg"]

@@ -11,8 +11,8 @@ import pytest
 import torch
 from latent_tracer.cli.app import run as command_line
 from latent_tracer.core import load_generator, synthetic_photograph, to_picture
-from latent_tracer.core.generators.dcgan import DCGAN32
-from latent_tracer.core.origin_calibration import made_image
+from latent_tracer.core.calibration.origin import made_image
+from latent_tracer.core.models.dcgan import DCGAN32
 from PIL import Image
 from safetensors.torch import save_file
 

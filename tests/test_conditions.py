@@ -8,8 +8,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from latent_tracer.core import CONDITIONS, InvalidImageError, InvalidSettingError, alter, synthetic_photograph
-from latent_tracer.core.images import to_picture, to_tensor
-from latent_tracer.core.quantiser import is_eight_bit
+from latent_tracer.core.images.quantiser import is_eight_bit
+from latent_tracer.core.images.tensors import to_picture, to_tensor
 from PIL import Image
 
 PICTURE = synthetic_photograph(1, 48)[..., :40]

@@ -7,7 +7,7 @@ import sys
 
 import pytest
 from latent_tracer.cli.console import emit_json, say, show
-from latent_tracer.core.safe_text import clean_lines, spreadsheet_cell
+from latent_tracer.core.storage.safe_text import clean_lines, spreadsheet_cell
 from rich.table import Table
 
 HOSTILE = "a\x1b[31m\x1b]0;title\x07\x9b2J\u202egnp\x00\r\udcff:smile:[bold]\u5b57é\U0001f600.png"

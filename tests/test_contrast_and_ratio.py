@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 from latent_tracer.core import alter, calibrate, load_autoencoder, make_score, quantise, synthetic_photograph
-from latent_tracer.core.jpeg_history import jpeg_quality, luminance_steps
+from latent_tracer.core.images.jpeg import jpeg_quality, luminance_steps
 from latent_tracer.core.scores.contrast_and_ratio import RATIO_WEIGHT, ContrastAndRatio, combined, rounding_slack
 from latent_tracer.core.scores.grid_contrast import Looks
 from latent_tracer.core.scores.spectral import TO_YCBCR, band_energies, dct_matrix

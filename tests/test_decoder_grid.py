@@ -21,11 +21,11 @@ from latent_tracer.core import (
     quantise,
     synthetic_photograph,
 )
-from latent_tracer.core.localisation import UNCALIBRATED_THRESHOLD
-from latent_tracer.core.objective import Passes
-from latent_tracer.core.profile import Grid
+from latent_tracer.core.inversion.objective import Passes
+from latent_tracer.core.profiles import Grid
 from latent_tracer.core.scores.any_grid import GridPhase, find_grid_phase
 from latent_tracer.core.scores.decoder_grid import grid_of, measure_grid
+from latent_tracer.core.verdicts.localisation import UNCALIBRATED_THRESHOLD
 from torch import Tensor, nn
 
 SIDE = 192

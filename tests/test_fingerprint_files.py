@@ -20,7 +20,7 @@ from latent_tracer.core.fingerprints import (
     write_new_secret,
 )
 from latent_tracer.core.fingerprints.keys import InvalidSecretError
-from latent_tracer.core.locking import locked
+from latent_tracer.core.storage.locking import locked
 
 SECRET = Secret(b"a secret of more than sixteen characters")
 

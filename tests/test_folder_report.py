@@ -24,14 +24,14 @@ from latent_tracer.core import (
     synthetic_photograph,
     to_picture,
 )
-from latent_tracer.core.folder import list_folder
-from latent_tracer.core.folder_report import csv_text, json_text, write_report
-from latent_tracer.core.folder_trace import trace_files
-from latent_tracer.core.journal import Journal, settings_digest
-from latent_tracer.core.picture_file import Picture, UnreadableFile, read_bytes
-from latent_tracer.core.profile import HANDED_OVER, Source
-from latent_tracer.core.report_page import report_page
-from latent_tracer.core.trace_row import TraceRow, parse_row, unreadable_row
+from latent_tracer.core.files.folder import list_folder
+from latent_tracer.core.files.picture import Picture, UnreadableFile, read_bytes
+from latent_tracer.core.profiles import HANDED_OVER, Source, save_profile
+from latent_tracer.core.reports.folder_report import csv_text, json_text, write_report
+from latent_tracer.core.reports.folder_trace import trace_files
+from latent_tracer.core.reports.journal import Journal, settings_digest
+from latent_tracer.core.reports.page import report_page
+from latent_tracer.core.tracing.row import TraceRow, parse_row, unreadable_row
 from PIL import PngImagePlugin
 
 COMMAND = [sys.executable, "-c", "from latent_tracer.cli import main; main()"]
@@ -105,7 +105,7 @@ def test_two_hundred_mixed_files_survive_a_kill_and_lose_nothing(two_hundred, tm
     report = tmp_path / "report"
     journal = report / "journal.jsonl"
     profile = tmp_path / "quick.json"
-    quick_tracer().profiles[0].save(profile)
+    save_profile(quick_tracer().profiles[0], profile)
     command = [*COMMAND, "trace", str(two_hundred), "--vae", "demo-a", "--profile", str(profile)]
     command += ["--report", str(report)]
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)

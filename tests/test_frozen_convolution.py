@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 import torch
 from latent_tracer.core import load_autoencoder
-from latent_tracer.core.frozen_convolution import frozen_convolutions
-from latent_tracer.core.memory import LiveTensors, block_checkpointing, bounded
+from latent_tracer.core.inversion.frozen_convolution import frozen_convolutions
+from latent_tracer.core.inversion.memory import LiveTensors, block_checkpointing, bounded
 from torch import nn
 
 

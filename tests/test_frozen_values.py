@@ -7,9 +7,9 @@ import dataclasses
 import pytest
 from latent_tracer.core import Profile, Verdict
 from latent_tracer.core.fingerprints import FingerprintBasis, Key, Reading, Register, UserAttribution
-from latent_tracer.core.history import History
-from latent_tracer.core.thresholds import Threshold
-from latent_tracer.core.trace_row import TraceRow
+from latent_tracer.core.profiles.thresholds import Threshold
+from latent_tracer.core.tracing.row import TraceRow
+from latent_tracer.core.verdicts.doubt import History
 
 KINDS = [FingerprintBasis, History, Key, Profile, Reading, Register, Threshold, TraceRow, UserAttribution, Verdict]
 

@@ -15,8 +15,8 @@ from latent_tracer.core import (
     load_generator,
     weight_fingerprint,
 )
-from latent_tracer.core.generator import draw
-from latent_tracer.core.generators.dcgan import DCGAN32
+from latent_tracer.core.models.dcgan import DCGAN32
+from latent_tracer.core.models.generator import draw
 from safetensors.torch import save_file
 from torch import nn
 from torch.nn import Linear

@@ -32,9 +32,9 @@ from latent_tracer.core.fingerprints import convolutional_code as code
 from latent_tracer.core.fingerprints.carrier import _on_grid
 from latent_tracer.core.fingerprints.codebook import coded_bits, free_codewords, key_codewords
 from latent_tracer.core.fingerprints.keys import carrier_seed, hkdf
-from latent_tracer.core.folder_report import csv_text, json_text
-from latent_tracer.core.journal import Journal, settings_digest
-from latent_tracer.core.trace_row import THUMBNAIL_PREFIX, TraceRow, parse_row
+from latent_tracer.core.reports.folder_report import csv_text, json_text
+from latent_tracer.core.reports.journal import Journal, settings_digest
+from latent_tracer.core.tracing.row import THUMBNAIL_PREFIX, TraceRow, parse_row
 
 GOLDEN = Path(__file__).parent / "golden"
 VECTORS = json.loads((GOLDEN / "vectors.json").read_text(encoding="utf-8"))

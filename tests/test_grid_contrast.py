@@ -7,7 +7,7 @@ import math
 import pytest
 import torch
 from latent_tracer.core import InvalidImageError, load_autoencoder, quantise, synthetic_photograph
-from latent_tracer.core.objective import Passes
+from latent_tracer.core.inversion.objective import Passes
 from latent_tracer.core.scores.grid_contrast import GridContrast
 from latent_tracer.core.scores.residuals import (
     LARGEST_LOG_RATIO,

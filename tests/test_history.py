@@ -6,16 +6,12 @@ import io
 import numpy as np
 import pytest
 import torch
-from latent_tracer.core import (
-    builtin_profile,
-    load_autoencoder,
-    quantise,
-    synthetic_photograph,
-    to_picture,
-    to_tensor,
-)
+from latent_tracer.core import builtin_profile, load_autoencoder, quantise, synthetic_photograph, to_picture, to_tensor
 from latent_tracer.core.errors import InvalidSettingError
-from latent_tracer.core.history import (
+from latent_tracer.core.images.regularity import different_blocks, grid_strength
+from latent_tracer.core.images.tensors import central_part
+from latent_tracer.core.profiles import Limits, Profile, Source
+from latent_tracer.core.verdicts.doubt import (
     STRONG_GRID,
     History,
     condition_for,
@@ -25,10 +21,7 @@ from latent_tracer.core.history import (
     roughest_jpeg,
     strongest_grid,
 )
-from latent_tracer.core.images import central_part
-from latent_tracer.core.profile import Limits, Profile, Source
-from latent_tracer.core.regularity import different_blocks, grid_strength
-from latent_tracer.core.verdict import verdict_from_default_profile, verdict_from_profile
+from latent_tracer.core.verdicts.verdict import verdict_from_default_profile, verdict_from_profile
 from PIL import Image
 
 ORDINARY = History(None, 0.05, 500, 500)

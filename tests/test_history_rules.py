@@ -8,8 +8,10 @@ from types import SimpleNamespace
 
 import pytest
 from latent_tracer.core import builtin_profile, load_autoencoder, quantise, synthetic_photograph
-from latent_tracer.core.conditions import NO_JPEG
-from latent_tracer.core.history import (
+from latent_tracer.core.images.conditions import NO_JPEG
+from latent_tracer.core.images.jpeg import jpeg_quality
+from latent_tracer.core.images.regularity import different_blocks, grid_strength
+from latent_tracer.core.verdicts.doubt import (
     GRID_OF_JPEG,
     History,
     condition_for,
@@ -18,8 +20,6 @@ from latent_tracer.core.history import (
     roughest_jpeg,
     strongest_grid,
 )
-from latent_tracer.core.jpeg_history import jpeg_quality
-from latent_tracer.core.regularity import different_blocks, grid_strength
 
 
 @pytest.fixture(scope="module")

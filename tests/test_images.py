@@ -8,7 +8,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from latent_tracer.core import InvalidImageError, check_images, crop_to_grid, load_image, to_picture, to_tensor
-from latent_tracer.core.images import whole_cells
+from latent_tracer.core.images.tensors import whole_cells
 from PIL import Image
 
 PIXELS = np.random.default_rng(0).integers(0, 256, (6, 9, 4), dtype=np.uint8)
@@ -117,7 +117,7 @@ def test_a_missing_file_is_named(tmp_path):
 def test_an_enormous_picture_is_refused_before_it_is_decoded(tmp_path, monkeypatch):
     path = tmp_path / "large.png"
     Image.fromarray(PIXELS[..., :3]).save(path)
-    monkeypatch.setattr("latent_tracer.core.picture_decoding.MAX_PIXELS", 50)
+    monkeypatch.setattr("latent_tracer.core.files.decoding.MAX_PIXELS", 50)
     with pytest.raises(InvalidImageError, match="9×6 pixels, more than the 50"):
         load_image(path)
 

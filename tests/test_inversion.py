@@ -17,7 +17,7 @@ from latent_tracer.core import (
     invert,
     quantise,
 )
-from latent_tracer.core.solvers import WhitenedLBFGS
+from latent_tracer.core.inversion.solvers import WhitenedLBFGS
 from torch.nn import Conv2d
 
 EVERY_SOLVER = pytest.mark.parametrize("solver", sorted(SOLVERS))

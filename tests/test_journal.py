@@ -11,11 +11,11 @@ from types import SimpleNamespace
 
 import pytest
 from latent_tracer.core import InvalidSettingError, Picture, synthetic_photograph, to_picture
-from latent_tracer.core import journal as journal_module
-from latent_tracer.core.folder import list_folder
-from latent_tracer.core.folder_trace import trace_files
-from latent_tracer.core.journal import FORMAT, VERSION, Journal, settings_digest
-from latent_tracer.core.trace_row import TraceRow, failed_row
+from latent_tracer.core.files.folder import list_folder
+from latent_tracer.core.reports import journal as journal_module
+from latent_tracer.core.reports.folder_trace import trace_files
+from latent_tracer.core.reports.journal import FORMAT, VERSION, Journal, settings_digest
+from latent_tracer.core.tracing.row import TraceRow, failed_row
 
 
 @pytest.fixture

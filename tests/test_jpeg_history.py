@@ -7,7 +7,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from latent_tracer.core import load_autoencoder, quantise, synthetic_photograph, to_picture, to_tensor
-from latent_tracer.core.jpeg_history import QUALITY_50, jpeg_quality, libjpeg_steps
+from latent_tracer.core.images.jpeg import QUALITY_50, jpeg_quality, libjpeg_steps
 from PIL import Image
 
 

@@ -18,9 +18,10 @@ from pathlib import Path
 import pytest
 from latent_tracer.core import builtin_profile, load_autoencoder, load_profile
 from latent_tracer.core.fingerprints import Secret, add_users, load_register, load_secret, write_new_secret
-from latent_tracer.core.folder_report import write_report
-from latent_tracer.core.journal import Journal
-from latent_tracer.core.trace_row import TraceRow
+from latent_tracer.core.profiles import save_profile
+from latent_tracer.core.reports.folder_report import write_report
+from latent_tracer.core.reports.journal import Journal
+from latent_tracer.core.tracing.row import TraceRow
 
 pytestmark = pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="a kill is sent as a POSIX signal")
 KILLS = int(os.environ.get("LATENT_TRACER_KILLS", "6"))
@@ -106,7 +107,7 @@ def test_a_profile_is_always_one_that_was_saved(tmp_path):
 
     def work(round_: int) -> Iterator[int]:
         for number in range(round_ * 100_000, (round_ + 1) * 100_000):
-            dataclasses.replace(profile, calibrated_on=str(number)).save(path)
+            save_profile(dataclasses.replace(profile, calibrated_on=str(number)), path)
             yield number
 
     for round_, patience in moments():

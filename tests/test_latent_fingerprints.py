@@ -45,13 +45,13 @@ from latent_tracer.core.fingerprints import convolutional_code as code
 from latent_tracer.core.fingerprints.carrier import make_carrier
 from latent_tracer.core.fingerprints.codebook import coded_bits, free_codewords, inverse_rate, key_codewords
 from latent_tracer.core.fingerprints.evidence import log_tail
-from latent_tracer.core.fingerprints.gaussian_shading import read_shaded_noise, shaded_noise
-from latent_tracer.core.fingerprints.paper_rule import embed_by_paper_rule, read_by_paper_rule
 from latent_tracer.core.fingerprints.patches import add_patches, to_patches
 from latent_tracer.core.fingerprints.quality import structural_similarity
 from latent_tracer.core.fingerprints.read import decode_readouts, readouts
-from latent_tracer.core.fingerprints.spread_spectrum import embed_spread_spectrum, read_spread_spectrum
-from latent_tracer.core.objective import Passes
+from latent_tracer.core.inversion.objective import Passes
+from peers.gaussian_shading import read_shaded_noise, shaded_noise
+from peers.paper_rule import embed_by_paper_rule, read_by_paper_rule
+from peers.spread_spectrum import embed_spread_spectrum, read_spread_spectrum
 from torch import Tensor
 
 KEY = parse_key("0123456789abcdef")

@@ -14,7 +14,8 @@ from latent_tracer.core import (
     quantise,
     synthetic_photograph,
 )
-from latent_tracer.core.localisation import (
+from latent_tracer.core.profiles import builtin_profile, parse_profile
+from latent_tracer.core.verdicts.localisation import (
     UNCALIBRATED_THRESHOLD,
     fit_localisation,
     locate_foreign,
@@ -23,7 +24,6 @@ from latent_tracer.core.localisation import (
     to_pixels,
     weighted_quantile,
 )
-from latent_tracer.core.profile import builtin_profile, parse_profile
 
 SIDE = 224
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 from latent_tracer.core import load_autoencoder, quantise, synthetic_photograph
-from latent_tracer.core.localisation import locate_foreign
+from latent_tracer.core.verdicts.localisation import locate_foreign
 
 SIDE = 224
 

@@ -5,8 +5,14 @@ from __future__ import annotations
 import pytest
 import torch
 from latent_tracer.core import InvalidImageError, LatentTracerError, invert, load_autoencoder
-from latent_tracer.core import memory as memory_module
-from latent_tracer.core.memory import LiveTensors, block_checkpointing, blocks_of, bounded, kept_bytes_per_pixel
+from latent_tracer.core.inversion import memory as memory_module
+from latent_tracer.core.inversion.memory import (
+    LiveTensors,
+    block_checkpointing,
+    blocks_of,
+    bounded,
+    kept_bytes_per_pixel,
+)
 from torch import nn
 
 

@@ -9,9 +9,9 @@ from types import SimpleNamespace
 import pytest
 import torch
 from latent_tracer.core import load_autoencoder
-from latent_tracer.core import memory as memory_module
-from latent_tracer.core.frozen_convolution import frozen_convolutions
-from latent_tracer.core.memory import (
+from latent_tracer.core.inversion import memory as memory_module
+from latent_tracer.core.inversion.frozen_convolution import frozen_convolutions
+from latent_tracer.core.inversion.memory import (
     LiveTensors,
     PeakMemory,
     blocks_of,

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 import torch
 from latent_tracer.core import LatentTracerError, UnsupportedGeneratorError, load_autoencoder, load_generator
-from latent_tracer.core.weight_files import MOST_TENSORS, WeightFileError, fill, open_weights
+from latent_tracer.core.models.weight_files import MOST_TENSORS, WeightFileError, fill, open_weights
 from safetensors.torch import save_file
 from torch import nn
 from torch.nn import BatchNorm2d, Conv2d, Linear

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 from latent_tracer.core import Picture, to_tensor
-from latent_tracer.core.orientation import ORIENTATIONS, stored, upright
+from latent_tracer.core.files.orientation import ORIENTATIONS, stored, upright
 from PIL import ExifTags, Image, ImageOps
 
 PIXELS = np.random.default_rng(0).integers(0, 256, (6, 9, 3), dtype=np.uint8)

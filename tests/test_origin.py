@@ -32,8 +32,9 @@ from latent_tracer.core import (
     score_for,
     synthetic_photograph,
 )
-from latent_tracer.core.input_inversion import LOSS_TARGET
-from latent_tracer.core.origin_calibration import made_image
+from latent_tracer.core.calibration.origin import made_image
+from latent_tracer.core.inversion.inputs import LOSS_TARGET
+from latent_tracer.core.profiles import save_profile
 from latent_tracer.core.profiles.table import found_among_belonging
 from torch import Tensor, nn
 from torch.nn import Linear
@@ -293,7 +294,7 @@ def test_lossy_files_stay_inconclusive(generator, profile):
 
 
 def test_profiles_survive_their_file_and_are_refused_where_they_do_not_apply(generator, other, profile, tmp_path):
-    profile.save(tmp_path / "p.json")
+    save_profile(profile, tmp_path / "p.json")
     loaded = load_profile(tmp_path / "p.json")
     assert loaded == profile
     check_origin_profile(loaded, CalibratedLoss(generator, starts=2))

@@ -10,7 +10,9 @@ PROJECT = (REPOSITORY / "pyproject.toml").read_text(encoding="utf-8")
 
 
 def test_every_package_is_listed() -> None:
-    listed = re.findall(r'"(latent_tracer[\w.]*)"', re.search(r"^packages = \[.*\]$", PROJECT, re.MULTILINE)[0])
+    listed = re.findall(
+        r'"(latent_tracer[\w.]*)"', re.search(r"^packages = \[.*?\]$", PROJECT, re.MULTILINE | re.DOTALL)[0]
+    )
     wings = (path.parent.relative_to(REPOSITORY) for top in ("cli", "core", "nodes") for path in
              (REPOSITORY / top).rglob("__init__.py"))  # fmt: skip
     assert sorted(listed) == sorted(["latent_tracer", *(".".join(("latent_tracer", *wing.parts)) for wing in wings)])

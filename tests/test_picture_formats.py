@@ -11,12 +11,12 @@ from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 from latent_tracer.core import InvalidImageError, InvalidSettingError, Picture, load_image
-from latent_tracer.core.folder import list_folder
-from latent_tracer.core.folder_trace import trace_files
-from latent_tracer.core.journal import Journal
-from latent_tracer.core.picture_decoding import MAX_SCANS, MAX_SIDE
-from latent_tracer.core.picture_formats import FORMATS, PICTURE_SUFFIXES
-from latent_tracer.core.trace_row import TraceRow
+from latent_tracer.core.files.decoding import MAX_SCANS, MAX_SIDE
+from latent_tracer.core.files.folder import list_folder
+from latent_tracer.core.files.formats import FORMATS, PICTURE_SUFFIXES
+from latent_tracer.core.reports.folder_trace import trace_files
+from latent_tracer.core.reports.journal import Journal
+from latent_tracer.core.tracing.row import TraceRow
 from PIL import Image, features
 
 PIXELS = np.random.default_rng(3).integers(0, 256, (24, 32, 3), dtype=np.uint8)
@@ -125,7 +125,7 @@ def test_what_is_no_picture_is_named_where_it_is_known(content, word):
     [(b"\0\0\0\x18ftypheic\0\0\0\0mif1heic", "pillow-heif"), (b"\xff\x0a" + bytes(20), "pillow-jxl-plugin")],
 )
 def test_a_format_that_needs_a_plugin_names_it(content, package, monkeypatch):
-    monkeypatch.setattr("latent_tracer.core.picture_formats._is_importable", lambda module: False)
+    monkeypatch.setattr("latent_tracer.core.files.formats._is_importable", lambda module: False)
     Image.init()  # the whole list, of which the patch is a part
     monkeypatch.setattr(Image, "OPEN", {k: v for k, v in Image.OPEN.items() if k not in ("HEIF", "JXL")})
     with pytest.raises(InvalidImageError, match=f"install {package}"):

@@ -9,13 +9,13 @@ from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 from latent_tracer.core import load_autoencoder, verdict_from_profile, verdict_from_threshold
-from latent_tracer.core.localisation import ForeignMap
-from latent_tracer.core.objective import Passes
-from latent_tracer.core.pictures import attribution_chart, loss_curve, score_distribution, verdict_card
-from latent_tracer.core.pictures.foreign_map import heat_map
-from latent_tracer.core.pictures.score_distribution import decision_bounds, ticks
-from latent_tracer.core.pictures.style import CANVAS, COLOURS, WIDTH, ZONES, font, shortened, wrapped
-from latent_tracer.core.profile import Source, builtin_profile
+from latent_tracer.core.inversion.objective import Passes
+from latent_tracer.core.profiles import Source, builtin_profile
+from latent_tracer.core.reports.pictures import attribution_chart, loss_curve, score_distribution, verdict_card
+from latent_tracer.core.reports.pictures.foreign_map import heat_map
+from latent_tracer.core.reports.pictures.score_distribution import decision_bounds, ticks
+from latent_tracer.core.reports.pictures.style import CANVAS, COLOURS, WIDTH, ZONES, font, shortened, wrapped
+from latent_tracer.core.verdicts.localisation import ForeignMap
 from PIL import ImageColor
 
 BASE = builtin_profile(load_autoencoder("demo-a").fingerprint)

@@ -17,7 +17,7 @@ from latent_tracer.core import (
     load_autoencoder,
     load_profile,
 )
-from latent_tracer.core.profile import (
+from latent_tracer.core.profiles import (
     MADE_HERE,
     VERSION,
     Grid,
@@ -27,6 +27,7 @@ from latent_tracer.core.profile import (
     default_profile,
     digest_of,
     parse_profile,
+    save_profile,
 )
 from latent_tracer.core.profiles.table import found_among_belonging, source_table
 from latent_tracer.core.profiles.trust import EMBEDDED
@@ -81,9 +82,9 @@ def changed(**fields):
 
 def test_a_profile_survives_the_disk_unchanged(tmp_path):
     path = tmp_path / "new" / "folder" / "profile.json"
-    PROFILE.save(path)
+    save_profile(PROFILE, path)
     assert load_profile(path) == load_profile(str(path)) == PROFILE
-    PROFILE.save(path)
+    save_profile(PROFILE, path)
     assert [entry.name for entry in path.parent.iterdir()] == ["profile.json"]
     load_profile(path).check(*OWN)
 
@@ -105,9 +106,9 @@ def test_any_scores_and_texts_survive_bit_for_bit(belonging, foreign, text):
 
 def test_scores_that_are_no_numbers_are_never_written(tmp_path):
     with pytest.raises(ValueError, match="JSON compliant"):
-        dataclasses.replace(PROFILE, belonging=own(float("nan"))).save(tmp_path / "profile.json")
+        save_profile(dataclasses.replace(PROFILE, belonging=own(float("nan"))), tmp_path / "profile.json")
     with pytest.raises(InvalidProfileError, match="The new profile contradicts itself .* cannot tell them apart"):
-        dataclasses.replace(PROFILE, belonging=own(7)).save(tmp_path / "profile.json")
+        save_profile(dataclasses.replace(PROFILE, belonging=own(7)), tmp_path / "profile.json")
     assert list(tmp_path.iterdir()) == []
 
 
@@ -282,7 +283,7 @@ def test_a_profile_that_contradicts_itself_is_refused_and_never_written(name, tm
     with pytest.raises(InvalidProfileError, match=r"^x.json contradicts itself \(.*\): calibrate again.$"):
         parse_profile(json.loads(profile.to_json()), "x.json")
     with pytest.raises(InvalidProfileError, match="contradicts itself"):
-        profile.save(tmp_path / "p.json")
+        save_profile(profile, tmp_path / "p.json")
     with pytest.raises(InvalidProfileError, match="8 pictures counted of 7 given"):
         parse_profile(changed(pictures_given=7), "x.json")
 
@@ -522,26 +523,26 @@ def test_format_2_is_read_and_written_byte_for_byte():
 def test_a_profile_is_made_here_only_where_it_was(tmp_path, monkeypatch):
     monkeypatch.setenv("LATENT_TRACER_HOME", str(tmp_path / "one"))
     path = tmp_path / "p.json"
-    dataclasses.replace(PROFILE, calibration=MADE_HERE).save(path)
+    save_profile(dataclasses.replace(PROFILE, calibration=MADE_HERE), path)
     assert load_profile(path).calibration == "made on this machine"
     # The same file elsewhere, and another's scores here.
     monkeypatch.setenv("LATENT_TRACER_HOME", str(tmp_path / "two"))
     assert load_profile(path).calibration == "handed over"
-    load_profile(path).save(path)
+    save_profile(load_profile(path), path)
     assert load_profile(path).calibration == "handed over" and not (tmp_path / "two").exists()
     monkeypatch.setenv("LATENT_TRACER_HOME", str(tmp_path / "one"))
-    dataclasses.replace(PROFILE, calibrated_on="a rumour").save(tmp_path / "q.json")
+    save_profile(dataclasses.replace(PROFILE, calibrated_on="a rumour"), tmp_path / "q.json")
     assert load_profile(tmp_path / "q.json").calibration == "handed over"
     assert load_profile(path).calibration == "made on this machine"
     ledger = (tmp_path / "one" / "profiles-made-here.txt").read_text()
-    load_profile(path).save(path)
+    save_profile(load_profile(path), path)
     assert (tmp_path / "one" / "profiles-made-here.txt").read_text() == ledger and ledger.count("\n") == 1
 
 
 def test_a_state_folder_that_cannot_be_written_makes_profiles_handed_over_and_fails_nothing(tmp_path, monkeypatch):
     (tmp_path / "file").write_text("")
     monkeypatch.setenv("LATENT_TRACER_HOME", str(tmp_path / "file"))
-    dataclasses.replace(PROFILE, calibration=MADE_HERE).save(tmp_path / "p.json")
+    save_profile(dataclasses.replace(PROFILE, calibration=MADE_HERE), tmp_path / "p.json")
     assert load_profile(tmp_path / "p.json").calibration == "handed over"
     (tmp_path / "home").mkdir()
     (tmp_path / "home" / "profiles-made-here.txt").write_bytes(b"\xff\x00" * 50)
@@ -552,9 +553,9 @@ def test_a_state_folder_that_cannot_be_written_makes_profiles_handed_over_and_fa
 def test_what_ships_is_known_by_content_not_by_place(tmp_path):
     shipped = builtin_profile(load_autoencoder("demo-a").fingerprint)
     assert shipped.calibration == default_profile().calibration == "shipped"
-    shipped.save(tmp_path / "copy.json")
+    save_profile(shipped, tmp_path / "copy.json")
     assert load_profile(tmp_path / "copy.json").calibration == "shipped"
-    dataclasses.replace(shipped, fpr=0.02).save(tmp_path / "changed.json")
+    save_profile(dataclasses.replace(shipped, fpr=0.02), tmp_path / "changed.json")
     assert load_profile(tmp_path / "changed.json").calibration == "handed over"
 
 

@@ -13,19 +13,15 @@ from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 from latent_tracer.core import InvalidImageError
-from latent_tracer.core.claims_of_graphs import claims_of_prompt, claims_of_workflow, loaded_vae_names
-from latent_tracer.core.picture_container import pixels_only, png_chunks
-from latent_tracer.core.picture_decoding import load_image
-from latent_tracer.core.picture_metadata import MAX_TEXT_BYTES, read_texts
-from latent_tracer.core.provenance import (
-    Claims,
-    compare,
-    parse_json,
-    read_claims,
-)
-from latent_tracer.core.report_page import report_page
-from latent_tracer.core.safe_text import clean_text, spreadsheet_cell
-from latent_tracer.core.trace_row import TraceRow
+from latent_tracer.core.files.claims_of_graphs import claims_of_prompt, claims_of_workflow, loaded_vae_names
+from latent_tracer.core.files.container import pixels_only, png_chunks
+from latent_tracer.core.files.decoding import load_image
+from latent_tracer.core.files.metadata import MAX_TEXT_BYTES, read_texts
+from latent_tracer.core.files.provenance import Claims, parse_json, read_claims
+from latent_tracer.core.reports.page import report_page
+from latent_tracer.core.storage.safe_text import clean_text, spreadsheet_cell
+from latent_tracer.core.tracing.agreement import compare
+from latent_tracer.core.tracing.row import TraceRow
 from PIL import Image, PngImagePlugin
 
 PROMPT = {

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 from latent_tracer.core import ROUNDING_FLOOR, invert, quantise, residual
-from latent_tracer.core.objective import Objective
+from latent_tracer.core.inversion.objective import Objective
 
 LEVEL = 1 / 255
 STORAGE = pytest.mark.parametrize("storage", ["round", "floor"])

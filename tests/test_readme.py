@@ -19,13 +19,13 @@ from latent_tracer.cli import app
 from latent_tracer.cli.attribute import attribution_record
 from latent_tracer.cli.demo import photographs as demo_photographs
 from latent_tracer.core import Attribution, Verdict, load_autoencoder, quantise, synthetic_photograph, to_picture
-from latent_tracer.core.attribution import Candidate
-from latent_tracer.core.loading import EMBEDDED
-from latent_tracer.core.picture_formats import READ_FORMATS
+from latent_tracer.core.files.formats import READ_FORMATS
+from latent_tracer.core.models.loading import EMBEDDED
+from latent_tracer.core.profiles.thresholds import pictures_needed, rate_bound, shown_rate
 from latent_tracer.core.profiles.trust import EMBEDDED as PROFILES
 from latent_tracer.core.scores.windows import SIDE, SMALLER_SIDES, WHOLE_PIXELS
-from latent_tracer.core.thresholds import pictures_needed, rate_bound, shown_rate
-from latent_tracer.core.trace_row import TraceRow
+from latent_tracer.core.tracing.row import TraceRow
+from latent_tracer.core.verdicts.attribution import Candidate
 from safetensors.torch import load_file, save_file
 
 REPOSITORY = Path(__file__).resolve().parent.parent

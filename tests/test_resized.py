@@ -2,15 +2,8 @@
 
 import pytest
 import torch
-from latent_tracer.core import (
-    InvalidImageError,
-    alter,
-    calibrate,
-    load_autoencoder,
-    quantise,
-    synthetic_photograph,
-)
-from latent_tracer.core.objective import Passes
+from latent_tracer.core import InvalidImageError, alter, calibrate, load_autoencoder, quantise, synthetic_photograph
+from latent_tracer.core.inversion.objective import Passes
 from latent_tracer.core.scores import DEFAULT_SCORE, Scored, default_score, make_score
 from latent_tracer.core.scores.resized import Resized, enlarge
 

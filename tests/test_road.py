@@ -10,9 +10,9 @@ from types import SimpleNamespace
 import pytest
 import torch
 from latent_tracer.cli import app, demo
+from latent_tracer.cli.demo import demo_images
 from latent_tracer.cli.trace import EXPLAIN_STEPS
 from latent_tracer.core import Picture, Tracer, attribute, load_autoencoder, quantise, synthetic_photograph, to_picture
-from latent_tracer.core.demo import demo_images
 
 ANSWER = ("verdict", "score", "basis", "p_value", "fpr", "fnr", "condition", "stage", "calibration", "jpeg_quality")
 

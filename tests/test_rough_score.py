@@ -17,14 +17,14 @@ from latent_tracer.core import (
     quantise,
     synthetic_photograph,
 )
-from latent_tracer.core import rough_score as module
-from latent_tracer.core.objective import Passes
-from latent_tracer.core.profile import Limit, Limits
-from latent_tracer.core.rough_score import fit_roughness, is_decided, roughness_of, score_for
+from latent_tracer.core.inversion.objective import Passes
+from latent_tracer.core.profiles import Limit, Limits
 from latent_tracer.core.scores import Scored
+from latent_tracer.core.scores import rough_score as module
 from latent_tracer.core.scores.grid_contrast import GridContrast
 from latent_tracer.core.scores.protocol import Rough
 from latent_tracer.core.scores.resized import Resized, enlarge
+from latent_tracer.core.scores.rough_score import fit_roughness, is_decided, roughness_of, score_for
 
 
 @pytest.fixture(scope="module")

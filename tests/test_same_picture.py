@@ -7,7 +7,7 @@ import pytest
 import skimage
 import torch
 from latent_tracer.core import InvalidImageError, load_image, synthetic_photograph, to_picture, to_tensor
-from latent_tracer.core.same_picture import SAME, SeenPictures, thumbnails
+from latent_tracer.core.images.same_picture import SAME, SeenPictures, thumbnails
 from PIL import Image, ImageEnhance
 
 

@@ -17,7 +17,7 @@ from latent_tracer.core import (
     quantise,
     synthetic_photograph,
 )
-from latent_tracer.core.objective import Objective
+from latent_tracer.core.inversion.objective import Objective
 from latent_tracer.core.scores.double_reconstruction import homogeneity
 from latent_tracer.core.scores.inversion import InversionLoss
 from latent_tracer.core.scores.spectral import (

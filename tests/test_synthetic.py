@@ -8,7 +8,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 from latent_tracer.core import synthetic_photograph
-from latent_tracer.core.quantiser import is_eight_bit
+from latent_tracer.core.images.quantiser import is_eight_bit
 
 
 def digest(picture: torch.Tensor) -> str:

@@ -8,7 +8,7 @@ import torch
 from hypothesis import assume, given
 from hypothesis import strategies as st
 from latent_tracer.core import InvalidSettingError, fit_threshold
-from latent_tracer.core.thresholds import (
+from latent_tracer.core.profiles.thresholds import (
     RULES,
     accepted_rank,
     lower_p_value,

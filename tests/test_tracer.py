@@ -25,11 +25,11 @@ from latent_tracer.core import (
     quantise,
     synthetic_photograph,
 )
-from latent_tracer.core.conditions import LOSSY
-from latent_tracer.core.picture import trace_picture, verdict_card
-from latent_tracer.core.pictures.trace_panel import _tiles
-from latent_tracer.core.profile import Grid
-from latent_tracer.core.report import trace_report
+from latent_tracer.core.images.conditions import LOSSY
+from latent_tracer.core.profiles import Grid
+from latent_tracer.core.reports.pictures import trace_picture, verdict_card
+from latent_tracer.core.reports.pictures.trace_panel import _tiles
+from latent_tracer.core.reports.words import trace_report
 from latent_tracer.core.scores.decoder_grid import grid_of
 from PIL import Image
 

@@ -13,7 +13,7 @@ from latent_tracer.core.fingerprints.codebook import free_codewords, key_codewor
 from latent_tracer.core.fingerprints.evidence import log_tail, union
 from latent_tracer.core.fingerprints.read import decode_readouts
 from latent_tracer.core.fingerprints.register import FALSE_ATTRIBUTION_RATE, LONGEST_NAME, best_scores
-from latent_tracer.core.objective import Passes
+from latent_tracer.core.inversion.objective import Passes
 
 SECRET = Secret(b"a secret of more than sixteen characters")
 REGISTER = Register.create(SECRET)

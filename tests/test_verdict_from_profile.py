@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from latent_tracer.core import LIMITS, InvalidSettingError, Profile, verdict_from_profile
-from latent_tracer.core.profile import MADE_HERE, SHIPPED, Source
-from latent_tracer.core.thresholds import rate_interval
+from latent_tracer.core.profiles import MADE_HERE, SHIPPED, Source
+from latent_tracer.core.profiles.thresholds import rate_interval
 from scipy import stats
 
 

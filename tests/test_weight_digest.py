@@ -12,7 +12,7 @@ from latent_tracer.core import (
     same_weights,
     weight_fingerprint,
 )
-from latent_tracer.core.weight_digest import module_digest, old_digest, tensors_in_order
+from latent_tracer.core.models.weight_digest import module_digest, old_digest, tensors_in_order
 from safetensors.torch import load_file, save_file
 from torch import nn
 from torch.nn import Conv2d, Linear

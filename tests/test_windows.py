@@ -23,16 +23,16 @@ from latent_tracer.core import (
     synthetic_photograph,
     to_picture,
 )
-from latent_tracer.core.folder import list_folder
-from latent_tracer.core.folder_trace import trace_files
-from latent_tracer.core.localisation import _map
-from latent_tracer.core.memory import PeakMemory
+from latent_tracer.core.files.folder import list_folder
+from latent_tracer.core.inversion.memory import PeakMemory
+from latent_tracer.core.reports.folder_trace import trace_files
 from latent_tracer.core.scores import windows as module
 from latent_tracer.core.scores.decoder_grid import grid_of
 from latent_tracer.core.scores.double_reconstruction import DoubleReconstruction
 from latent_tracer.core.scores.grid_contrast import GridContrast
 from latent_tracer.core.scores.residuals import least_side
 from latent_tracer.core.scores.windows import SIDE, SMALLER_SIDES, WHOLE_PIXELS, WINDOWS, windows_of, within_memory
+from latent_tracer.core.verdicts.localisation import _map
 
 CELLS = (4, 6, 8, 12, 16, 32)
 

@@ -9,7 +9,8 @@ import os
 from pathlib import Path
 
 from latent_tracer.core import calibrate, load_autoencoder, load_image, make_score
-from latent_tracer.core.loading import EMBEDDED
+from latent_tracer.core.models.loading import EMBEDDED
+from latent_tracer.core.profiles import save_profile
 from latent_tracer.core.profiles.table import found_among_belonging
 from rich.progress import track
 
@@ -37,7 +38,7 @@ def main() -> None:
             others=autoencoders,
             calibrated_on=f"free photographs and generated pictures, central {SIZE}² crops",
         )
-        profile.save(EMBEDDED[autoencoder.name].with_suffix(".profile.json"))
+        save_profile(profile, EMBEDDED[autoencoder.name].with_suffix(".profile.json"))
         print(autoencoder.name, found_among_belonging(profile), profile.stated_fpr)
 
 

@@ -20,17 +20,17 @@ from pathlib import Path
 from typing import Any
 
 from latent_tracer.core import DEFAULT_SCORE, Profile, load_autoencoder, load_image, load_profile, make_score
-from latent_tracer.core.conditions import CLEAN
-from latent_tracer.core.history import fit_grid
-from latent_tracer.core.loading import EMBEDDED as DEMOS
-from latent_tracer.core.localisation import fit_localisation
-from latent_tracer.core.profiles import Limits, Source
+from latent_tracer.core.images.conditions import CLEAN
+from latent_tracer.core.images.same_picture import SeenPictures
+from latent_tracer.core.models.loading import EMBEDDED as DEMOS
+from latent_tracer.core.profiles import Limits, Source, save_profile
 from latent_tracer.core.profiles.table import found_among_belonging
+from latent_tracer.core.profiles.thresholds import shown_rate
 from latent_tracer.core.profiles.trust import EMBEDDED
-from latent_tracer.core.rough_score import fit_roughness
-from latent_tracer.core.same_picture import SeenPictures
 from latent_tracer.core.scores.decoder_grid import grid_of
-from latent_tracer.core.thresholds import shown_rate
+from latent_tracer.core.scores.rough_score import fit_roughness
+from latent_tracer.core.verdicts.doubt import fit_grid
+from latent_tracer.core.verdicts.localisation import fit_localisation
 
 RESULTS = Path(__file__).resolve().parent.parent / "benchmarks" / "results"
 DATA = Path(os.environ.get("LATENT_TRACER_DATA", Path(__file__).resolve().parents[2] / "shared"))
@@ -67,7 +67,7 @@ def read_rows(path: Path) -> list[Row]:
 
 
 def save(profile: Profile, name: str) -> None:
-    profile.save(EMBEDDED / name)
+    save_profile(profile, EMBEDDED / name)
     found = found_among_belonging(profile)
     print(f"{name}: {profile.pictures_counted} of {profile.pictures_given} pictures, a yes is wrong for"
           f" {shown_rate(profile.stated_fpr, profile.fpr_bound)}, finds {found.accepted} of {found.n}")  # fmt: skip

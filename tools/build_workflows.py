@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from latent_tracer.core.atomic import write_picture, write_text
+from latent_tracer.core.storage.atomic import write_picture, write_text
 from workflow_thumbnails import THUMBNAILS
 
 WORKFLOWS = Path(__file__).resolve().parent.parent / "workflows"

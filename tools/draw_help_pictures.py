@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from latent_tracer.core.atomic import write_picture
+from latent_tracer.core.storage.atomic import write_picture
 from workflow_thumbnails import find_the_edit, origin_of_image, sign_and_read, trace_step_by_step
 
 PAGES = Path(__file__).resolve().parent.parent / "web" / "docs"

@@ -30,20 +30,21 @@ from types import CodeType
 from typing import Any
 
 import pytest
-from latent_tracer.core.atomic import write_text
+from latent_tracer.core.storage.atomic import write_text
 from mutmut import Context, list_mutations, mutate
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 REASONS, RESULT = REPOSITORY / "benchmarks" / "mutation_reasons.json", REPOSITORY / "benchmarks/results/mutation.md"
 FINGERPRINTS = ("golden", "user_attribution", "frozen_values", "fingerprint_files", "latent_fingerprints")
+PROFILES = ("profile", "fields", "limits", "consistency", "table", "trust", "source", "format_1", "file")
 # The quick tests of each module, those that fail most often first.
 TESTS = {
-    "thresholds": ("frozen_values", "thresholds"),
-    "verdict": ("frozen_values", "verdict", "verdict_from_profile"),
-    "history": ("history_rules", "frozen_values", "history"),
-    "profile": ("frozen_values", "profile", "verdict_from_profile", "thresholds"),
-    "journal": ("journal", "golden"),
-    "memory": ("memory_limits", "memory"),
+    "profiles.thresholds": ("frozen_values", "thresholds"),
+    "verdicts.verdict": ("frozen_values", "verdict", "verdict_from_profile"),
+    "verdicts.doubt": ("history_rules", "frozen_values", "history"),
+    **dict.fromkeys([f"profiles.{name}" for name in PROFILES], ("profile", "verdict_from_profile", "golden")),
+    "reports.journal": ("journal", "golden"),
+    "inversion.memory": ("memory_limits", "memory"),
     "fingerprints.register": FINGERPRINTS,
     "fingerprints.keys": FINGERPRINTS,
     "fingerprints.evidence": ("user_attribution", "golden", "latent_fingerprints"),

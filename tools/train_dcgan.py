@@ -17,8 +17,8 @@ from pathlib import Path
 import numpy as np
 import torch
 import torch.nn.functional as F
-from latent_tracer.core.atomic import write_bytes
-from latent_tracer.core.generators.dcgan import DCGAN32, INPUTS
+from latent_tracer.core.models.dcgan import DCGAN32, INPUTS
+from latent_tracer.core.storage.atomic import write_bytes
 from PIL import Image
 from safetensors.torch import save
 from torch import Tensor, nn

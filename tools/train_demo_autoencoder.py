@@ -20,7 +20,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from diffusers import AutoencoderTiny
-from latent_tracer.core.atomic import write_bytes
+from latent_tracer.core.storage.atomic import write_bytes
 from PIL import Image
 from safetensors.torch import save
 from torch import autocast

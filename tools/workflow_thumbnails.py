@@ -23,9 +23,9 @@ from latent_tracer.core import (
     verdict_from_threshold,
 )
 from latent_tracer.core.fingerprints import build_basis, embed, parse_key, read
-from latent_tracer.core.pictures import amplified, loss_curve, score_distribution
-from latent_tracer.core.pictures.foreign_map import heat_map
-from latent_tracer.core.pictures.style import CANVAS, COLOURS, FAINT, INK, SURFACE, fit, font
+from latent_tracer.core.reports.pictures import amplified, loss_curve, score_distribution
+from latent_tracer.core.reports.pictures.foreign_map import heat_map
+from latent_tracer.core.reports.pictures.style import CANVAS, COLOURS, FAINT, INK, SURFACE, fit, font
 from PIL import Image, ImageDraw
 from torch import Tensor
 

@@ -19,12 +19,12 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
-from ..atomic import write_bytes
-from ..autoencoder import Autoencoder, ModuleAutoencoder
 from ..errors import LatentTracerError
-from ..safe_text import clean_text
-from ..weight_digest import is_old_digest, old_digest, same_weights
-from ..weight_files import WeightFileError, open_weights, shortened
+from ..models.autoencoder import Autoencoder, ModuleAutoencoder
+from ..models.weight_digest import is_old_digest, old_digest, same_weights
+from ..models.weight_files import WeightFileError, open_weights, shortened
+from ..storage.atomic import write_bytes
+from ..storage.safe_text import clean_text
 
 FORMAT = "latent-tracer-fingerprint-basis"
 VERSION = 1

@@ -16,8 +16,8 @@ from pathlib import Path
 
 import numpy as np
 
-from ..atomic import write_bytes
 from ..errors import InvalidSettingError
+from ..storage.atomic import write_bytes
 from .convolutional_code import Bits
 
 DEFAULT_BITS, FEWEST_BITS, MOST_BITS = 64, 32, 256

@@ -11,11 +11,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..autoencoder import Autoencoder
 from ..errors import InvalidImageError, InvalidSettingError
-from ..images import check_images, crop_to_grid
-from ..inversion import Step, invert
-from ..objective import Passes
+from ..images.tensors import check_images, crop_to_grid
+from ..inversion.latents import Step, invert
+from ..inversion.objective import Passes
+from ..models.autoencoder import Autoencoder
 from . import convolutional_code
 from .basis import FingerprintBasis
 from .carrier import make_carrier

@@ -17,9 +17,9 @@ from typing import Any
 
 import torch
 
-from ..atomic import write_text
 from ..errors import InvalidSettingError, LatentTracerError
-from ..locking import locked
+from ..storage.atomic import write_text
+from ..storage.locking import locked
 from .codebook import FREE_BITS, free_codewords, key_codewords
 from .evidence import log_tail, union
 from .keys import DEFAULT_BITS, InvalidSecretError, Key, Secret, check_key_bits

@@ -12,11 +12,11 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
-from ..autoencoder import Autoencoder
-from ..conditions import alter
 from ..errors import InvalidImageError, InvalidLatentError, InvalidSettingError
-from ..images import check_images, crop_to_grid
-from ..quantiser import quantise
+from ..images.conditions import alter
+from ..images.quantiser import quantise
+from ..images.tensors import check_images, crop_to_grid
+from ..models.autoencoder import Autoencoder
 from .basis import PATCH_SIDE, FingerprintBasis
 from .patches import to_patches
 

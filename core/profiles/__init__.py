@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ..errors import InvalidProfileError
-from .file import load_profile, parse_profile
+from .file import load_profile, parse_profile, save_profile
 from .grid import Grid
 from .limits import Limit, Limits, measured_limit
 from .profile import JPEG_TOLERANCE, VERSION, Profile, digest_of
@@ -30,4 +30,5 @@ __all__ = [
     "load_profile",
     "measured_limit",
     "parse_profile",
+    "save_profile",
 ]

@@ -6,7 +6,8 @@ import json
 from pathlib import Path
 from typing import Any, NoReturn
 
-from ..errors import InvalidProfileError
+from ..errors import InvalidProfileError, InvalidSettingError
+from ..storage.atomic import write_text
 from . import format_1
 from .consistency import contradiction
 from .fields import Fields, Wrong
@@ -14,7 +15,7 @@ from .grid import Grid
 from .limits import LARGEST, Limit, Limits
 from .profile import FORMAT, VERSION, Profile, digest_of
 from .source import BELONGING_KINDS, OTHER_KINDS, Source
-from .trust import calibration_of
+from .trust import MADE_HERE, calibration_of, remember
 
 MAX_BYTES = 20 * 2**20
 MAX_DEPTH = 6
@@ -37,6 +38,21 @@ def load_profile(path: str | Path) -> Profile:
     except (OSError, ValueError, RecursionError) as error:
         raise InvalidProfileError(f"{path} is no readable JSON profile ({error}): calibrate again.") from None
     return parse_profile(record, str(path))
+
+
+def save_profile(profile: Profile, path: str | Path) -> None:
+    """Write ``profile``, whole or not at all; one calibrated here is remembered as made on this machine.
+
+    Raises :class:`InvalidProfileError` where it cannot be written, or could never be read again.
+    """
+    text = profile.to_json()
+    parse_profile(json.loads(text), "The new profile")
+    try:
+        write_text(Path(path), text)
+    except InvalidSettingError as error:
+        raise InvalidProfileError(str(error)) from error
+    if profile.calibration == MADE_HERE:
+        remember(digest_of(json.loads(text)))
 
 
 def _without_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

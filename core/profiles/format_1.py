@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..conditions import CONDITIONS
+from ..images.conditions import CONDITIONS
 from .fields import Fields, Wrong
 from .limits import LARGEST, Limit, Limits
 from .profile import Profile

@@ -24,7 +24,7 @@ class Limits:
     localisation: the largest excess anywhere in the map of a wholly belonging picture, in standard errors.
     low_precision: how far a score in bfloat16 may lie from the exact one, in units of the score.
     own_grid: strength of a picture's own grid up to which a yes stands, see
-    :func:`latent_tracer.core.regularity.grid_strength`.
+    :func:`latent_tracer.core.images.regularity.grid_strength`.
     """
 
     localisation: Limit | None = None

@@ -6,18 +6,16 @@ import functools
 import hashlib
 import json
 from dataclasses import asdict, dataclass, field, replace
-from pathlib import Path
 from typing import Any
 
-from ..atomic import write_text
-from ..conditions import LOSSY, NO_JPEG, jpeg_quality_of
-from ..errors import InvalidProfileError, InvalidSettingError
-from ..thresholds import accepted_rank, lower_p_value, pictures_needed, rate_bound, shown_rate, upper_p_value
-from ..weight_digest import is_old_digest, same_weights
+from ..errors import InvalidProfileError
+from ..images.conditions import LOSSY, NO_JPEG, jpeg_quality_of
+from ..models.weight_digest import is_old_digest, same_weights
 from .grid import Grid
 from .limits import Limits
 from .source import Source
-from .trust import HANDED_OVER, MADE_HERE, remember
+from .thresholds import accepted_rank, lower_p_value, pictures_needed, rate_bound, shown_rate, upper_p_value
+from .trust import HANDED_OVER
 
 FORMAT = "latent-tracer-profile"
 VERSION = 2
@@ -202,23 +200,6 @@ class Profile:
         content = self.content()
         record = {"format": FORMAT, "version": VERSION, **content, "digest": digest_of(content)}
         return json.dumps(record, indent=1, allow_nan=False) + "\n"
-
-    def save(self, path: str | Path) -> None:
-        """Write the profile, whole or not at all; one that was calibrated here is remembered as made on this machine.
-
-        Raises :class:`InvalidProfileError` where it cannot be written, or could never be read again.
-        """
-        # Reading needs this class.
-        from .file import parse_profile
-
-        text = self.to_json()
-        parse_profile(json.loads(text), "The new profile")
-        try:
-            write_text(Path(path), text)
-        except InvalidSettingError as error:
-            raise InvalidProfileError(str(error)) from error
-        if self.calibration == MADE_HERE:
-            remember(digest_of(json.loads(text)))
 
 
 def digest_of(content: dict[str, Any]) -> str:

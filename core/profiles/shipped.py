@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 
-from ..weight_digest import same_weights
+from ..models.weight_digest import same_weights
 from .file import load_profile
 from .profile import Profile
 from .trust import EMBEDDED

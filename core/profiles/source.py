@@ -9,7 +9,7 @@ from itertools import compress
 
 import numpy as np
 
-from ..thresholds import Scores
+from .thresholds import Scores
 
 #: Of belonging images: decoded from a photograph's latent, from that latent with noise, or really generated.
 BELONGING_KINDS = ("decoded", "perturbed", "generated")

@@ -6,10 +6,10 @@ import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
-from ..conditions import NO_JPEG, jpeg_quality_of
-from ..thresholds import accepted_rank, rate_interval, shown_rate
+from ..images.conditions import NO_JPEG, jpeg_quality_of
 from .profile import Profile
 from .source import Source
+from .thresholds import accepted_rank, rate_interval, shown_rate
 
 HEADINGS = ("source", "pictures", "stated rate", "called belonging (95 % interval)")
 Judged = Sequence[tuple[int, float]]

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import partial
 
-from ..conditions import RESIZES
 from ..errors import InvalidSettingError
+from ..images.conditions import RESIZES
 from .any_grid import AnyGrid
 from .contrast_and_ratio import ContrastAndRatio
 from .double_reconstruction import DoubleReconstruction

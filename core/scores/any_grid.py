@@ -16,10 +16,10 @@ from itertools import product
 import torch
 from torch import Tensor
 
-from ..autoencoder import Autoencoder
 from ..errors import InvalidImageError
-from ..objective import Passes
-from ..precision import bfloat16_pays
+from ..inversion.objective import Passes
+from ..inversion.precision import bfloat16_pays
+from ..models.autoencoder import Autoencoder
 from .decoder_grid import grid_of
 from .grid_contrast import GridContrast
 from .protocol import Scored, Setting, check_single

@@ -3,7 +3,7 @@
 JPEG rounds every cosine coefficient of an 8×8 block to a multiple of a step, so the picture it was made from lies
 within half a step of the stored one, and nobody knows where. A reconstruction inside that interval therefore explains
 the picture as well as any: only what goes beyond counts. Without this, JPEG's own rounding, on a grid of 8 pixels like
-the decoder's, drowns the contrast. Which steps they were is read off the pixels (:mod:`..jpeg_history`). Of chroma,
+the decoder's, drowns the contrast. Which steps they were is read off the pixels (:mod:`..images.jpeg`). Of chroma,
 which files store at half the size, nothing is used.
 
 AEDR's ratio (:mod:`.double_reconstruction`) never looks beside the grid, so it errs on other images; on textures it
@@ -17,8 +17,8 @@ import math
 import torch
 from torch import Tensor
 
-from ..autoencoder import Autoencoder
-from ..jpeg_history import BLOCK, jpeg_quality, luminance_steps
+from ..images.jpeg import BLOCK, jpeg_quality, luminance_steps
+from ..models.autoencoder import Autoencoder
 from .double_reconstruction import DoubleReconstruction
 from .grid_contrast import Looks
 from .protocol import Scored, Setting, check_single

@@ -13,13 +13,13 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from ..autoencoder import Autoencoder
 from ..errors import InvalidImageError, NotEnoughMemoryError, UnsupportedAutoencoderError
-from ..memory import is_out_of_memory
-from ..objective import Passes
+from ..images.quantiser import quantise
+from ..images.synthetic import synthetic_photograph
+from ..inversion.memory import is_out_of_memory
+from ..inversion.objective import Passes
+from ..models.autoencoder import Autoencoder
 from ..profiles.grid import Grid
-from ..quantiser import quantise
-from ..synthetic import synthetic_photograph
 from .residuals import compared_pixels, grid_contrast, residual_energies
 from .spectral import band_energies
 

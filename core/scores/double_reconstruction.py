@@ -6,8 +6,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..autoencoder import Autoencoder
-from ..objective import Passes
+from ..inversion.objective import Passes
+from ..models.autoencoder import Autoencoder
 from .protocol import Scored, Setting, check_single, reconstruct
 from .windows import windows_of
 

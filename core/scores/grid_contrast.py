@@ -14,9 +14,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from ..autoencoder import Autoencoder
-from ..jpeg_history import jpeg_quality
-from ..objective import Passes
+from ..images.jpeg import jpeg_quality
+from ..inversion.objective import Passes
+from ..models.autoencoder import Autoencoder
 from .decoder_grid import grid_of
 from .protocol import FirstReconstruction, Rough, Scored, Setting, check_single
 from .residuals import compared_pixels, energies_of, grid_contrast, reconstructed_crop

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from ..autoencoder import Autoencoder
-from ..inversion import invert
-from ..solvers import make_solver
+from ..inversion.latents import invert
+from ..inversion.solvers import make_solver
+from ..models.autoencoder import Autoencoder
 from .protocol import Scored, Setting, check_single
 
 

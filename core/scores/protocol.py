@@ -8,12 +8,12 @@ from typing import Protocol, runtime_checkable
 import torch
 from torch import Tensor
 
-from ..autoencoder import Autoencoder
 from ..errors import InvalidImageError
-from ..images import finite_range, whole_cells
-from ..inversion import Inversion
-from ..objective import Passes
-from ..precision import channels_last, low_precision_convolutions
+from ..images.tensors import finite_range, whole_cells
+from ..inversion.latents import Inversion
+from ..inversion.objective import Passes
+from ..inversion.precision import channels_last, low_precision_convolutions
+from ..models.autoencoder import Autoencoder
 
 Setting = float | int | str | bool
 

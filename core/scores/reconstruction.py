@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from ..autoencoder import Autoencoder
-from ..objective import Objective, Passes
+from ..inversion.objective import Objective, Passes
+from ..models.autoencoder import Autoencoder
 from .protocol import Scored, Setting, check_single, reconstruct
 
 

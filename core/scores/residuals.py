@@ -7,9 +7,9 @@ import math
 import torch
 from torch import Tensor
 
-from ..autoencoder import Autoencoder
 from ..errors import InvalidImageError
-from ..objective import Passes
+from ..inversion.objective import Passes
+from ..models.autoencoder import Autoencoder
 from .protocol import reconstruct
 from .spectral import BAND_WEIGHTS, BLOCK, NOISE_LEVELS, ROUNDING_ENERGY, band_energies
 

@@ -13,8 +13,8 @@ from dataclasses import replace
 from torch import Tensor
 from torch.nn.functional import interpolate
 
-from ..autoencoder import Autoencoder
-from ..images import whole_cells
+from ..images.tensors import whole_cells
+from ..models.autoencoder import Autoencoder
 from .grid_contrast import GridContrast
 from .protocol import Rough, Scored, Setting, check_single
 

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from ..autoencoder import Autoencoder
 from ..errors import InvalidImageError
-from ..objective import Passes
-from ..quantiser import quantise
+from ..images.quantiser import quantise
+from ..inversion.objective import Passes
+from ..models.autoencoder import Autoencoder
 from .protocol import Scored, Setting, check_single, reconstruct
 from .spectral import band_energies, band_weights, spectral_log_ratio
 

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from ..errors import NotEnoughMemoryError
-from ..memory import is_out_of_memory, let_go
+from ..inversion.memory import is_out_of_memory, let_go
 from .residuals import least_side
 from .spectral import BAND_WEIGHTS, BLOCK, NOISE_LEVELS, ROUNDING_ENERGY, band_energies
 

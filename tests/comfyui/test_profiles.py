@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 from latent_tracer.core import load_profile
-from latent_tracer.core.profiles import HANDED_OVER
+from latent_tracer.core.profiles import HANDED_OVER, save_profile
 from PIL import Image
 
 from .client import Client, Events, PromptRejectedError
@@ -95,7 +95,7 @@ def test_a_profile_that_somebody_handed_over_is_called_so(
 ) -> None:
     known = load_profile(profiles / profile_of(demo))
     handed = dataclasses.replace(known, calibrated_on="photographs of somebody's", calibration=HANDED_OVER)
-    handed.save(profiles / "handed over.json")
+    save_profile(handed, profiles / "handed over.json")
     run = client.succeed(trace_image(demo, decoded_by(demo, 20, 96, 96), "handed over.json"))
     assert "calibration handed over, as true as whoever made it" in run.text("trace").splitlines()[0]
 

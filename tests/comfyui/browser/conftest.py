@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 from latent_tracer.core import builtin_profile, load_autoencoder, synthetic_photograph, to_picture
+from latent_tracer.core.profiles import save_profile
 
 from ..conftest import Server, find_data
 
@@ -73,7 +74,7 @@ def stocked(server: Server, base_directory: Path, data: Path) -> None:
         profile = dataclasses.replace(
             shipped, fingerprint=autoencoder.fingerprint, autoencoder=name, image_sizes=(64, 512)
         )
-        profile.save(base_directory / "models" / "latent_trace" / f"{name}.json")
+        save_profile(profile, base_directory / "models" / "latent_trace" / f"{name}.json")
 
 
 @pytest.fixture

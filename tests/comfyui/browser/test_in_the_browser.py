@@ -142,8 +142,8 @@ def test_search_finds_the_node_by_what_a_person_would_type(page: Any, client: Cl
 
 def test_report_page_sorts_without_a_server_and_runs_nothing_of_what_it_shows(chromium: Any, tmp_path: Path) -> None:
     from latent_tracer.core import synthetic_photograph
-    from latent_tracer.core.folder_report import write_report
-    from latent_tracer.core.trace_row import TraceRow, thumbnail
+    from latent_tracer.core.reports.folder_report import write_report
+    from latent_tracer.core.tracing.row import TraceRow, thumbnail
 
     attack = '"><img src=x onerror="window.hacked=1"><script>window.hacked=1</script>'
     small = thumbnail(synthetic_photograph(1, 64))

@@ -1,0 +1,1 @@
+"""What others publish for the same question, implemented from their formulas: measured beside ours, not shipped."""

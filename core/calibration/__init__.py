@@ -1,0 +1,1 @@
+"""From pictures of known origin to a profile."""

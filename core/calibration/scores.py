@@ -1,0 +1,122 @@
+"""Scores of calibration samples, one by one, kept by source with the picture behind each."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+
+from torch import Tensor
+
+from ..errors import InvalidImageError, InvalidSettingError
+from ..profiles import Source
+from .pictures import MIN_IMAGES
+
+
+@dataclass(frozen=True)
+class CalibrationStep:
+    """Progress, given to ``on_image``: images scored so far of all (``None``: not known), and what the last one was."""
+
+    done: int
+    total: int | None
+    source: str
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One picture to score: of what ``kind`` (see :class:`Source`), whether the inspected model made it, who else did.
+
+    ``number``: of the photograph behind it. ``history``: the alteration it went through, in place of the condition that
+    all others go through. ``pixels`` are ``None`` where the photograph is left out, which ``stands_for`` samples.
+    """
+
+    kind: str
+    belongs: bool
+    number: int
+    pixels: Tensor | None
+    history: str = ""
+    decoder: str = ""
+    stands_for: int = 1
+
+    @property
+    def name(self) -> str:
+        """For progress."""
+        names = {"perturbed": "decoded, perturbed", "decoder": "decoded"}
+        if self.belongs and self.kind == "generated":
+            return "really generated"
+        by = f" by {self.decoder}" if self.decoder else ""
+        return names.get(self.kind, self.kind) + by + (f", {self.history}" if self.history else "")
+
+
+@dataclass
+class CollectedScores:
+    """Scores by source, and the sides (pixels) of the pictures behind them."""
+
+    condition: str
+    sides: list[int] = field(default_factory=list)
+    scored: int = 0
+    skipped: int = 0
+    _found: dict[tuple[bool, str, str, str], list[tuple[int, float]]] = field(default_factory=dict)
+
+    def add(self, sample: Sample, value: float, sides: tuple[int, int]) -> None:
+        self.scored += 1
+        self.sides += sides
+        key = (sample.belongs, sample.kind, sample.history or self.condition, sample.decoder)
+        self._found.setdefault(key, []).append((sample.number, value))
+
+    def sources(self, belonging: bool) -> tuple[Source, ...]:
+        return tuple(
+            Source(
+                kind,
+                tuple(value for _, value in scores),
+                tuple(number for number, _ in scores),
+                history,
+                (decoder,) * len(scores) if decoder else (),
+            )
+            for (belongs, kind, history, decoder), scores in self._found.items()
+            if belongs == belonging
+        )
+
+    @property
+    def notes(self) -> list[str]:
+        left_out = f"{self.skipped} of {self.scored + self.skipped} samples could not be scored and were left out"
+        return [left_out] if self.skipped else []
+
+
+def collect_scores(
+    samples: Iterable[Sample],
+    score_of: Callable[[Sample, Tensor], tuple[float, tuple[int, int]]],
+    scores: CollectedScores,
+    total: int | None,
+    on_image: Callable[[CalibrationStep], None] | None = None,
+) -> None:
+    """Add the scores of all ``samples``; ``score_of`` gives a score and the sides of what it judged, in pixels.
+
+    Raises :class:`InvalidSettingError` where fewer than five of either kind could be scored.
+    """
+    done = 0
+    for sample in samples:
+        value, sides = math.nan, (0, 0)
+        if sample.pixels is not None:
+            # What cannot be scored (flat, too small once altered, NaN from a broken decoder) calibrates nothing.
+            with contextlib.suppress(InvalidImageError):
+                value, sides = score_of(sample, sample.pixels)
+            if math.isfinite(value):
+                scores.add(sample, value, sides)
+            else:
+                scores.skipped += 1
+        done += sample.stands_for
+        if on_image is not None:
+            on_image(CalibrationStep(done, total, sample.name))
+    check_enough(scores)
+
+
+def check_enough(scores: CollectedScores) -> None:
+    """Raise :class:`InvalidSettingError` where fewer than five of either kind could be scored."""
+    own, other = (sum(len(one.scores) for one in scores.sources(belongs)) for belongs in (True, False))
+    if own < MIN_IMAGES or other < MIN_IMAGES:
+        raise InvalidSettingError(
+            f"Only {own} belonging and {other} other samples gave finite scores: at least {MIN_IMAGES} of each are"
+            " needed."
+        )

@@ -1,0 +1,1 @@
+"""Files of pictures: formats, colours, turns, and what their metadata claim."""

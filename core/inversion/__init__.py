@@ -1,0 +1,1 @@
+"""Looking for the latent or the input that gives a picture back."""

@@ -1,0 +1,114 @@
+"""The function that latent inversion minimises: the reconstruction loss of one image as a function of its latent."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from ..images.quantiser import LEVELS, Quantiser, is_eight_bit, mean_squared_residual, quantise
+from ..models.autoencoder import Autoencoder
+from .precision import channels_last, low_precision_convolutions
+
+# Stored values differ by whole levels; less is the rounding of floats.
+HALF_LEVEL = 0.5 / LEVELS
+
+
+@dataclass
+class Passes:
+    """How often the networks ran for one image: the cost that does not depend on the machine."""
+
+    encoder: int = 0
+    decoder: int = 0
+    backward: int = 0
+
+    def __add__(self, other: Passes) -> Passes:
+        return Passes(self.encoder + other.encoder, self.decoder + other.decoder, self.backward + other.backward)
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """One evaluation at ``latents`` ``[1,C,h,w]``."""
+
+    latents: Tensor
+    loss: float
+    decoded: Tensor  # [1,3,H,W], unclamped, detached
+    gradient: Tensor | None  # like latents, where asked for
+
+
+class Objective:
+    """Mean squared residual of D(z) to one image ``[1,3,H,W]`` under a quantiser model, with pass counts.
+
+    With ``quantiser="auto"`` the smaller loss of the storage models that fit the image counts (``round`` and ``floor``
+    for 8-bit values, ``none`` for values that were never stored), decided anew at every evaluation: far from the
+    solution they barely differ, at the solution the right one wins.
+    """
+
+    def __init__(self, autoencoder: Autoencoder, image: Tensor, quantiser: Quantiser = "auto") -> None:
+        self.autoencoder = autoencoder
+        self.image = image.to(autoencoder.device, autoencoder.dtype)
+        self.candidates: tuple[Quantiser, ...] = (quantiser,)
+        if quantiser == "auto":
+            self.candidates = ("round", "floor") if bool(is_eight_bit(image)[0]) else ("none",)
+        self.passes = Passes()
+
+    def encode(self, images: Tensor) -> Tensor:
+        """Encoder pass without gradient, counted."""
+        self.passes.encoder += 1
+        with torch.no_grad():
+            return self.autoencoder.encode(images)
+
+    def loss(self, decoded: Tensor) -> Tensor:
+        """Scalar loss of a decoded image, differentiable."""
+        losses = [mean_squared_residual(decoded, self.image, quantiser)[0] for quantiser in self.candidates]
+        return torch.stack(losses).min()
+
+    def quantiser(self, decoded: Tensor) -> Quantiser:
+        """The storage model that explains the image best, given a reconstruction."""
+        return min(self.candidates, key=lambda q: float(mean_squared_residual(decoded, self.image, q)))
+
+    def is_exact(self, decoded: Tensor) -> bool:
+        """Whether storing ``decoded`` as 8 bit gives this very image: a certificate that needs no calibration."""
+        stored = (q for q in self.candidates if q != "none")
+        return any(bool(((quantise(decoded, q) - self.image).abs() < HALF_LEVEL).all()) for q in stored)
+
+    def evaluate(self, latents: Tensor, with_gradient: bool = True, low_precision: bool = False) -> Evaluation:
+        """Decode ``latents`` ``[1,C,h,w]`` and return loss and, if asked, its gradient.
+
+        ``low_precision`` runs the decoder under bfloat16 autocast: several times faster on processors with bfloat16
+        matrix units, and too coarse (about one 8-bit level) for the loss to mean anything near the solution.
+        """
+        self.passes.decoder += 1
+        latents = latents.detach()
+        if not with_gradient:
+            with torch.no_grad():
+                decoded = self.autoencoder.decode(latents)
+                return Evaluation(latents, float(self.loss(decoded)), decoded, None)
+        self.passes.backward += 1
+        with torch.enable_grad():
+            variable = latents.clone().requires_grad_()
+            decoded = self._decode(variable, low_precision)
+            loss = self.loss(decoded.to(variable.dtype))
+            (gradient,) = torch.autograd.grad(loss, variable)
+        return Evaluation(latents, float(loss.detach()), decoded.detach().to(latents.dtype), gradient)
+
+    def _decode(self, latents: Tensor, low_precision: bool) -> Tensor:
+        if not low_precision:
+            return self.autoencoder.decode(latents)
+        with low_precision_convolutions(latents.device):
+            return self.autoencoder.decode(channels_last(latents))
+
+    def pull_back(self, latents: Tensor, cotangents: Sequence[Tensor], low_precision: bool = False) -> list[Tensor]:
+        """J'w for each w ``[1,3,H,W]`` of ``cotangents``, J the decoder's Jacobian there; each ``[1,C,h,w]``."""
+        self.passes.decoder += 1
+        self.passes.backward += len(cotangents)
+        with torch.enable_grad():
+            variable = latents.detach().clone().requires_grad_()
+            decoded = self._decode(variable, low_precision)
+            last = len(cotangents) - 1
+            return [
+                torch.autograd.grad(decoded, variable, w.to(decoded), retain_graph=k < last)[0]
+                for k, w in enumerate(cotangents)
+            ]

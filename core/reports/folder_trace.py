@@ -1,0 +1,125 @@
+"""Trace many files one after another: every file ends in a row, finished ones are not traced twice."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+from ..errors import InvalidImageError, LatentTracerError, NotEnoughMemoryError
+from ..files.folder import FolderListing
+from ..files.picture import Picture, PictureFile, UnreadableFile, content_digest, read_bytes
+from ..inversion.memory import is_out_of_memory
+from ..storage.safe_text import clean_text
+from ..tracing.row import TraceRow, failed_row, unreadable_row
+from ..tracing.traced import Traced
+from ..tracing.tracer import Tracer
+from .journal import Journal
+
+Finish = Callable[[Traced], Traced]
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of one file. ``traced`` is ``None`` where it could not be judged, and where an ``earlier`` run did.
+
+    ``final`` is false for an answer that is out while its explanation is still to come.
+    """
+
+    file: PictureFile | UnreadableFile
+    row: TraceRow
+    traced: Traced | None = None
+    final: bool = True
+    earlier: bool = False
+
+
+def trace_files(
+    listing: FolderListing,
+    trace: Callable[[Picture], Traced],
+    tracer: Tracer,
+    *,
+    finish: Finish | None = None,
+    journal: Journal | None = None,
+) -> Iterator[Outcome]:
+    """The outcome of every file of ``listing``; refused files come last.
+
+    ``trace`` judges one picture, ``tracer`` makes its row, ``finish`` adds what may take longer: the explanation, a
+    drawing. Whatever goes wrong with one file becomes the error of its row, or a note on its answer; only an interrupt
+    ends the run. With a ``journal`` a row is in it before it is yielded, unless the file may well be traced next time,
+    and a file whose final row is in it already is not traced again.
+    """
+    total = len(listing.files)
+    for position, file in enumerate(listing.files, start=1):
+        try:
+            content = read_bytes(file)
+        except InvalidImageError as error:  # not in the journal: it may be readable next time
+            yield Outcome(file, unreadable_row(UnreadableFile(file.name, reason_of(error, file.name))))
+            continue
+        digest = content_digest(content)
+        if journal is not None and digest in journal.finished:
+            yield Outcome(file, dataclasses.replace(journal.finished[digest], name=file.name), earlier=True)
+            continue
+        outcome, lasts = _outcome_of(file, content, digest, trace, tracer, position, total)
+        if outcome.traced is not None and finish is not None:
+            yield from _begun(outcome, journal)
+            traced = _finished(outcome.traced, finish)
+            outcome = dataclasses.replace(outcome, row=tracer.row(traced), traced=traced)
+            lasts = lasts and traced.is_complete
+        if journal is not None and lasts:
+            journal.add(outcome.row)
+        yield outcome
+    for refused in listing.refused:
+        yield Outcome(refused, unreadable_row(refused))
+
+
+def _begun(outcome: Outcome, journal: Journal | None) -> Iterator[Outcome]:
+    if journal is not None:
+        journal.add(outcome.row, final=False)
+    yield dataclasses.replace(outcome, final=False)
+
+
+def _finished(traced: Traced, finish: Finish) -> Traced:
+    try:
+        return finish(traced)
+    except Exception as error:  # the answer stands
+        note = reason_of(error, traced.picture.facts.name)
+        return dataclasses.replace(traced, notes=(*traced.notes, note), is_complete=False)
+
+
+def _outcome_of(
+    file: PictureFile,
+    content: bytes,
+    digest: str,
+    trace: Callable[[Picture], Traced],
+    tracer: Tracer,
+    position: int,
+    total: int,
+) -> tuple[Outcome, bool]:
+    """The outcome of one file, and whether another run would say the same: not where memory or disk ran out."""
+    unreadable = UnreadableFile(file.name, "", digest, len(content))
+    try:
+        picture = Picture.read(file, content, position=position, total=total)
+    except InvalidImageError as error:
+        return Outcome(file, unreadable_row(dataclasses.replace(unreadable, error=reason_of(error, file.name)))), True
+    try:
+        traced = trace(picture)
+        return Outcome(file, tracer.row(traced), traced), True
+    except Exception as error:  # one picture's failure must not cost the others their verdicts
+        reason = reason_of(error, file.name)
+        lasts = isinstance(error, LatentTracerError) and not isinstance(error, NotEnoughMemoryError)
+    try:
+        return Outcome(file, failed_row(picture.facts, picture.upright, reason)), lasts
+    except Exception:  # there may be no memory for a thumbnail either
+        return Outcome(file, unreadable_row(dataclasses.replace(unreadable, error=reason))), lasts
+
+
+def reason_of(error: Exception, name: str) -> str:
+    """One clean sentence, without the name: a copy of the file under another one shares the row."""
+    if isinstance(error, LatentTracerError):
+        return clean_text(str(error).removeprefix(f"{name} "), 500)
+    text = clean_text(str(error) or "no message", 300)
+    if is_out_of_memory(error):
+        return f"could not be judged, the memory did not suffice ({text}): close other programs or trace a part of it."
+    if isinstance(error, OSError):
+        return f"could not be finished ({text}): see that the place can be written and has room."
+    return f"could not be judged, by a defect of this program ({type(error).__name__}: {text}): please report it."

@@ -1,0 +1,127 @@
+"""The report as one HTML page: everything inline, sorted in the browser, nothing loaded from anywhere.
+
+Names and metadata are strangers' text. They are cleaned and escaped; should either fail, the page's own policy allows
+one script and one style, both known by their hash, and no connection at all.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import html
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from ..storage.safe_text import clean_text
+from ..tracing.row import TraceRow, shown_name
+from ..verdicts.verdict import LIMITS
+
+STYLE = """
+:root { color-scheme: dark; }
+body { margin: 0 auto; max-width: 1500px; padding: 24px; background: #14171c; color: #f2f4f7;
+  font: 15px/1.45 system-ui, sans-serif; }
+h1 { font-size: 26px; margin: 0 0 4px; }
+p { margin: 6px 0; max-width: 100ch; }
+.faint { color: #9aa4b2; }
+.settings { display: flex; flex-wrap: wrap; gap: 4px 28px; margin: 12px 0 20px; padding: 0; list-style: none; }
+table { border-collapse: collapse; width: 100%; }
+th, td { padding: 8px 10px; text-align: left; vertical-align: top; border-bottom: 1px solid #343b47;
+  overflow-wrap: anywhere; }
+th { position: sticky; top: 0; background: #1e232b; padding: 0; }
+th button { all: unset; cursor: pointer; display: block; padding: 10px; font-weight: 600; white-space: nowrap; }
+th button:focus-visible { outline: 2px solid #56b4e9; }
+th[aria-sort=ascending] button::after { content: " \\25B2"; }
+th[aria-sort=descending] button::after { content: " \\25BC"; }
+td.number { font-variant-numeric: tabular-nums; white-space: nowrap; }
+td img { display: block; max-width: 112px; max-height: 112px; background: #1e232b; }
+td:nth-child(2) { min-width: 16ch; }
+td.claims, td.notes { font-size: 13px; max-width: 40ch; }
+.verdict { font-weight: 700; white-space: nowrap; }
+.belonging { color: #56b4e9; } .non-belonging { color: #e69f00; } .inconclusive { color: #c9c9c9; }
+.untraced { color: #d98cb3; } .disagree { color: #e69f00; } .agree { color: #56b4e9; }
+"""
+
+# Numbers before text, text by the reader's own alphabet, empty cells last; the order of equal rows is kept.
+SCRIPT = """
+'use strict';
+const body = document.querySelector('tbody');
+const heads = [...document.querySelectorAll('th')];
+const key = (row, column) => row.cells[column].dataset.sort ?? row.cells[column].textContent;
+heads.forEach((head, column) => head.firstElementChild.addEventListener('click', () => {
+  const down = head.getAttribute('aria-sort') === 'ascending';
+  heads.forEach(other => other.removeAttribute('aria-sort'));
+  head.setAttribute('aria-sort', down ? 'descending' : 'ascending');
+  const compare = (a, b) => {
+    const left = key(a, column), right = key(b, column);
+    if (left === '' || right === '') return (left === '') - (right === '');
+    const order = head.dataset.kind === 'number' ? left - right : left.localeCompare(right, undefined, {numeric: true});
+    return down ? -order : order;
+  };
+  body.append(...[...body.rows].sort(compare));
+}));
+"""
+
+HEADS = (
+    ("", "text"), ("file", "text"), ("verdict", "text"), ("p-value", "number"), ("score", "number"),
+    ("pixels", "number"), ("format", "text"), ("metadata claim", "text"), ("do they agree?", "text"), ("notes", "text"),
+)  # fmt: skip
+
+
+def report_page(rows: Sequence[TraceRow], settings: Mapping[str, Any], line: str) -> str:
+    """The whole page; ``line`` sums the rows up, ``settings`` are shown in their order."""
+    policy = (
+        f"default-src 'none'; img-src data:; style-src '{_hash(STYLE)}'; script-src '{_hash(SCRIPT)}';"
+        " base-uri 'none'; form-action 'none'"
+    )
+    shown_settings = "".join(
+        f"<li><span class=faint>{text(name)}</span> {text(value)}</li>" for name, value in settings.items()
+    )
+    heads = "".join(f"<th scope=col data-kind={kind}><button>{text(name)}</button></th>" for name, kind in HEADS)
+    return (
+        '<!doctype html>\n<html lang=en>\n<head>\n<meta charset="utf-8">\n'
+        f'<meta http-equiv="Content-Security-Policy" content="{policy}">\n'
+        '<meta name="viewport" content="width=device-width">\n<meta name="referrer" content="no-referrer">\n'
+        f"<title>Trace report</title>\n<style>{STYLE}</style>\n</head>\n<body>\n<h1>Trace report</h1>\n"
+        f"<p>{text(line)}</p>\n<ul class=settings>{shown_settings}</ul>\n"
+        f"<table>\n<thead><tr>{heads}</tr></thead>\n<tbody>\n" + "\n".join(map(_row, rows)) + "\n</tbody>\n</table>\n"
+        f"<p class=faint>Limits: {text(LIMITS, 1000)} What metadata claim is shown as it was found; anyone can write"
+        f" anything there.</p>\n<script>{SCRIPT}</script>\n</body>\n</html>\n"
+    )
+
+
+def text(value: Any, limit: int = 300) -> str:
+    """``value`` cleaned and escaped, for an element or a quoted attribute."""
+    return html.escape(clean_text(str(value), limit), quote=True)
+
+
+def _hash(content: str) -> str:
+    return "sha256-" + base64.b64encode(hashlib.sha256(content.encode()).digest()).decode()
+
+
+def _row(row: TraceRow) -> str:
+    answer = row.verdict if row.verdict in ("belonging", "non-belonging", "inconclusive") else "untraced"
+    picture = f'<img src="{text(row.thumbnail, 30_000)}" alt="" loading=lazy>' if row.thumbnail else ""
+    size = f"{row.width} × {row.height}" if row.width else ""
+    lossy = f"{row.format} (lossy)" if row.lossy else row.format
+    jpeg = "" if row.jpeg_quality is None else f"once JPEG of quality {row.jpeg_quality}"
+    notes = " ".join(filter(None, (row.error, row.basis, jpeg, *row.notes)))
+    agreement = row.agreement if row.agreement in ("agree", "disagree", "undecided", "no claim") else ""
+    cells = (
+        f'<td data-sort="">{picture}</td>',
+        f"<td>{html.escape(shown_name(row))}</td>",
+        f'<td class="verdict {answer}">{"not traced" if answer == "untraced" else answer}</td>',
+        _number(row.p_value, ".3g"),
+        _number(row.score, ".4g"),
+        f'<td class=number data-sort="{row.width * row.height or ""}">{size}</td>',
+        f"<td>{text(lossy)}</td>",
+        f"<td class=claims>{text(row.claims, 1000)}</td>",
+        f'<td class=claims><span class="{agreement}">{agreement}</span><br>{text(row.agreement_reason, 1000)}</td>',
+        f"<td class=notes>{text(notes, 1000)}</td>",
+    )
+    return f"<tr>{''.join(cells)}</tr>"
+
+
+def _number(value: float | None, form: str) -> str:
+    if value is None:
+        return '<td class=number data-sort=""></td>'
+    return f'<td class=number data-sort="{float(value)!r}">{value:{form}}</td>'

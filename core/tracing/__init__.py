@@ -1,0 +1,1 @@
+"""The one road from a picture to its answer."""

@@ -1,0 +1,261 @@
+"""The one road from a picture to an answer: what every face of the program asks for, and only displays.
+
+A :class:`Tracer` is an inspected model with its calibrations. ``trace`` answers from the score's own passes; what the
+inversion adds to the picture of the answer is asked for by ``explain``, afterwards.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+
+from ..errors import InvalidImageError, InvalidSettingError, LatentTracerError, NotEnoughMemoryError
+from ..files.picture import Picture
+from ..images.quantiser import Quantiser
+from ..images.tensors import Crop, check_images, whole_cells
+from ..inversion.latents import Inversion, Step, invert
+from ..inversion.memory import PeakMemory, is_out_of_memory, out_of_memory_sentence
+from ..inversion.solvers import DEFAULT_SOLVER
+from ..models.autoencoder import Autoencoder
+from ..profiles import InvalidProfileError, Profile, builtin_profile, default_profile
+from ..scores import make_score, on_cells
+from ..scores.decoder_grid import NoGridError, grid_of
+from ..scores.rough_score import score_for
+from ..scores.windows import WHOLE_PIXELS, WINDOWS, within_memory
+from ..storage.safe_text import clean_text
+from ..verdicts.attribution import Attribution, Judged, decide
+from ..verdicts.doubt import History, profile_for
+from ..verdicts.verdict import Verdict, verdict_from_default_profile, verdict_from_profile, verdict_from_threshold
+from .row import TraceRow, traced_row
+from .traced import Traced
+from .watched import watched
+
+#: (passes so far, passes expected): an encoder or decoder ran.
+OnPass = Callable[[int, int], None]
+# One look, of every window: what most pictures take.
+USUAL_PASSES = 4
+
+
+class Tracer:
+    """An inspected model with the calibrations that answer for it.
+
+    ``profiles``: one for each condition; ``None``: the one that ships for these weights, if there is one. Without any
+    the answer is inconclusive, with a p-value under other decoders. ``threshold``: instead, the inverted loss below
+    which a picture belongs (LatentTracer's own rule), at the price of an inversion each. ``name``: what the user calls
+    the model; ``known_as``: by what names a picture's metadata may call it. ``solver``, ``steps`` and ``quantiser`` are
+    those of inversions. Raises :class:`InvalidProfileError` for a profile of other weights or settings, and two for one
+    condition, :class:`InvalidSettingError` for profiles and a threshold at once, and one that is not positive.
+    """
+
+    def __init__(
+        self,
+        autoencoder: Autoencoder,
+        profiles: Profile | Sequence[Profile] | None = None,
+        *,
+        threshold: float | None = None,
+        name: str = "",
+        known_as: Sequence[str] = (),
+        solver: str = DEFAULT_SOLVER,
+        steps: int | None = None,
+        quantiser: Quantiser = "auto",
+    ) -> None:
+        self.autoencoder = autoencoder
+        self.name = name or autoencoder.name
+        self.known_as = tuple(known_as) or (self.name,)
+        self.threshold = threshold
+        self.solver, self.steps, self.quantiser = solver, steps, quantiser
+        self.is_builtin = profiles is None and threshold is None
+        if threshold is not None:
+            verdict_from_threshold(0.0, threshold)  # raises for a threshold that is none
+            if profiles:
+                raise InvalidSettingError("Give either a profile or a threshold: they answer for different scores.")
+        if self.is_builtin:
+            profiles = list(filter(None, [builtin_profile(autoencoder.fingerprint)]))
+        given = [profiles] if isinstance(profiles, Profile) else list(profiles or [])
+        for profile in given:
+            score = make_score(profile.score)
+            profile.check(autoencoder.fingerprint, score.name, dict(score.settings))
+        conditions = [profile.condition for profile in given]
+        for condition in conditions:
+            if conditions.count(condition) > 1:
+                raise InvalidProfileError(
+                    f"Two of the profiles are for the condition {condition}: give one profile for each condition."
+                )
+        self.profiles = tuple(given)
+
+    def trace(self, picture: Picture, on_pass: OnPass | None = None, history: History | None = None) -> Traced:
+        """Judge one picture. ``on_pass`` cancels by raising; ``history``: where the pixels were already asked.
+
+        A picture that holds nothing to judge by (one colour, too small), and a decoder without a grid, are inconclusive
+        with the reason. Sides beyond the last whole latent cell are not looked at. Raises
+        :class:`InvalidProfileError` for a profile made on another grid, :class:`NotEnoughMemoryError` where not even
+        the smallest windows fit, and with a threshold what :func:`invert` raises.
+        """
+        began = time.perf_counter()
+        traced = Traced(picture, self.name, self.autoencoder.fingerprint, _NOT_YET, 0.0, 0)
+        with PeakMemory(self.autoencoder.device) as memory, _passes_told(self, picture, on_pass) as autoencoder:
+            if self.threshold is None:
+                traced = self._judged(autoencoder, traced, history)
+            else:
+                tell = None if on_pass is None else _steps_told(on_pass)
+                inversion = self._inversion(picture, self.steps, tell)
+                verdict = verdict_from_threshold(float(inversion.loss[0]), self.threshold)
+                traced = replace(traced, verdict=verdict, inversion=inversion)
+        return replace(traced, seconds=time.perf_counter() - began, peak_bytes=memory.peak)
+
+    def explain(
+        self, traced: Traced, steps: int | None = None, on_step: Callable[[Step], None] | None = None
+    ) -> Inversion:
+        """The inversion behind the picture of an answer; it changes nothing about the answer. Raises as
+        :func:`invert` does."""
+        return traced.inversion or self._inversion(traced.picture, steps or self.steps, on_step)
+
+    def explained(
+        self, traced: Traced, steps: int | None = None, on_step: Callable[[Step], None] | None = None
+    ) -> Traced:
+        """``traced`` with its explanation, or with a note on why there is none: the answer stands either way."""
+        if traced.inversion is not None:
+            return traced
+        began = time.perf_counter()
+        try:
+            inversion = self.explain(traced, steps, on_step)
+        except (LatentTracerError, MemoryError, RuntimeError) as error:  # torch's own errors are RuntimeErrors
+            note = f"there is no explanation, the inversion failed: {clean_text(str(error), 500)}"
+            return replace(traced, notes=(*traced.notes, note), is_complete=not _may_pass(error))
+        return replace(
+            traced,
+            inversion=inversion,
+            seconds=traced.seconds + time.perf_counter() - began,
+            peak_bytes=max(traced.peak_bytes, *inversion.peak_bytes),
+            notes=tuple(dict.fromkeys((*traced.notes, *inversion.notes))),
+        )
+
+    def judged(self, picture: Picture, on_pass: OnPass | None = None, history: History | None = None) -> Judged:
+        """This model's answer as one candidate of an attribution.
+
+        Raises :class:`InvalidProfileError` without a profile, and as :meth:`trace` does.
+        """
+        if not self.profiles:
+            raise InvalidProfileError(
+                f"No profile fits {self.name} ({self.autoencoder.fingerprint[:8]}) and none ships for it: calibrate it"
+                " first."
+            )
+        traced = self.trace(picture, on_pass, history)
+        return Judged(self.name, traced.verdict, traced.profile or self.profiles[0], traced.history)
+
+    def row(self, traced: Traced) -> TraceRow:
+        """The line of a report about ``traced``."""
+        return traced_row(traced, self.known_as)
+
+    def _inversion(self, picture: Picture, steps: int | None, on_step: Callable[[Step], None] | None) -> Inversion:
+        # Cut at the corner, as for the answer: a crop about the centre could leave the decoder's grid.
+        placed = whole_cells(picture.pixels, self.autoencoder.spatial_ratio)
+        inversion = invert(
+            self.autoencoder, placed, solver=self.solver, steps=steps, quantiser=self.quantiser, on_step=on_step
+        )
+        (height, width), (whole_height, whole_width) = placed.shape[-2:], picture.pixels.shape[-2:]
+        return replace(inversion, crop=Crop(0, 0, width, height, whole_width, whole_height))
+
+    def _judged(self, autoencoder: Autoencoder, traced: Traced, history: History | None) -> Traced:
+        """By the score of the profile whose condition is nearest to what the pixels show, or the default profile's."""
+        known = self.profiles[0] if self.profiles else default_profile()
+        facts = traced.picture.facts
+        try:
+            pixels = check_images(traced.picture.pixels)
+            history = history or History.of(pixels)
+            if self.profiles:
+                known = profile_for(history, self.profiles)
+            score = make_score(known.score)
+            placed = on_cells(score, pixels, autoencoder.spatial_ratio)
+            if score.needs_grid:
+                grid = grid_of(self.autoencoder)
+                if self.profiles:
+                    known.check(autoencoder.fingerprint, score.name, dict(score.settings), grid)
+            like = known.like(history.jpeg_quality)
+            scored, side = within_memory(
+                lambda window: score_for(like, score, autoencoder, placed, window),
+                lambda: out_of_memory_sentence("Judging", autoencoder, placed),
+            )
+        except (InvalidImageError, NoGridError) as error:
+            verdict = Verdict("inconclusive", math.nan, str(error), condition=known.condition, stage="not scored")
+            return replace(traced, verdict=verdict, history=history)
+        verdict_from = verdict_from_profile if self.profiles else verdict_from_default_profile
+        verdict = verdict_from(
+            scored.value,
+            known,
+            scored.stage,
+            shortest_side=min(placed.shape[-2:]),
+            lossy=facts.lossy,
+            history=history,
+        )
+        notes = [] if side is None else [f"memory is tight: windows of {side} pixels stand for the picture"]
+        if placed.shape != pixels.shape:
+            rest = f"{pixels.shape[-1] - placed.shape[-1]} columns and {pixels.shape[-2] - placed.shape[-2]} rows"
+            notes.append(f"{rest} of pixels, right and below, fill no latent cell and were not looked at")
+        return replace(
+            traced,
+            verdict=verdict,
+            history=history,
+            profile=known if self.profiles else None,
+            scored=scored,
+            notes=tuple(notes),
+        )
+
+
+def _may_pass(error: Exception) -> bool:
+    """Whether another run may succeed."""
+    return isinstance(error, NotEnoughMemoryError) or is_out_of_memory(error)
+
+
+_NOT_YET = Verdict("inconclusive", math.nan, "not judged yet")
+
+
+def _expected_passes(picture: Picture) -> int:
+    return USUAL_PASSES * (1 if math.prod(picture.pixels.shape[-2:]) <= WHOLE_PIXELS else WINDOWS)
+
+
+@contextmanager
+def _passes_told(tracer: Tracer, picture: Picture, on_pass: OnPass | None) -> Iterator[Autoencoder]:
+    """The tracer's model, which tells ``on_pass`` of every pass of a network."""
+    if on_pass is None:
+        yield tracer.autoencoder
+        return
+    done, expected = 0, _expected_passes(picture)
+
+    def tell() -> None:
+        nonlocal done
+        done += 1
+        on_pass(done, max(done, expected))
+
+    yield watched(tracer.autoencoder, tell)
+
+
+def _steps_told(on_pass: OnPass) -> Callable[[Step], None]:
+    """For a judgement by inversion, whose steps are its progress."""
+    return lambda step: on_pass(step.step, step.steps)
+
+
+def attribute(tracers: Sequence[Tracer], picture: Picture, on_pass: OnPass | None = None) -> Attribution:
+    """Which of the models made ``picture``, or none, or a tie; each answers through its own profile.
+
+    See :func:`latent_tracer.core.verdicts.attribution.decide`. Raises :class:`InvalidSettingError` for no tracers, and
+    as :meth:`Tracer.judged` does.
+    """
+    judged: list[Judged] = []
+    usual, latest = _expected_passes(picture), 0
+    for number, tracer in enumerate(tracers, start=1):
+        to_come = (len(tracers) - number) * usual
+
+        def tell(done: int, expected: int, before: int = latest, to_come: int = to_come) -> None:
+            nonlocal latest
+            assert on_pass is not None
+            latest = before + done
+            on_pass(latest, before + expected + to_come)
+
+        judged.append(
+            tracer.judged(picture, tell if on_pass is not None else None, judged[0].history if judged else None)
+        )
+    return decide(judged)

@@ -1,0 +1,1 @@
+"""From scores and profiles to answers: belonging, attribution, origin, foreign regions."""

@@ -1,0 +1,122 @@
+"""What a picture has been through, as far as its own pixels show: grounds to doubt an answer about its origin."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from ..errors import InvalidSettingError
+from ..images.conditions import CLEAN, CONDITIONS, NO_JPEG, jpeg_quality_of
+from ..images.jpeg import jpeg_quality
+from ..images.regularity import BLOCK, different_blocks, grid_strength
+from ..profiles import JPEG_TOLERANCE, Limit, Profile, measured_limit
+
+# Pictures from five decoders had up to 0.11, JPEG of quality 10 and mosaics 0.7 and more.
+STRONG_GRID = 0.3
+# Of the strongest that calibration saw on belonging images: a decoder may leave an edge along its cells.
+SAFETY = 1.5
+# What JPEG adds to it per step of quality below 100.
+GRID_OF_JPEG = 0.02
+
+
+@dataclass(frozen=True)
+class History:
+    """``jpeg_quality``: of a JPEG file the picture once was, where one shows. ``grid``: strength of its own grid, see
+    :func:`grid_strength`. ``different_blocks`` of ``telling_blocks`` 8×8 blocks that are not flat.
+    """
+
+    jpeg_quality: int | None = None
+    grid: float = 0.0
+    different_blocks: int = 0
+    telling_blocks: int = 0
+
+    @classmethod
+    def of(cls, image: Tensor) -> History:
+        """Read the pixels of ``image`` ``[1,3,H,W]`` in [0,1]."""
+        return cls(jpeg_quality(image), grid_strength(image), *different_blocks(image))
+
+    @property
+    def repeats(self) -> bool:
+        return 2 * self.different_blocks < self.telling_blocks
+
+    @property
+    def side_without_repeats(self) -> float:
+        """Side in pixels of a square picture that holds as many different blocks."""
+        return BLOCK * math.sqrt(self.different_blocks)
+
+
+def doubt_about(answer: str, history: History, profile: Profile) -> str | None:
+    """Why ``answer`` under ``profile`` cannot stand for a picture with this ``history``, or ``None`` if it can.
+
+    A yes falls where nothing like this picture was among the others of the calibration; a no, where the trace is weaker
+    than in the belonging images of the calibration.
+    """
+    if history.repeats and history.side_without_repeats < profile.image_sizes[0] / 2:
+        return (
+            f"the picture repeats itself: of {history.telling_blocks} blocks of 8×8 pixels {history.different_blocks}"
+            " differ, too few to judge by."
+        )
+    quality = history.jpeg_quality
+    if answer == "belonging":
+        roughest = roughest_jpeg(profile)
+        if quality is not None and quality < roughest - JPEG_TOLERANCE:
+            covered = "no JPEG files were" if roughest == NO_JPEG else f"none below quality {roughest} was"
+            return (
+                f"the picture was once a JPEG file of about quality {quality}, whose blocks can pass for a decoder's"
+                f" trace, and {covered} among the other images of this calibration."
+            )
+        if history.grid > strongest_grid(profile) + GRID_OF_JPEG * (100 - (quality or 100)):
+            return (
+                "the picture has a regular grid of its own (block edges, a mosaic, ruled lines, an enlargement), which"
+                " can pass for a decoder's trace."
+            )
+    # A rough profile serves for milder files as well: their trace is the stronger one.
+    mildest = jpeg_quality_of(profile.condition) - 2 * JPEG_TOLERANCE
+    if answer == "non-belonging" and quality is not None and quality < mildest:
+        return (
+            f"the picture was once a JPEG file of about quality {quality}, which weakens a trace, and the profile holds"
+            f" for {profile.condition} images: calibrate with the condition {condition_for(quality)}."
+        )
+    return None
+
+
+def profile_for(history: History, profiles: Sequence[Profile]) -> Profile:
+    """The profile of the condition nearest to what the picture went through, rather a rougher one than a milder one.
+
+    A trace is stronger after mild JPEG than a profile for rough JPEG expects, which spoils neither of its answers; a
+    profile for milder JPEG could give no answer but yes. Raises :class:`InvalidSettingError` for none.
+    """
+    if not profiles:
+        raise InvalidSettingError("No profile was given to choose from: calibrate first.")
+    quality = NO_JPEG if history.jpeg_quality is None else history.jpeg_quality
+
+    def distance(profile: Profile) -> tuple[bool, int, bool]:
+        above = jpeg_quality_of(profile.condition) - quality
+        return above > 2 * JPEG_TOLERANCE, abs(above), profile.condition != CLEAN
+
+    return min(profiles, key=distance)
+
+
+def condition_for(quality: int) -> str:
+    """The mildest JPEG condition that is no milder than ``quality``, or the roughest there is."""
+    known = sorted({jpeg_quality_of(condition) for condition in CONDITIONS} - {NO_JPEG})
+    return f"jpeg-{max((one for one in known if one <= quality + JPEG_TOLERANCE), default=known[0])}"
+
+
+def roughest_jpeg(profile: Profile) -> int:
+    """The lowest JPEG quality among the non-belonging images of ``profile``, :data:`NO_JPEG` for none."""
+    return min(jpeg_quality_of(source.history) for source in profile.others)
+
+
+def strongest_grid(profile: Profile) -> float:
+    """The strength of a picture's own grid up to which a yes under ``profile`` stands."""
+    held = profile.limits.own_grid
+    return STRONG_GRID if held is None else max(STRONG_GRID, held.value)
+
+
+def fit_grid(strengths: Sequence[float]) -> Limit | None:
+    """A profile's limit from the grid strengths of its belonging samples, ``None`` without any."""
+    return measured_limit("own_grid", SAFETY * max(strengths), len(strengths)) if strengths else None

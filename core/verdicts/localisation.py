@@ -1,0 +1,193 @@
+"""Which part of a picture did the decoder not make? The grid contrast, block by block.
+
+Where the decoder wrote the pixels, the residual on its grid lies below that beside it (:mod:`..scores.grid_contrast`);
+where something was pasted or painted in afterwards, both are alike. The contrast of one 8×8 block is noise; averaged
+over a neighbourhood and held against the picture's own best part it draws a map.
+
+The largest excess anywhere in the map is one number per picture. Its distribution over pictures that wholly belong
+gives the threshold, so the stated false-alarm rate is that of a whole picture, not of a pixel.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F  # noqa: N812
+from torch import Tensor
+
+from ..inversion.memory import out_of_memory_sentence
+from ..inversion.objective import Passes
+from ..models.autoencoder import Autoencoder
+from ..profiles import Limit, Profile, measured_limit
+from ..profiles.thresholds import quantile_threshold
+from ..scores.decoder_grid import grid_of
+from ..scores.protocol import check_single
+from ..scores.residuals import block_contrasts, compared_pixels, tiled_energies
+from ..scores.spectral import BLOCK, band_energies
+from ..scores.windows import SIDE, WHOLE_PIXELS, within_memory
+
+# Standard deviation of the smoothing in blocks: a neighbourhood of about 90 blocks, 76 pixels across.
+SMOOTHING = 2.7
+# The part of the picture that is taken for belonging: a foreign region may cover up to two thirds of it.
+REFERENCE_QUANTILE = 0.25
+# The largest excess of wholly belonging pictures under a decoder nobody calibrated.
+UNCALIBRATED_THRESHOLD = 8.0
+
+
+@dataclass(frozen=True)
+class ForeignMap:
+    """What of one picture ``[H,W]`` does not look like the rest.
+
+    contrast: smoothed grid contrast, about 0 where foreign. excess: standard errors above the picture's own belonging
+    part. mask: excess above ``threshold``. ``false_alarm_rate``: how often a wholly belonging picture has any mask at
+    all, ``None`` where that was not measured. ``visible``: where the picture held enough detail to tell.
+    """
+
+    contrast: Tensor
+    excess: Tensor
+    mask: Tensor
+    visible: Tensor
+    threshold: float
+    false_alarm_rate: float | None
+    passes: Passes
+
+    @property
+    def share(self) -> float:
+        """Share of the picture's area under the mask."""
+        return float(self.mask.float().mean())
+
+    @property
+    def sentence(self) -> str:
+        """What was found, with its false-alarm rate and the limit that matters most."""
+        rate = (
+            "how often wholly belonging pictures show a region was not measured, calibrate first"
+            if self.false_alarm_rate is None
+            else f"{self.false_alarm_rate:.1%} of wholly belonging pictures show any region"
+        )
+        hidden = 1 - float(self.visible.float().mean())
+        found = (
+            f"{self.share:.1%} of the picture does not look like this decoder's work"
+            if self.mask.any()
+            else "no region stands out from the rest"
+        )
+        return (
+            f"{found} (largest excess {self.largest_excess:.1f} against a threshold of {self.threshold:.1f}; {rate})."
+            f" {hidden:.0%} of the picture is too smooth to tell. This compares the picture with itself: that the rest"
+            " belongs is for a verdict to say."
+        )
+
+    @property
+    def largest_excess(self) -> float:
+        return float(self.excess.max())
+
+
+def locate_foreign(autoencoder: Autoencoder, image: Tensor, profile: Profile | None = None) -> ForeignMap:
+    """Map what of ``image`` ``[1,3,H,W]`` in [0,1], on the latent grid, this decoder did not make.
+
+    Meaningful only if a good part of the picture does belong: ask for a verdict, too. The threshold is the profile's
+    where it holds one. Raises :class:`InvalidImageError` for a flat or too small picture.
+    """
+    image = check_single(image)
+    tiled = image.shape[-2] * image.shape[-1] > WHOLE_PIXELS
+    return within_memory(
+        lambda side: _map(autoencoder, image, profile, side or (SIDE if tiled else None)),
+        lambda: out_of_memory_sentence("Mapping", autoencoder, image),
+    )[0]
+
+
+def _map(autoencoder: Autoencoder, image: Tensor, profile: Profile | None, side: int | None) -> ForeignMap:
+    """The map from tiles whose compared parts are ``side`` pixels each way, or from the whole at once."""
+    passes = Passes()
+    ratio = autoencoder.spatial_ratio
+    grid = grid_of(autoencoder)
+    half = grid.period // 2
+
+    def energies(down: int, across: int) -> Tensor:
+        offset = ((grid.phase + down) % grid.period, (grid.phase + across) % grid.period)
+        return tiled_energies(autoencoder, image, offset, passes, side)
+
+    on_grid = energies(0, 0)
+    picture = band_energies(compared_pixels(image, ratio))[0].to(on_grid)
+    looks = [block_contrasts(on_grid, energies(*beside), picture) for beside in ((half, half), (half, 0), (0, half))]
+    contrast = torch.stack([values for values, _ in looks]).mean(0)
+    weight = torch.stack([weights for _, weights in looks]).mean(0)
+    smoothed, error = smooth(contrast, weight)
+    reference = weighted_quantile(smoothed, weight, REFERENCE_QUANTILE)
+    excess = (smoothed - reference) / error
+    threshold, rate = threshold_of(profile)
+    whole = image.shape[-2:]
+    return ForeignMap(
+        contrast=to_pixels(smoothed, ratio, whole),
+        excess=to_pixels(excess, ratio, whole),
+        mask=to_pixels(excess, ratio, whole) > threshold,
+        visible=to_pixels((weight > 0.2 * weight.mean()).float(), ratio, whole) > 0.5,
+        threshold=threshold,
+        false_alarm_rate=rate,
+        passes=passes,
+    )
+
+
+def smooth(contrast: Tensor, weight: Tensor) -> tuple[Tensor, Tensor]:
+    """Weighted Gaussian mean of block contrasts ``[h,w]``, and its standard error there.
+
+    A block's own scatter is taken from how far blocks lie from their neighbourhood, robustly (median).
+    """
+    mass = _blur(weight)
+    # Flat all around: nothing there can stand out, however far from the rest.
+    empty = mass <= 1e-6 * weight.mean()
+    mass = mass.clamp_min(1e-12)
+    smoothed = _blur(weight * contrast) / mass
+    scatter = 1.4826 * weighted_quantile((contrast - smoothed).abs(), weight, 0.5)
+    # Variance of a weighted mean of independent blocks: sum of squared weights over the square of their sum.
+    narrow = SMOOTHING / math.sqrt(2)
+    squares = _blur(weight.square(), narrow) / (4 * math.pi * SMOOTHING**2)
+    error = max(scatter, 1e-6) * squares.sqrt() / mass + 1e-9
+    return smoothed, error.masked_fill(empty, math.inf)
+
+
+def _blur(values: Tensor, sigma: float = SMOOTHING) -> Tensor:
+    """Gaussian mean over ``[h,w]``; beyond the border there is nothing, and it counts as nothing."""
+    # The same for every sigma: a mean reaches no farther than the error that is stated for it.
+    reach = math.ceil(3 * SMOOTHING)
+    kernel = torch.exp(-0.5 * (torch.arange(-reach, reach + 1, device=values.device) / sigma) ** 2)
+    kernel = (kernel / kernel.sum()).to(values)
+    rows = F.conv2d(values[None, None], kernel[:, None][None, None], padding=(reach, 0))
+    return F.conv2d(rows, kernel[None][None, None], padding=(0, reach))[0, 0]
+
+
+def weighted_quantile(values: Tensor, weights: Tensor, share: float) -> float:
+    """The smallest value with at least ``share`` of the total weight at or below it."""
+    # On the CPU: some devices have no float64.
+    values, weights = values.flatten().cpu(), weights.flatten().cpu()
+    order = values.argsort()
+    mass = weights[order].double().cumsum(0)
+    position = int(torch.searchsorted(mass, share * mass[-1]).clamp(max=len(mass) - 1))
+    return float(values[order[position]])
+
+
+def to_pixels(blocks: Tensor, ratio: int, whole: Sequence[int]) -> Tensor:
+    """Block values ``[h,w]`` as pixels ``[H,W]`` of the whole picture; its border takes the nearest block's value."""
+    pixels = blocks.repeat_interleave(BLOCK, 0).repeat_interleave(BLOCK, 1)
+    rows = (torch.arange(whole[0]) - ratio).clamp(0, pixels.shape[0] - 1)
+    columns = (torch.arange(whole[1]) - ratio).clamp(0, pixels.shape[1] - 1)
+    return pixels.cpu()[rows][:, columns]
+
+
+def threshold_of(profile: Profile | None) -> tuple[float, float | None]:
+    """(threshold, false-alarm rate per picture) that ``profile`` holds, or the uncalibrated one with ``None``."""
+    held = None if profile is None else profile.limits.localisation
+    return (UNCALIBRATED_THRESHOLD, None) if held is None else (held.value, held.rate)
+
+
+def fit_localisation(largest: Sequence[float], alpha: float = 0.05) -> Limit | None:
+    """A profile's limit from the ``largest`` excess of each picture that wholly belongs, ``None`` without any.
+
+    ``alpha`` is the false-alarm rate per picture, 1/(n+1) where n pictures cannot show so little (split conformal).
+    """
+    if not largest:
+        return None
+    rate = max(alpha, 1 / (len(largest) + 1))
+    return measured_limit("localisation", quantile_threshold(list(largest), rate), len(largest), rate)

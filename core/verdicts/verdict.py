@@ -1,0 +1,214 @@
+"""From a score to an answer, never more certain than its calibration."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from ..errors import InvalidSettingError
+from ..images.conditions import CLEAN
+from ..profiles import Profile, calibration_words
+from ..profiles.grubbs import grubbs_threshold
+from ..profiles.thresholds import shown_rate
+from .doubt import History, doubt_about
+
+Answer = Literal["belonging", "non-belonging", "inconclusive"]
+
+LIMITS = (
+    "This names the decoder, not the checkpoint: models that share a VAE cannot be told apart, a photo passed through"
+    " this VAE does belong to it, and resizing, off-grid crops or JPEG weaken the trace."
+)
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """An answer about one image with all that is needed to judge it.
+
+    ``fpr`` is the false-positive rate of a ``belonging`` answer on average over calibrations, ``fpr_bound`` what it is
+    at most under this one with 95 % confidence; ``fnr`` and ``fnr_bound`` the same of a ``non-belonging`` answer.
+    ``p_value``: how often an image that does not belong scores this low; ``belonging_p_value``: how often one that
+    belongs scores this high. All are ``None`` when nothing was measured that could support them; with only other
+    decoders measured there is a ``p_value`` alone. ``threshold``: belonging lies below it. ``jpeg_quality``: of a JPEG
+    file the picture once was, where its pixels were asked and show one. ``calibration``: whose it is, "shipped", "made
+    on this machine" or "handed over", empty without one.
+    """
+
+    answer: Answer
+    score: float
+    basis: str
+    threshold: float | None = None
+    p_value: float | None = None
+    fpr: float | None = None
+    condition: str = "clean 8-bit"
+    stage: str = "inversion"
+    limits: str = LIMITS
+    subject: str = "decoder"
+    jpeg_quality: int | None = None
+    fnr: float | None = None
+    fpr_bound: float | None = None
+    fnr_bound: float | None = None
+    belonging_p_value: float | None = None
+    calibration: str = ""
+
+    @property
+    def rate_words(self) -> str:
+        """The rate that matters for the answer: "false-negative rate 1.4 % on average, with 95 % confidence at …".
+
+        For a no the false-negative rate; else the false-positive one.
+        """
+        if self.answer == "non-belonging":
+            return f"false-negative rate {shown_rate(self.fnr, self.fnr_bound)}"
+        return f"false-positive rate {shown_rate(self.fpr, self.fpr_bound)}"
+
+    @property
+    def sentence(self) -> str:
+        """The answer in one line, with its error rate and whose calibration it rests on."""
+        if self.answer == "inconclusive":
+            return f"Inconclusive: {self.basis}"
+        yes = self.answer == "belonging"
+        p_value = self.p_value if yes else self.belonging_p_value
+        p = "" if p_value is None else f", p = {p_value:.3g}"
+        whose = f"; {calibration_words(self.calibration)}" if self.calibration else ""
+        does = "belongs" if yes else "does not belong"
+        return f"The image {does} to this {self.subject} ({self.basis}; {self.rate_words}{p}{whose})."
+
+
+def verdict_from_threshold(loss: float, threshold: float | None) -> Verdict:
+    """LatentTracer's rule with a hand-given threshold: belonging iff ``loss`` < ``threshold``.
+
+    Without one the answer is inconclusive: a reconstruction loss says more about the picture than about its origin.
+    """
+    _check_score(loss)
+    if threshold is None:
+        return Verdict("inconclusive", loss, "no calibration for this decoder, give a threshold or a profile.")
+    if not math.isfinite(threshold) or threshold <= 0:
+        raise InvalidSettingError(f"The threshold must be a positive number, got {threshold}.")
+    answer: Answer = "belonging" if loss < threshold else "non-belonging"
+    return Verdict(answer, loss, f"loss {loss:.3g} against the given threshold {threshold:.3g}", threshold)
+
+
+def verdict_from_losses(loss: float, belonging_losses: Sequence[float], alpha: float = 0.05) -> Verdict:
+    """RONAN's rule: non-belonging iff ``loss`` is a one-sided Grubbs outlier among losses of known belonging images.
+
+    ``alpha`` bounds the rate at which belonging images are refused; how often others pass is not known from them.
+    """
+    _check_score(loss)
+    threshold = grubbs_threshold(belonging_losses, alpha)
+    answer: Answer = "belonging" if loss < threshold else "non-belonging"
+    basis = f"Grubbs test at {alpha:g} on {len(belonging_losses)} belonging losses, threshold {threshold:.3g}"
+    return Verdict(answer, loss, basis, threshold)
+
+
+def verdict_from_profile(
+    score: float,
+    profile: Profile,
+    stage: str = "double reconstruction",
+    *,
+    shortest_side: int | None = None,
+    lossy: bool = False,
+    history: History | None = None,
+) -> Verdict:
+    """Belonging if the profile accepts the score, which other images reach at no more than the stated false-positive
+    rate; non-belonging if it refuses it, likewise by the false-negative rate; inconclusive between, and for both.
+
+    Inconclusive too where the profile does not apply: an image whose ``shortest_side`` (pixels) is below those
+    calibrated on, whose scores scatter more, and a ``lossy`` file under a profile for clean images. There a yes stands
+    if pictures out of lossy files were among the others: a loss weakens the trace but does not make one. And where the
+    picture's ``history`` gives ground to :func:`doubt <latent_tracer.core.verdicts.doubt.doubt_about>` the answer.
+    """
+    _check_score(score)
+    jpeg = None if history is None else history.jpeg_quality
+    profile = profile.like(jpeg)
+    p_value, belonging_p = profile.p_value(score), profile.belonging_p_value(score)
+    answer: Answer = "inconclusive"
+    basis = (
+        f"{shown_rate(p_value)} of other images score as low and {shown_rate(belonging_p)} of belonging images as high"
+        " as this one, neither is rare enough."
+    )
+    rare_among_others, rare_among_belonging = profile.accepts(score), profile.refuses(score)
+    if rare_among_others and rare_among_belonging:
+        basis = (
+            f"score {score:.3g} is rarely as low among other images and rarely as high among belonging ones,"
+            " it fits neither."
+        )
+    elif rare_among_others:
+        answer = "belonging"
+        basis = (
+            f"score {score:.3g} is lower than that of {shown_rate(1 - p_value)} of the other images, whatever their"
+            " source"
+        )
+    elif rare_among_belonging:
+        answer = "non-belonging"
+        basis = f"score {score:.3g} is higher than that of {shown_rate(1 - belonging_p)} of belonging images"
+    if shortest_side is not None and shortest_side < profile.image_sizes[0]:
+        answer = "inconclusive"
+        basis = (
+            f"its shortest side is {shortest_side} pixels, the profile was calibrated on {profile.image_sizes[0]} and"
+            " more: calibrate on images of this size."
+        )
+    elif lossy and profile.condition == CLEAN and not (answer == "belonging" and profile.covers_lossy_files):
+        answer = "inconclusive"
+        basis = (
+            "the file format is lossy (JPEG, WebP …) and the profile holds for clean images: calibrate with a condition"
+            " such as jpeg-90."
+        )
+    doubt = None if history is None else doubt_about(answer, history, profile)
+    if doubt is not None:
+        answer, basis = "inconclusive", doubt
+    return Verdict(
+        answer,
+        score,
+        basis,
+        p_value=p_value,
+        fpr=profile.stated_fpr,
+        condition=profile.condition,
+        stage=stage,
+        jpeg_quality=jpeg,
+        fnr=profile.stated_fnr,
+        fpr_bound=profile.fpr_bound,
+        fnr_bound=profile.fnr_bound,
+        belonging_p_value=belonging_p,
+        calibration=profile.calibration,
+    )
+
+
+def verdict_from_default_profile(
+    score: float,
+    profile: Profile,
+    stage: str,
+    *,
+    shortest_side: int | None = None,
+    lossy: bool = False,
+    history: History | None = None,
+) -> Verdict:
+    """Always inconclusive, with the p-value under a ``profile`` of other decoders and no rate: this one has neither.
+
+    What other decoders do not do to pictures hints at what this one does not do, and proves nothing: the rate of a
+    false yes is known only for decoders that were calibrated.
+    """
+    known = verdict_from_profile(score, profile, stage, shortest_side=shortest_side, lossy=lossy, history=history)
+    p_value = profile.p_value(score)
+    hint = "a sign that it belongs" if profile.accepts(score) else "no sign that it belongs"
+    doubt = None if history is None else doubt_about("belonging", history, profile)
+    if profile.accepts(score) and doubt is not None:
+        hint = f"no sign that it belongs, for {doubt.removesuffix('.')}"
+    basis = (
+        "no calibration for this decoder, calibrate it on photographs for an answer. Under the decoders of the default"
+        f" profile up to {shown_rate(p_value)} of other images score as low as {score:.3g}: {hint}."
+    )
+    return Verdict(
+        "inconclusive",
+        score,
+        basis,
+        p_value=p_value,
+        condition=known.condition,
+        stage=stage,
+        jpeg_quality=known.jpeg_quality,
+    )
+
+
+def _check_score(score: float) -> None:
+    if not math.isfinite(score):
+        raise InvalidSettingError(f"The score is {score}, no verdict can rest on it: trace the image again.")
