@@ -57,8 +57,8 @@ def calibrate(
 ) -> Profile:
     """Score belonging and non-belonging samples of ``photographs`` (each ``[1,3,H,W]`` in [0,1]) and fit a profile.
 
-    ``photographs`` are read one by one, from a generator as well; of those that show the same (see
-    :mod:`..images.same_picture`) the first counts. ``generated`` are pictures this VAE really made: five or more count as
+    ``photographs`` are read one by one, from a generator as well; of those that show the same
+    (:mod:`..images.same_picture`) the first counts. ``generated`` are pictures this VAE really made: five or more count as
     belonging as they are, a source of their own. ``others`` are further decoders whose versions of the photographs
     count as non-belonging. Photographs larger than 512 pixels are cropped at the centre. Every sample is stored as 8
     bit (by rounding and truncation in turn) and altered by ``condition``. What is asked is whether the picture under
