@@ -58,17 +58,17 @@ def calibrate(
     """Score belonging and non-belonging samples of ``photographs`` (each ``[1,3,H,W]`` in [0,1]) and fit a profile.
 
     ``photographs`` are read one by one, from a generator as well; of those that show the same
-    (:mod:`..images.same_picture`) the first counts. ``generated`` are pictures this VAE really made: five or more count as
-    belonging as they are, a source of their own. ``others`` are further decoders whose versions of the photographs
-    count as non-belonging. Photographs larger than 512 pixels are cropped at the centre. Every sample is stored as 8
-    bit (by rounding and truncation in turn) and altered by ``condition``. What is asked is whether the picture under
-    test went from this decoder through ``condition``; one that did not may have gone through anything, so each
-    photograph counts as non-belonging once more after each of ``histories``: then ``condition``, if that is a resize,
-    and once as it is, if that is anything else but clean. ``fpr`` and ``fnr`` are rates on average over calibrations
-    or, with a ``guarantee`` such as 0.95, what this one's rates exceed with no more than the remaining probability.
-    Pictures and samples that cannot be scored (NaN, smaller than a latent cell, flat) are left out and noted.
-    ``on_image`` cancels by raising. Raises
-    :class:`InvalidSettingError` for too few pictures or impossible rates.
+    (:mod:`..images.same_picture`) the first counts. ``generated`` are pictures this VAE really made: five or more
+    count as belonging as they are, a source of their own. ``others`` are further decoders whose versions of the
+    photographs count as non-belonging. Photographs larger than 512 pixels are cropped at the centre. Every sample
+    is stored as 8 bit (by rounding and truncation in turn) and altered by ``condition``. What is asked is whether
+    the picture under test went from this decoder through ``condition``; one that did not may have gone through
+    anything, so each photograph counts as non-belonging once more after each of ``histories``: then ``condition``,
+    if that is a resize, and once as it is, if that is anything else but clean. ``fpr`` and ``fnr`` are rates on
+    average over calibrations or, with a ``guarantee`` such as 0.95, what this one's rates exceed with no more than
+    the remaining probability. Pictures and samples that cannot be scored (NaN, smaller than a latent cell, flat)
+    are left out and noted. ``on_image`` cancels by raising. Raises :class:`InvalidSettingError` for too few
+    pictures or impossible rates.
     """
     check_rates(fpr, fnr, guarantee)
     others = [other for other in others if not same_weights(other.fingerprint, autoencoder.fingerprint)]
