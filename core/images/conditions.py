@@ -67,6 +67,11 @@ def jpeg_quality_of(condition: str) -> int:
     return int(quality) if quality != condition and quality.isdecimal() else NO_JPEG
 
 
+def stored_as_jpeg(image: Tensor, quality: int) -> Tensor:
+    """One 8-bit image ``[1,3,H,W]`` in [0,1] out of a JPEG file of ``quality`` (1 to 100) by Pillow."""
+    return to_tensor(_stored_as(to_picture(image), "JPEG", quality))
+
+
 def alter(image: Tensor, condition: str) -> Tensor:
     """Apply ``condition`` to one 8-bit image ``[1,3,H,W]`` in [0,1]; the result is 8-bit again, maybe of another size.
 

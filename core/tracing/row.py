@@ -33,6 +33,7 @@ class TraceRow:
     a small JPEG as a data address; ``jpeg_quality`` of a JPEG file the picture once was, where its pixels show one.
     Rates as in :class:`Verdict`. ``encoder_passes`` … ``peak_bytes``: the cost of answer and explanation, without the
     reading. ``explained``: an inversion was run; ``loss`` to ``solver`` are its own, and ``None`` without.
+    ``power``, ``state`` and ``fpr_basis`` as in :class:`Verdict`.
     """
 
     name: str
@@ -76,6 +77,9 @@ class TraceRow:
     crop: dict[str, int] | None = None
     quantiser: str | None = None
     solver: str | None = None
+    power: float | None = None
+    state: tuple[str, ...] = ()
+    fpr_basis: str = ""
 
     def to_json(self, image: str, vae: str) -> dict[str, Any]:
         """The JSON object of one picture, the same from every command: ``image`` and ``vae`` as they were given."""
@@ -132,6 +136,9 @@ def traced_row(traced: Traced, inspected: Sequence[str]) -> TraceRow:
         decoder_passes=passes.decoder,
         seconds=round(traced.seconds, 3),
         peak_bytes=traced.peak_bytes,
+        power=None if verdict.power is None else _number(verdict.power),
+        state=verdict.state,
+        fpr_basis=verdict.fpr_basis,
         **searched,
     )
 

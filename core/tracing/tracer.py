@@ -12,6 +12,8 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 
+from torch import Tensor
+
 from ..errors import InvalidImageError, InvalidSettingError, LatentTracerError, NotEnoughMemoryError
 from ..files.picture import Picture
 from ..images.quantiser import Quantiser
@@ -23,12 +25,15 @@ from ..models.autoencoder import Autoencoder
 from ..profiles import InvalidProfileError, Profile, builtin_profile, default_profile
 from ..scores import make_score, on_cells
 from ..scores.decoder_grid import NoGridError, grid_of
+from ..scores.own_check import own_check
+from ..scores.protocol import Scored
 from ..scores.rough_score import score_for
 from ..scores.windows import WHOLE_PIXELS, WINDOWS, within_memory
 from ..storage.safe_text import clean_text
 from ..verdicts.attribution import Attribution, Judged, decide
 from ..verdicts.doubt import History, profile_for
 from ..verdicts.verdict import Verdict, verdict_from_default_profile, verdict_from_profile, verdict_from_threshold
+from .refusal import checked_refusal, contradicted
 from .row import TraceRow, traced_row
 from .traced import Traced
 from .watched import watched
@@ -86,8 +91,17 @@ class Tracer:
                 )
         self.profiles = tuple(given)
 
-    def trace(self, picture: Picture, on_pass: OnPass | None = None, history: History | None = None) -> Traced:
+    def trace(
+        self,
+        picture: Picture,
+        on_pass: OnPass | None = None,
+        history: History | None = None,
+        checks_refusal: bool = True,
+    ) -> Traced:
         """Judge one picture. ``on_pass`` cancels by raising; ``history``: where the pixels were already asked.
+
+        ``checks_refusal``: before a no, look whether a yes could have been seen (:mod:`.refusal`); without, a no says
+        only that the picture shows no trace as it is.
 
         A picture that holds nothing to judge by (one colour, too small), and a decoder without a grid, are inconclusive
         with the reason. Sides beyond the last whole latent cell are not looked at. Raises
@@ -98,7 +112,7 @@ class Tracer:
         traced = Traced(picture, self.name, self.autoencoder.fingerprint, _NOT_YET, 0.0, 0)
         with PeakMemory(self.autoencoder.device) as memory, _passes_told(self, picture, on_pass) as autoencoder:
             if self.threshold is None:
-                traced = self._judged(autoencoder, traced, history)
+                traced = self._judged(autoencoder, traced, history, checks_refusal)
             else:
                 tell = None if on_pass is None else _steps_told(on_pass)
                 inversion = self._inversion(picture, self.steps, tell)
@@ -127,14 +141,21 @@ class Tracer:
             return replace(traced, notes=(*traced.notes, note), is_complete=not _may_pass(error))
         return replace(
             traced,
+            verdict=contradicted(traced.verdict, float(inversion.loss[0])),
             inversion=inversion,
             seconds=traced.seconds + time.perf_counter() - began,
             peak_bytes=max(traced.peak_bytes, *inversion.peak_bytes),
             notes=tuple(dict.fromkeys((*traced.notes, *inversion.notes))),
         )
 
-    def judged(self, picture: Picture, on_pass: OnPass | None = None, history: History | None = None) -> Judged:
-        """This model's answer as one candidate of an attribution.
+    def judged(
+        self,
+        picture: Picture,
+        on_pass: OnPass | None = None,
+        history: History | None = None,
+        checks_refusal: bool = True,
+    ) -> Judged:
+        """This model's answer as one candidate of an attribution; ``checks_refusal`` as for :meth:`trace`.
 
         Raises :class:`InvalidProfileError` without a profile, and as :meth:`trace` does.
         """
@@ -143,7 +164,7 @@ class Tracer:
                 f"No profile fits {self.name} ({self.autoencoder.fingerprint[:8]}) and none ships for it: calibrate it"
                 " first."
             )
-        traced = self.trace(picture, on_pass, history)
+        traced = self.trace(picture, on_pass, history, checks_refusal)
         return Judged(self.name, traced.verdict, traced.profile or self.profiles[0], traced.history)
 
     def row(self, traced: Traced) -> TraceRow:
@@ -159,7 +180,9 @@ class Tracer:
         (height, width), (whole_height, whole_width) = placed.shape[-2:], picture.pixels.shape[-2:]
         return replace(inversion, crop=Crop(0, 0, width, height, whole_width, whole_height))
 
-    def _judged(self, autoencoder: Autoencoder, traced: Traced, history: History | None) -> Traced:
+    def _judged(
+        self, autoencoder: Autoencoder, traced: Traced, history: History | None, checks_refusal: bool
+    ) -> Traced:
         """By the score of the profile whose condition is nearest to what the pixels show, or the default profile's."""
         known = self.profiles[0] if self.profiles else default_profile()
         facts = traced.picture.facts
@@ -182,16 +205,16 @@ class Tracer:
         except (InvalidImageError, NoGridError) as error:
             verdict = Verdict("inconclusive", math.nan, str(error), condition=known.condition, stage="not scored")
             return replace(traced, verdict=verdict, history=history)
-        verdict_from = verdict_from_profile if self.profiles else verdict_from_default_profile
-        verdict = verdict_from(
-            scored.value,
-            known,
-            scored.stage,
-            shortest_side=min(placed.shape[-2:]),
-            lossy=facts.lossy,
-            history=history,
-        )
-        notes = [] if side is None else [f"memory is tight: windows of {side} pixels stand for the picture"]
+        verdict, notes = self._verdict(scored, known, placed, facts.lossy, history)
+        if verdict.answer == "non-belonging" and checks_refusal:
+            unchecked = verdict
+            (verdict, passes), _ = within_memory(
+                lambda window: checked_refusal(unchecked, known, score, autoencoder, pixels, placed, window or side),
+                lambda: out_of_memory_sentence("Looking for other placements", autoencoder, placed),
+            )
+            scored = replace(scored, passes=scored.passes + passes)
+        if side is not None:
+            notes.append(f"memory is tight: windows of {side} pixels stand for the picture")
         if placed.shape != pixels.shape:
             rest = f"{pixels.shape[-1] - placed.shape[-1]} columns and {pixels.shape[-2] - placed.shape[-2]} rows"
             notes.append(f"{rest} of pixels, right and below, fill no latent cell and were not looked at")
@@ -199,10 +222,36 @@ class Tracer:
             traced,
             verdict=verdict,
             history=history,
-            profile=known if self.profiles else None,
+            profile=known,
             scored=scored,
             notes=tuple(notes),
         )
+
+    def _verdict(
+        self, scored: Scored, known: Profile, placed: Tensor, lossy: bool, history: History
+    ) -> tuple[Verdict, list[str]]:
+        """The answer by a profile of this decoder, else by the default profile, with notes."""
+        side = min(placed.shape[-2:])
+        if self.profiles:
+            verdict = verdict_from_profile(
+                scored.value, known, scored.stage, shortest_side=side, lossy=lossy, history=history
+            )
+            return verdict, []
+        check, _ = within_memory(
+            lambda _: own_check(self.autoencoder, known),
+            lambda: out_of_memory_sentence("Checking the decoder on its own pictures", self.autoencoder, placed),
+        )
+        verdict = verdict_from_default_profile(
+            scored.value,
+            known,
+            scored.stage,
+            is_recognised=check.passed,
+            check=check.words,
+            shortest_side=side,
+            lossy=lossy,
+            history=history,
+        )
+        return verdict, [check.advice]
 
 
 def _may_pass(error: Exception) -> bool:
@@ -244,18 +293,28 @@ def attribute(tracers: Sequence[Tracer], picture: Picture, on_pass: OnPass | Non
     See :func:`latent_tracer.core.verdicts.attribution.decide`. Raises :class:`InvalidSettingError` for no tracers, and
     as :meth:`Tracer.judged` does.
     """
-    judged: list[Judged] = []
-    usual, latest = _expected_passes(picture), 0
-    for number, tracer in enumerate(tracers, start=1):
-        to_come = (len(tracers) - number) * usual
+    usual = _expected_passes(picture)
+    done = 0
 
-        def tell(done: int, expected: int, before: int = latest, to_come: int = to_come) -> None:
-            nonlocal latest
+    def judge(tracer: Tracer, to_come: int, history: History | None, checks: bool) -> Judged:
+        nonlocal done
+        before = done
+
+        def tell(passes: int, expected: int) -> None:
+            nonlocal done
             assert on_pass is not None
-            latest = before + done
-            on_pass(latest, before + expected + to_come)
+            done = before + passes
+            on_pass(done, before + expected + to_come * usual)
 
-        judged.append(
-            tracer.judged(picture, tell if on_pass is not None else None, judged[0].history if judged else None)
-        )
+        return tracer.judged(picture, None if on_pass is None else tell, history, checks)
+
+    judged: list[Judged] = []
+    for number, tracer in enumerate(tracers, start=1):
+        judged.append(judge(tracer, len(tracers) - number, judged[0].history if judged else None, False))
+    # Where one model is recognised, the others need not be searched for what could have hidden them.
+    if not any(one.verdict.answer == "belonging" for one in judged):
+        judged = [
+            judge(tracer, 0, one.history, True) if one.verdict.answer == "non-belonging" else one
+            for tracer, one in zip(tracers, judged, strict=True)
+        ]
     return decide(judged)

@@ -9,8 +9,9 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from ..errors import InvalidSettingError
-from ..images.conditions import CLEAN, CONDITIONS, NO_JPEG, jpeg_quality_of
+from ..images.conditions import CLEAN, CONDITIONS, LOSSY, NO_JPEG, jpeg_quality_of
 from ..images.jpeg import jpeg_quality
+from ..images.lossy_past import few_colours, was_lossy
 from ..images.regularity import BLOCK, different_blocks, grid_strength
 from ..profiles import JPEG_TOLERANCE, Limit, Profile, measured_limit
 
@@ -25,18 +26,43 @@ GRID_OF_JPEG = 0.02
 @dataclass(frozen=True)
 class History:
     """``jpeg_quality``: of a JPEG file the picture once was, where one shows. ``grid``: strength of its own grid, see
-    :func:`grid_strength`. ``different_blocks`` of ``telling_blocks`` 8×8 blocks that are not flat.
+    :func:`grid_strength`. ``different_blocks`` of ``telling_blocks`` 8×8 blocks that are not flat. ``was_lossy``: it
+    was once a lossy file of another kind. ``colours``: how many, where most were taken away.
     """
 
     jpeg_quality: int | None = None
     grid: float = 0.0
     different_blocks: int = 0
     telling_blocks: int = 0
+    was_lossy: bool = False
+    colours: int | None = None
 
     @classmethod
     def of(cls, image: Tensor) -> History:
         """Read the pixels of ``image`` ``[1,3,H,W]`` in [0,1]."""
-        return cls(jpeg_quality(image), grid_strength(image), *different_blocks(image))
+        return cls(
+            jpeg_quality(image),
+            grid_strength(image),
+            *different_blocks(image),
+            was_lossy=was_lossy(image),
+            colours=few_colours(image),
+        )
+
+    @property
+    def findings(self) -> tuple[str, ...]:
+        """What shows, in a few words each."""
+        found = []
+        if self.jpeg_quality is not None:
+            found.append(f"once a JPEG file of about quality {self.jpeg_quality}")
+        elif self.was_lossy:
+            found.append("once a lossy file (WebP, AVIF, video or a fine JPEG)")
+        if self.colours is not None:
+            found.append(f"reduced to {self.colours} colours")
+        if self.grid > STRONG_GRID:
+            found.append("a regular grid of its own")
+        if self.repeats:
+            found.append("repeats itself")
+        return tuple(found)
 
     @property
     def repeats(self) -> bool:
@@ -73,13 +99,22 @@ def doubt_about(answer: str, history: History, profile: Profile) -> str | None:
                 "the picture has a regular grid of its own (block edges, a mosaic, ruled lines, an enlargement), which"
                 " can pass for a decoder's trace."
             )
+    if answer != "non-belonging":
+        return None
     # A rough profile serves for milder files as well: their trace is the stronger one.
     mildest = jpeg_quality_of(profile.condition) - 2 * JPEG_TOLERANCE
-    if answer == "non-belonging" and quality is not None and quality < mildest:
+    if quality is not None and quality < mildest:
         return (
             f"the picture was once a JPEG file of about quality {quality}, which weakens a trace, and the profile holds"
             f" for {profile.condition} images: calibrate with the condition {condition_for(quality)}."
         )
+    if quality is None and history.was_lossy and profile.condition not in LOSSY:
+        return (
+            "the picture was once a lossy file (WebP, AVIF, video or a fine JPEG), which weakens a trace, and the"
+            f" profile holds for {profile.condition} images: trace the picture as it was before."
+        )
+    if history.colours is not None:
+        return f"the picture was reduced to {history.colours} colours, which takes a trace away: trace it as it was."
     return None
 
 

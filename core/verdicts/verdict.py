@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from ..errors import InvalidSettingError
@@ -16,6 +16,8 @@ from .doubt import History, doubt_about
 
 Answer = Literal["belonging", "non-belonging", "inconclusive"]
 
+# What rates were measured on.
+THIS_DECODER, OTHER_DECODERS = "this decoder", "other decoders"
 LIMITS = (
     "This names the decoder, not the checkpoint: models that share a VAE cannot be told apart, a photo passed through"
     " this VAE does belong to it, and resizing, off-grid crops or JPEG weaken the trace."
@@ -32,7 +34,9 @@ class Verdict:
     belongs scores this high. All are ``None`` when nothing was measured that could support them; with only other
     decoders measured there is a ``p_value`` alone. ``threshold``: belonging lies below it. ``jpeg_quality``: of a JPEG
     file the picture once was, where its pixels were asked and show one. ``calibration``: whose it is, "shipped", "made
-    on this machine" or "handed over", empty without one.
+    on this machine" or "handed over", empty without one. ``power``: before a no, the score of this decoder's own
+    version of the picture; ``state``: what shows of what happened to the picture since it was made.
+    ``fpr_basis``: whether the rates were measured on "this decoder" or on "other decoders", empty without rates.
     """
 
     answer: Answer
@@ -51,6 +55,9 @@ class Verdict:
     fnr_bound: float | None = None
     belonging_p_value: float | None = None
     calibration: str = ""
+    power: float | None = None
+    state: tuple[str, ...] = ()
+    fpr_basis: str = ""
 
     @property
     def rate_words(self) -> str:
@@ -71,6 +78,8 @@ class Verdict:
         p_value = self.p_value if yes else self.belonging_p_value
         p = "" if p_value is None else f", p = {p_value:.3g}"
         whose = f"; {calibration_words(self.calibration)}" if self.calibration else ""
+        if self.fpr_basis == OTHER_DECODERS:
+            whose = f"; measured on {self.calibration}, not on this one"
         does = "belongs" if yes else "does not belong"
         return f"The image {does} to this {self.subject} ({self.basis}; {self.rate_words}{p}{whose})."
 
@@ -171,6 +180,8 @@ def verdict_from_profile(
         fnr_bound=profile.fnr_bound,
         belonging_p_value=belonging_p,
         calibration=profile.calibration,
+        fpr_basis=THIS_DECODER,
+        state=() if history is None else history.findings,
     )
 
 
@@ -179,34 +190,39 @@ def verdict_from_default_profile(
     profile: Profile,
     stage: str,
     *,
+    is_recognised: bool,
+    check: str,
     shortest_side: int | None = None,
     lossy: bool = False,
     history: History | None = None,
 ) -> Verdict:
-    """Always inconclusive, with the p-value under a ``profile`` of other decoders and no rate: this one has neither.
+    """The answer for a decoder that nobody calibrated, by a ``profile`` of other decoders, whose rates it states.
 
-    What other decoders do not do to pictures hints at what this one does not do, and proves nothing: the rate of a
-    false yes is known only for decoders that were calibrated.
+    What other pictures score hardly depends on the decoder, what its own score does: only where it recognises its own
+    work (``is_recognised``, ``check`` in words) is there an answer. Arguments else as for :func:`verdict_from_profile`.
     """
     known = verdict_from_profile(score, profile, stage, shortest_side=shortest_side, lossy=lossy, history=history)
-    p_value = profile.p_value(score)
-    hint = "a sign that it belongs" if profile.accepts(score) else "no sign that it belongs"
-    doubt = None if history is None else doubt_about("belonging", history, profile)
-    if profile.accepts(score) and doubt is not None:
-        hint = f"no sign that it belongs, for {doubt.removesuffix('.')}"
+    if is_recognised:
+        return replace(known, fpr_basis=OTHER_DECODERS, calibration=f"{decoders_of(profile)} other decoders")
     basis = (
-        "no calibration for this decoder, calibrate it on photographs for an answer. Under the decoders of the default"
-        f" profile up to {shown_rate(p_value)} of other images score as low as {score:.3g}: {hint}."
+        f"nobody calibrated this decoder, and it recognises {check}, too few for an answer without a calibration:"
+        " calibrate it on photographs."
     )
     return Verdict(
         "inconclusive",
         score,
         basis,
-        p_value=p_value,
+        p_value=known.p_value,
         condition=known.condition,
         stage=stage,
         jpeg_quality=known.jpeg_quality,
+        state=known.state,
     )
+
+
+def decoders_of(profile: Profile) -> int:
+    """How many decoders a default profile was measured on: each is a source of its own."""
+    return sum(source.kind == "decoded" for source in profile.belonging)
 
 
 def _check_score(score: float) -> None:

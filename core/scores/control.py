@@ -1,0 +1,37 @@
+"""The regenerated control: could this picture show a trace at all? (The idea of AEDR, AAAI 2026, asked of one score.)
+
+The picture is passed through the decoder and stored as it is stored, so that it now certainly belongs. If even that is
+not recognised, as of empty and smooth pictures, then that the picture shows no trace says nothing.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from ..images.conditions import stored_as_jpeg
+from ..images.quantiser import quantise
+from ..inversion.objective import Passes
+from ..models.autoencoder import Autoencoder
+from .protocol import Score, Scored, reconstruct
+from .windows import windows_of
+
+
+def control_score(
+    score: Score, autoencoder: Autoencoder, image: Tensor, jpeg_quality: int | None = None, window: int | None = None
+) -> Scored:
+    """``score`` of the decoder's own version of ``image`` ``[1,3,H,W]``, stored as 8 bit and as a JPEG file of
+    ``jpeg_quality`` where the picture was one.
+
+    Of a large picture its windows are passed through the decoder one by one and laid side by side. Raises as the score.
+    """
+    passes = Passes()
+    parts = [
+        reconstruct(autoencoder, one.cut(image).to(autoencoder.device, autoencoder.dtype), passes).float().cpu()
+        for one in windows_of(image, autoencoder.spatial_ratio, window)
+    ]
+    made = quantise(torch.cat(parts, dim=-1))
+    if jpeg_quality is not None:
+        made = stored_as_jpeg(made, jpeg_quality)
+    scored = score(autoencoder, made, window)
+    return Scored(scored.value, passes + scored.passes, f"regenerated control, {scored.stage}")

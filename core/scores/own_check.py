@@ -1,0 +1,81 @@
+"""Does a decoder that nobody calibrated recognise its own work? Asked once, on pictures drawn for it.
+
+What other pictures score hardly depends on the decoder: each is its own control. What a decoder's own pictures score
+does, so that is looked at before a profile of other decoders may answer for it.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from dataclasses import dataclass
+
+from ..errors import InvalidImageError
+from ..images.quantiser import quantise
+from ..images.synthetic import synthetic_photograph
+from ..inversion.objective import Passes
+from ..models.autoencoder import Autoencoder
+from ..profiles import Profile
+from . import make_score
+from .protocol import reconstruct
+
+# Pictures, their side in latent cells (and at least in pixels), and how many of them must be recognised.
+PICTURES, CELLS, LEAST_SIDE, ENOUGH = 6, 24, 192, 5
+FIRST_SEED = 7100
+# For a rate of 1 % on average; and how many versions of each photograph calibration scores.
+CALIBRATION_PICTURES, VERSIONS = 99, 5
+
+
+@dataclass(frozen=True)
+class OwnCheck:
+    """The scores of pictures that a decoder made of drawn ones (NaN where there is none), how many of them the profile
+    accepts, and the seconds it took."""
+
+    scores: tuple[float, ...]
+    recognised: int
+    seconds: float = 0.0
+
+    @property
+    def passed(self) -> bool:
+        return self.recognised >= ENOUGH
+
+    @property
+    def words(self) -> str:
+        return f"{self.recognised} of {len(self.scores)} pictures it made for this check"
+
+    @property
+    def advice(self) -> str:
+        """How to get an answer of this decoder's own, how long that takes here, and what it buys."""
+        minutes = math.ceil(CALIBRATION_PICTURES * VERSIONS * self.seconds / len(self.scores) / 60)
+        return (
+            f"nobody calibrated this decoder: the rates were measured on other ones. Calibrate it on"
+            f" {CALIBRATION_PICTURES} photographs or more (pictures as small as those of this check take about"
+            f" {minutes} min here) for rates of its own, 1 % on average"
+        )
+
+
+_checked: dict[tuple[str, str], OwnCheck] = {}
+
+
+def own_check(autoencoder: Autoencoder, profile: Profile) -> OwnCheck:
+    """Whether ``autoencoder`` recognises its own under ``profile``; once per process, weights and score.
+
+    Some three passes of each network for each picture. Raises as the score does.
+    """
+    key = (autoencoder.fingerprint, profile.score)
+    if key not in _checked:
+        score = make_score(profile.score)
+        side = max(LEAST_SIDE, CELLS * autoencoder.spatial_ratio)
+        side -= side % autoencoder.spatial_ratio
+        scores: list[float] = []
+        began = time.perf_counter()
+        for number in range(PICTURES):
+            drawn = synthetic_photograph(FIRST_SEED + number, side).to(autoencoder.device, autoencoder.dtype)
+            made = quantise(reconstruct(autoencoder, drawn, Passes()).float().cpu())
+            try:
+                scores.append(score(autoencoder, made).value)
+            except InvalidImageError:
+                scores.append(math.nan)
+        recognised = sum(map(profile.accepts, scores))
+        _checked[key] = OwnCheck(tuple(scores), recognised, time.perf_counter() - began)
+    return _checked[key]

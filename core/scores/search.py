@@ -1,0 +1,175 @@
+"""Before a no: would the trace show if the picture were mirrored, turned, cut off its grid or resized since?
+
+Every placement is held against its own control, the same pixels half a period beside. A coarse look at one window of
+most detail ranks all placements, a finer one the best of them, and the last two are scored like any picture. What is
+lowest of so many looks is no score of a calibration: it can withhold a no, and never carries a yes.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import product
+
+import torch
+from torch import Tensor
+
+from ..errors import InvalidImageError
+from ..inversion.objective import Passes
+from ..inversion.precision import bfloat16_pays
+from ..models.autoencoder import Autoencoder
+from .decoder_grid import grid_of
+from .grid_contrast import GridContrast
+from .placement import Placement, made_sizes, resampled, turned_placements
+from .residuals import compared_pixels, grid_contrast, least_side, residual_energies
+from .spectral import band_energies
+from .windows import windows_of
+
+# Sides in latent cells of the windows of the coarse and the finer look.
+COARSE_CELLS, FINE_CELLS = 16, 32
+# How many placements get a finer look, and how many of them are scored.
+FINE, SCORED = 6, 2
+# So low a coarse look is scored at once.
+OBVIOUS = -0.25
+# Below this the placement's score is a sign that the picture was made so: benchmarks/power.py.
+SIGN = -0.06
+
+
+@dataclass(frozen=True)
+class Found:
+    """The placement under which a picture looks most like the decoder's work. ``looks``: how many were looked at."""
+
+    placement: Placement
+    score: float
+    looks: int
+    passes: Passes
+
+    @property
+    def is_sign(self) -> bool:
+        return self.score < SIGN
+
+
+def search_placements(autoencoder: Autoencoder, image: Tensor, window: int | None = None) -> Found | None:
+    """The best of all placements but the one as the ``image`` ``[1,3,H,W]`` lies; ``None`` where none can be looked at.
+
+    ``window``: as for a score. Raises :class:`NoGridError` and what memory raises.
+    """
+    return _Search(autoencoder, image, window).run()
+
+
+class _Search:
+    def __init__(self, autoencoder: Autoencoder, image: Tensor, window: int | None) -> None:
+        self.autoencoder, self.image, self.window = autoencoder, image, window
+        self.ratio, self.grid = autoencoder.spatial_ratio, grid_of(autoencoder)
+        self.passes = Passes()
+        self.ranked: dict[Placement, float] = {}
+        self.scores: dict[Placement, float] = {}
+        self.low_precision = bfloat16_pays(autoencoder.device)
+
+    def run(self) -> Found | None:
+        with torch.no_grad():
+            for stage in (self.phases, self.turns, self.sizes):
+                for placement, contrast in stage():
+                    self.ranked[placement] = contrast
+                if self.ranked and min(self.ranked.values()) < OBVIOUS:
+                    self.score(min(self.ranked, key=self.ranked.__getitem__))
+                    if min(self.scores.values(), default=0.0) < OBVIOUS / 2:
+                        break
+            else:
+                best = sorted(self.ranked, key=self.ranked.__getitem__)[:FINE]
+                finer = {placement: self.look(placement, FINE_CELLS) for placement in best}
+                for placement in sorted(best, key=lambda one: finer[one])[:SCORED]:
+                    self.score(placement)
+        if not self.scores:
+            return None
+        found = min(self.scores, key=self.scores.__getitem__)
+        return Found(found, self.scores[found], len(self.ranked), self.passes)
+
+    def phases(self) -> Iterator[tuple[Placement, float]]:
+        """Cut off the grid: all phases of the same window."""
+        window = self.best_window(self.image, COARSE_CELLS)
+        if window is None:
+            return
+        period, half = self.grid.period, self.grid.period // 2
+        energies = {
+            (down, across): self.energies(window, (down, across)) for down, across in product(range(period), repeat=2)
+        }
+        picture = band_energies(compared_pixels(window, self.ratio))[0].to(energies[0, 0])
+        for down, across in energies:
+            # A decoder writes its cells at its own phase: what it made begins that far before them.
+            placement = Placement(top=(down - self.grid.phase) % period, left=(across - self.grid.phase) % period)
+            if placement != Placement():
+                beside = energies[(down + half) % period, (across + half) % period]
+                yield placement, self.contrast(energies[down, across], beside, picture)
+
+    def turns(self) -> Iterator[tuple[Placement, float]]:
+        for placement in turned_placements():
+            yield placement, self.look(placement, COARSE_CELLS)
+
+    def sizes(self) -> Iterator[tuple[Placement, float]]:
+        height, width = self.image.shape[-2:]
+        for size in made_sizes(height, width, self.ratio):
+            placement = Placement(size=size)
+            yield placement, self.look(placement, COARSE_CELLS)
+
+    def look(self, placement: Placement, cells: int) -> float:
+        """The contrast of one window under ``placement``; infinite where it cannot be looked at."""
+        window = self.resized_window(placement.size, cells) if placement.size else None
+        if placement.size is None:
+            window = self.best_window(placement.undo(self.image), cells)
+        if window is None:
+            return float("inf")
+        here, half = self.grid.phase, self.grid.phase + self.grid.period // 2
+        picture = band_energies(compared_pixels(window, self.ratio))[0].to(self.autoencoder.device)
+        beside = (half % self.grid.period,) * 2
+        return self.contrast(self.energies(window, (here, here)), self.energies(window, beside), picture)
+
+    def score(self, placement: Placement) -> None:
+        """The score of the whole picture under ``placement``, like any picture's."""
+        placed = placement.undo(self.image)
+        height, width = (side // self.ratio * self.ratio for side in placed.shape[-2:])
+        with contextlib.suppress(InvalidImageError):
+            scored = GridContrast()(self.autoencoder, placed[..., :height, :width], self.window)
+            self.passes += scored.passes
+            self.scores[placement] = scored.value
+
+    def best_window(self, image: Tensor, cells: int) -> Tensor | None:
+        side = self.window_side(image.shape[-2:], cells)
+        if side is None:
+            return None
+        return windows_of(image, self.ratio, side)[0].cut(image)[..., :side, :side]
+
+    def resized_window(self, made: tuple[int, int], cells: int) -> Tensor | None:
+        """About where the picture as it lies has most detail."""
+        side = self.window_side(made, cells)
+        if side is None:
+            return None
+        there = windows_of(self.image, self.ratio, min(side, *self.image.shape[-2:]))[0]
+        centre = (there.top + there.height / 2, there.left + there.width / 2)
+        start = [
+            min(max(0, round((at * new / old - side / 2) / self.ratio) * self.ratio), new - side)
+            for at, new, old in zip(centre, made, self.image.shape[-2:], strict=True)
+        ]
+        return resampled(self.image, made, (start[0], start[1]), (side, side))
+
+    def window_side(self, sides: tuple[int, ...], cells: int) -> int | None:
+        side = min(cells * self.ratio, *(length // self.ratio * self.ratio for length in sides))
+        return side if side >= least_side(self.ratio) else None
+
+    def energies(self, window: Tensor, phase: tuple[int, int]) -> Tensor:
+        part = window.to(self.autoencoder.device, self.autoencoder.dtype)
+        if self.low_precision:
+            # The coarse looks only choose where to look. Not every network can be run in bfloat16.
+            try:
+                return residual_energies(self.autoencoder, part, phase, self.passes, True)
+            except (InvalidImageError, RuntimeError, TypeError):
+                self.low_precision = False
+        return residual_energies(self.autoencoder, part, phase, self.passes)
+
+    def contrast(self, on_grid: Tensor, beside: Tensor, picture: Tensor) -> float:
+        """Infinite where the window holds nothing to compare."""
+        try:
+            return grid_contrast(on_grid, beside, picture)
+        except InvalidImageError:
+            return float("inf")

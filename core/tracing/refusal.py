@@ -1,0 +1,80 @@
+"""A no is given only where a yes could have been seen: what is asked before, from the cheapest to the dearest."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from torch import Tensor
+
+from ..errors import InvalidImageError
+from ..images.quantiser import ROUNDING_FLOOR
+from ..inversion.objective import Passes
+from ..models.autoencoder import Autoencoder
+from ..profiles import Profile
+from ..scores.control import control_score
+from ..scores.protocol import Score
+from ..scores.search import search_placements
+from ..verdicts.verdict import Verdict
+
+# An inverted loss of so many times the 8-bit floor is what the decoder's own pictures come to; photographs stay at
+# hundreds (results/speed.md).
+NEAR_THE_FLOOR = 15.0
+
+
+def checked_refusal(
+    verdict: Verdict,
+    profile: Profile,
+    score: Score,
+    autoencoder: Autoencoder,
+    pixels: Tensor,
+    placed: Tensor,
+    window: int | None = None,
+) -> tuple[Verdict, Passes]:
+    """A non-belonging ``verdict``, or inconclusive with the reason, and the passes that the question took.
+
+    ``pixels`` ``[1,3,H,W]``: the picture; ``placed``: its whole latent cells, which were scored. First the regenerated
+    control, then, for scores that compare places on the grid, the search for another placement.
+    """
+    try:
+        control = control_score(score, autoencoder, placed, verdict.jpeg_quality, window)
+    except InvalidImageError as error:
+        return _withheld(verdict, f"the decoder's own version of this picture cannot be judged: {error}"), Passes()
+    passes = control.passes
+    verdict = replace(verdict, power=control.value)
+    if not profile.accepts(control.value):
+        reason = (
+            f"even this decoder's own version of the picture is not recognised (score {control.value:.3g}), so that"
+            f" this one shows no trace ({verdict.score:.3g}) says nothing: it holds too little detail."
+        )
+        return _withheld(verdict, reason), passes
+    if not (score.needs_grid and not getattr(score, "finds_cells", False)):
+        return verdict, passes
+    found = search_placements(autoencoder, pixels, window)
+    if found is None:
+        return verdict, passes
+    passes += found.passes
+    if found.is_sign:
+        reason = (
+            f"as the picture lies it shows no trace of this decoder (score {verdict.score:.3g}), but taken as"
+            f" {found.placement.words} it does ({found.score:.3g}, the lowest of {found.looks} placements; how often"
+            " other pictures come so low was not calibrated): trace it as it was before."
+        )
+        state = (*verdict.state, f"a trace shows where the picture is taken as {found.placement.words}")
+        return replace(_withheld(verdict, reason), state=state), passes
+    searched = f"{verdict.basis}, and under {found.looks} other placements none shows a trace"
+    return replace(verdict, basis=searched), passes
+
+
+def contradicted(verdict: Verdict, loss: float) -> Verdict:
+    """``verdict`` after an inversion that ended with ``loss``: a no falls where the decoder explains the picture."""
+    if verdict.answer != "non-belonging" or verdict.threshold is not None or loss > NEAR_THE_FLOOR * ROUNDING_FLOOR:
+        return verdict
+    reason = (
+        f"its score {verdict.score:.3g} shows no trace, but the inversion explains the picture down to"
+        f" {loss / ROUNDING_FLOOR:.1f} times the 8-bit floor, as it explains this decoder's own."
+    )
+    return _withheld(verdict, reason)
+
+
+def _withheld(verdict: Verdict, reason: str) -> Verdict:
+    return replace(verdict, answer="inconclusive", basis=reason)
