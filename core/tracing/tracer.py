@@ -42,6 +42,8 @@ from .watched import watched
 OnPass = Callable[[int, int], None]
 # One look, of every window: what most pictures take.
 USUAL_PASSES = 4
+# Both networks, of what is asked before a no.
+USUAL_SEARCH = 400
 
 
 class Tracer:
@@ -110,9 +112,9 @@ class Tracer:
         """
         began = time.perf_counter()
         traced = Traced(picture, self.name, self.autoencoder.fingerprint, _NOT_YET, 0.0, 0)
-        with PeakMemory(self.autoencoder.device) as memory, _passes_told(self, picture, on_pass) as autoencoder:
+        with PeakMemory(self.autoencoder.device) as memory, _passes_told(self, picture, on_pass) as told:
             if self.threshold is None:
-                traced = self._judged(autoencoder, traced, history, checks_refusal)
+                traced = self._judged(*told, traced, history, checks_refusal)
             else:
                 tell = None if on_pass is None else _steps_told(on_pass)
                 inversion = self._inversion(picture, self.steps, tell)
@@ -181,7 +183,12 @@ class Tracer:
         return replace(inversion, crop=Crop(0, 0, width, height, whole_width, whole_height))
 
     def _judged(
-        self, autoencoder: Autoencoder, traced: Traced, history: History | None, checks_refusal: bool
+        self,
+        autoencoder: Autoencoder,
+        expect: Callable[[int], None],
+        traced: Traced,
+        history: History | None,
+        checks_refusal: bool,
     ) -> Traced:
         """By the score of the profile whose condition is nearest to what the pixels show, or the default profile's."""
         known = self.profiles[0] if self.profiles else default_profile()
@@ -207,6 +214,7 @@ class Tracer:
             return replace(traced, verdict=verdict, history=history)
         verdict, notes = self._verdict(scored, known, placed, facts.lossy, history)
         if verdict.answer == "non-belonging" and checks_refusal:
+            expect(USUAL_SEARCH)
             unchecked = verdict
             (verdict, passes), _ = within_memory(
                 lambda window: checked_refusal(unchecked, known, score, autoencoder, pixels, placed, window or side),
@@ -267,10 +275,12 @@ def _expected_passes(picture: Picture) -> int:
 
 
 @contextmanager
-def _passes_told(tracer: Tracer, picture: Picture, on_pass: OnPass | None) -> Iterator[Autoencoder]:
-    """The tracer's model, which tells ``on_pass`` of every pass of a network."""
+def _passes_told(
+    tracer: Tracer, picture: Picture, on_pass: OnPass | None
+) -> Iterator[tuple[Autoencoder, Callable[[int], None]]]:
+    """The tracer's model, which tells ``on_pass`` of every pass of a network, and what takes notice of more to come."""
     if on_pass is None:
-        yield tracer.autoencoder
+        yield tracer.autoencoder, lambda _: None
         return
     done, expected = 0, _expected_passes(picture)
 
@@ -279,7 +289,11 @@ def _passes_told(tracer: Tracer, picture: Picture, on_pass: OnPass | None) -> It
         done += 1
         on_pass(done, max(done, expected))
 
-    yield watched(tracer.autoencoder, tell)
+    def expect(more: int) -> None:
+        nonlocal expected
+        expected = done + more
+
+    yield watched(tracer.autoencoder, tell), expect
 
 
 def _steps_told(on_pass: OnPass) -> Callable[[Step], None]:
