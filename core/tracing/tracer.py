@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from torch import Tensor
@@ -36,10 +35,8 @@ from ..verdicts.verdict import Verdict, verdict_from_default_profile, verdict_fr
 from .refusal import checked_refusal, contradicted
 from .row import TraceRow, traced_row
 from .traced import Traced
-from .watched import watched
+from .watched import OnPass, passes_told
 
-#: (passes so far, passes expected): an encoder or decoder ran.
-OnPass = Callable[[int, int], None]
 # One look, of every window: what most pictures take.
 USUAL_PASSES = 4
 # Both networks, of what is asked before a no.
@@ -112,7 +109,10 @@ class Tracer:
         """
         began = time.perf_counter()
         traced = Traced(picture, self.name, self.autoencoder.fingerprint, _NOT_YET, 0.0, 0)
-        with PeakMemory(self.autoencoder.device) as memory, _passes_told(self, picture, on_pass) as told:
+        with (
+            PeakMemory(self.autoencoder.device) as memory,
+            passes_told(self.autoencoder, on_pass, _expected_passes(picture)) as told,
+        ):
             if self.threshold is None:
                 traced = self._judged(*told, traced, history, checks_refusal)
             else:
@@ -272,28 +272,6 @@ _NOT_YET = Verdict("inconclusive", math.nan, "not judged yet")
 
 def _expected_passes(picture: Picture) -> int:
     return USUAL_PASSES * (1 if math.prod(picture.pixels.shape[-2:]) <= WHOLE_PIXELS else WINDOWS)
-
-
-@contextmanager
-def _passes_told(
-    tracer: Tracer, picture: Picture, on_pass: OnPass | None
-) -> Iterator[tuple[Autoencoder, Callable[[int], None]]]:
-    """The tracer's model, which tells ``on_pass`` of every pass of a network, and what takes notice of more to come."""
-    if on_pass is None:
-        yield tracer.autoencoder, lambda _: None
-        return
-    done, expected = 0, _expected_passes(picture)
-
-    def tell() -> None:
-        nonlocal done
-        done += 1
-        on_pass(done, max(done, expected))
-
-    def expect(more: int) -> None:
-        nonlocal expected
-        expected = done + more
-
-    yield watched(tracer.autoencoder, tell), expect
 
 
 def _steps_told(on_pass: OnPass) -> Callable[[Step], None]:
