@@ -14,7 +14,9 @@ from torch import Tensor
 # Factors between which a picture is taken to have been resized.
 SMALLEST_SCALE, LARGEST_SCALE = 0.4, 2.5
 # Sizes to try at most, those with the roundest numbers first: most generators' sizes are multiples of 64.
-MAX_SIZES = 48
+MAX_SIZES = 32
+# Nobody makes smaller pictures, and a look at one tells little.
+LEAST_CELLS = 16
 # No picture is enlarged beyond this many pixels to look at it.
 MAX_PIXELS = 2**24
 
@@ -66,7 +68,7 @@ def made_sizes(height: int, width: int, cell: int) -> list[tuple[int, int]]:
         made_width = cells * cell
         # The factor is known to half a pixel of either side.
         for made_height in {round(height * made_width / (width + off) / cell) * cell for off in (-1, -0.5, 0, 0.5, 1)}:
-            if made_height < cell or (made_height, made_width) == (height, width):
+            if min(made_height, made_width) < LEAST_CELLS * cell or (made_height, made_width) == (height, width):
                 continue
             if made_height * made_width > MAX_PIXELS:
                 continue
