@@ -14,9 +14,9 @@ from latent_tracer.core.profiles import Source, builtin_profile
 from latent_tracer.core.reports.pictures import attribution_chart, loss_curve, score_distribution, verdict_card
 from latent_tracer.core.reports.pictures.foreign_map import heat_map
 from latent_tracer.core.reports.pictures.score_distribution import decision_bounds, ticks
-from latent_tracer.core.reports.pictures.style import CANVAS, COLOURS, WIDTH, ZONES, font, shortened, wrapped
+from latent_tracer.core.reports.pictures.style import CANVAS, COLOURS, CURVE, WIDTH, ZONES, font, shortened, wrapped
 from latent_tracer.core.verdicts.localisation import ForeignMap
-from PIL import ImageColor
+from PIL import ImageColor, ImageDraw
 
 BASE = builtin_profile(load_autoencoder("demo-a").fingerprint)
 
@@ -99,6 +99,58 @@ def test_the_card_says_all_with_hostile_and_long_words():
     background = np.array(ImageColor.getrgb(CANVAS))
     assert (pixels[:, -8:] == background).all()
     assert verdict_card(verdict_from_threshold(0.5, None), "m").height < 400
+
+
+def test_a_narrow_card_stacks_and_says_the_same():
+    verdict = verdict_from_profile(0.1, BASE)
+    wide, narrow = (verdict_card(verdict, "demo-a", BASE, {"more": "y" * 500}, width) for width in (WIDTH, 640))
+    assert narrow.width == 640 and narrow.height > wide.height
+    assert (np.asarray(narrow)[:, -8:] == ImageColor.getrgb(CANVAS)).all()
+
+
+def words_of(monkeypatch, draw):
+    """What ``draw()`` draws, and each word's box."""
+    boxes, write = {}, ImageDraw.ImageDraw.text
+
+    def text(self, place, words, **settings):
+        boxes[words] = self.textbbox(place, words, font=settings["font"], anchor=settings.get("anchor"))
+        write(self, place, words, **settings)
+
+    monkeypatch.setattr(ImageDraw.ImageDraw, "text", text)
+    return draw(), boxes
+
+
+def test_a_fact_is_told_whole_where_three_lines_hold_it(monkeypatch):
+    kinds = "free photographs and generated pictures, central crops of 160 pixels"
+    known = dataclasses.replace(BASE, calibrated_on=kinds)
+    _, boxes = words_of(monkeypatch, lambda: verdict_card(verdict_from_profile(0.1, known), "demo-a", known))
+    assert {"free photographs and", "generated pictures, central", "crops of 160 pixels"} <= set(boxes)
+
+
+def test_a_per_cent_sign_stays_with_its_number():
+    lines = {tuple(wrapped("with 95 % confidence at most 4.4 %, so", 20, width)) for width in range(60, 500)}
+    assert len(lines) > 5
+    assert not any(line.startswith("%") for one in lines for line in one)
+
+
+@pytest.mark.parametrize("last", [1.7e-6, 9e-6, 2e-4])
+@pytest.mark.parametrize("threshold", [2e-6, 1e-5, 1e-4])
+def test_no_word_lies_under_the_loss_curve(monkeypatch, last, threshold):
+    history = tuple(np.geomspace(4e-3, last, 12).tolist())
+    verdict = verdict_from_threshold(last, threshold)
+    picture, boxes = words_of(monkeypatch, lambda: loss_curve(history, verdict))
+    left, top, right, bottom = (round(side) for side in boxes["threshold"])
+    pixels = np.asarray(picture)
+    curve = (pixels == ImageColor.getrgb(CURVE)).all(-1)
+    assert curve.sum() > 200 and not curve[top:bottom, left:right].any()
+
+
+def test_candidates_names_are_told_apart_in_the_chart(monkeypatch, decide_by_scores):
+    known = profile(np.linspace(0, 0.2, 99), np.linspace(1, 9, 99))
+    names = [f"candidate {number} (a-rather-long-name-{number}.safetensors)" for number in (1, 2)]
+    result = decide_by_scores([(names[0], 0.1, known), (names[1], 5.0, known)])
+    _, boxes = words_of(monkeypatch, lambda: attribution_chart(result))
+    assert set(names) <= set(boxes)
 
 
 def test_attribution_says_one_none_or_a_tie(decide_by_scores):

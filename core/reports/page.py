@@ -35,7 +35,7 @@ th[aria-sort=descending] button::after { content: " \\25BC"; }
 td.number { font-variant-numeric: tabular-nums; white-space: nowrap; }
 td img { display: block; max-width: 112px; max-height: 112px; background: #1e232b; }
 td:nth-child(2) { min-width: 16ch; }
-td.claims, td.notes { font-size: 13px; max-width: 40ch; }
+td.claims, td.notes { font-size: 13px; min-width: 22ch; max-width: 40ch; }
 .verdict { font-weight: 700; white-space: nowrap; }
 .belonging { color: #56b4e9; } .non-belonging { color: #e69f00; } .inconclusive { color: #c9c9c9; }
 .untraced { color: #d98cb3; } .disagree { color: #e69f00; } .agree { color: #56b4e9; }
