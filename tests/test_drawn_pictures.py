@@ -30,6 +30,7 @@ SHOWN = re.compile(r"!\[([^\]]*)\]\(([^)\s]+)[^)]*\)|<img[^>]*?src=\"([^\"]+)\"[
 @pytest.fixture(scope="module")
 def tools():
     """The modules in ``tools/`` that draw."""
+    pytest.importorskip("skimage", reason="the demo's photographs come with scikit-image")
     with pytest.MonkeyPatch.context() as patch:
         patch.syspath_prepend(str(REPOSITORY / "tools"))
         import draw_pictures
@@ -84,12 +85,14 @@ def test_alternative_texts_describe_and_name_no_number_that_could_age():
         assert all(len(words) > 15 and not re.search(r"\d", words) for words in texts), (name, texts)
 
 
-@pytest.mark.parametrize("change", ["score", "profile", "weights", "layout", "file", "missing"])
+@pytest.mark.parametrize("change", ["score", "profile", "weights", "layout", "photograph", "file", "missing"])
 def test_a_change_of_what_a_picture_rests_on_is_noticed(tools, manifest, change):
     name = CHEAPEST
     record = copy.deepcopy(manifest["pictures"][name])
     if change in ("score", "profile", "weights"):
         record["models"]["demo-a"][change] = "another"
+    elif change == "photograph":
+        record["photographs"]["coffee"] = "another"
     elif change == "missing":
         name = "docs/nowhere.png"
     else:
@@ -102,7 +105,7 @@ def test_the_layout_digest_follows_the_code_and_not_its_comments(tools, monkeypa
     sources = {path.relative_to(REPOSITORY).as_posix() for path in drawn_from.layout_sources()}
     needed = {
         "core/reports/pictures/verdict_card.py", "core/reports/pictures/style.py", "core/reports/page.py",
-        "core/verdicts/verdict.py", "core/profiles/thresholds.py", "tools/draw_thumbnails.py", "tools/drawn_from.py",
+        "core/verdicts/verdict.py", "core/profiles/thresholds.py", "tools/draw_thumbnails.py", "tools/draw_tiles.py",
     }  # fmt: skip
     assert needed <= sources
     for name in sources:
@@ -122,7 +125,6 @@ def test_the_layout_digest_follows_the_code_and_not_its_comments(tools, monkeypa
 
 
 def test_the_cheapest_drawing_has_the_same_pixels_and_numbers_today(tools, manifest):
-    pytest.importorskip("skimage", reason="the demo's photographs come with scikit-image")
     known = manifest["pictures"][CHEAPEST]
     picture, record = tools[0].draw(CHEAPEST)
     assert {key: known[key] for key in record} == record, REMEDY

@@ -9,14 +9,28 @@ from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 from latent_tracer.core import load_autoencoder, verdict_from_profile, verdict_from_threshold
+from latent_tracer.core.fingerprints.read import Reading
+from latent_tracer.core.fingerprints.register import UserAttribution
 from latent_tracer.core.inversion.objective import Passes
 from latent_tracer.core.profiles import Source, builtin_profile
 from latent_tracer.core.reports.pictures import attribution_chart, loss_curve, score_distribution, verdict_card
 from latent_tracer.core.reports.pictures.foreign_map import heat_map
+from latent_tracer.core.reports.pictures.reading_panel import CERTAIN, UNCERTAIN, certainty_tile, reading_picture
 from latent_tracer.core.reports.pictures.score_distribution import decision_bounds, ticks
-from latent_tracer.core.reports.pictures.style import CANVAS, COLOURS, CURVE, WIDTH, ZONES, font, shortened, wrapped
+from latent_tracer.core.reports.pictures.style import (
+    CANVAS,
+    COLOURS,
+    CURVE,
+    SURFACE,
+    WIDTH,
+    ZONES,
+    font,
+    shortened,
+    wrapped,
+)
 from latent_tracer.core.verdicts.localisation import ForeignMap
 from PIL import ImageColor, ImageDraw
+from scipy import ndimage
 
 BASE = builtin_profile(load_autoencoder("demo-a").fingerprint)
 
@@ -179,3 +193,20 @@ def test_a_heat_map_is_coloured_only_where_the_threshold_is_passed():
     colourful = (shown.amax(0) - shown.amin(0)) > 0.1
     assert not colourful[:10].any() and not colourful[20:].any()
     assert colourful[12:18, 5:35].all()
+
+
+@pytest.mark.parametrize("bits", [1, 16, 64, 100])
+def test_a_reading_shows_one_cell_for_each_bit_and_how_certain_it_is(monkeypatch, bits):
+    confidence = tuple(np.linspace(0.5, 1, bits).tolist())
+    reading = Reading(None, bits, 1e-6, -3.0, confidence, torch.zeros(128), 0.0, False, 1, Passes())
+    owner = UserAttribution("w" * 200, 1e-9, 5, "reason")
+    image = torch.full((1, 3, 40, 90), 0.5)
+    picture, boxes = words_of(monkeypatch, lambda: reading_picture(image, reading, owner))
+    assert all(box[2] <= picture.width - 20 and box[3] <= picture.height for box in boxes.values())
+    tile = np.asarray(certainty_tile(reading, 320))
+    cells = (tile != ImageColor.getrgb(SURFACE)).any(-1)
+    columns = int(np.ceil(np.sqrt(bits)))
+    assert ndimage.label(cells)[1] == bits
+    size = 320 / columns
+    first, last = (tile[int((n // columns + 0.5) * size), int((n % columns + 0.5) * size)] for n in (0, bits - 1))
+    assert tuple(first) == UNCERTAIN and (bits == 1 or tuple(last) == CERTAIN)

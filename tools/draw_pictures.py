@@ -19,7 +19,7 @@ import PIL
 import torch
 from draw_help_pages import HELP_PAGES, readme
 from draw_thumbnails import THUMBNAILS
-from drawn_from import REPOSITORY, DrawnFrom, file_record
+from drawn_from import REPOSITORY, DrawnFrom, file_record, layout_digest
 from latent_tracer.core.storage.atomic import write_picture, write_text
 from PIL import Image
 
@@ -53,13 +53,14 @@ def main() -> None:
     unknown = [name for name in names if name not in DRAWINGS]
     if unknown:
         raise SystemExit(f"No drawing is called {unknown[0]}: give one of {', '.join(DRAWINGS)}.")
+    layout_digest()  # of the code that is loaded, whatever is edited while it draws
     known = json.loads(MANIFEST.read_text(encoding="utf-8"))["pictures"] if MANIFEST.exists() else {}
     drawn_by = {"torch": torch.__version__, "Pillow": PIL.__version__}
     for name in names:
         picture, record = draw(name)
         save(REPOSITORY / name, picture)
         known[name] = {**file_record(REPOSITORY / name), **record, "drawn by": drawn_by}
-        print(f"{name}: {picture.width}x{picture.height}, {known[name]['bytes']} bytes")
+        print(f"{name}: {picture.width}x{picture.height}, {known[name]['bytes']} bytes", flush=True)
     manifest = {"format": FORMAT, "version": 1, "pictures": {name: known[name] for name in DRAWINGS if name in known}}
     write_text(MANIFEST, json.dumps(manifest, indent=1, ensure_ascii=True) + "\n")
 

@@ -94,6 +94,7 @@ def model_record(name: str) -> dict[str, str]:
     return {"score": profile["score"], "profile": profile["digest"], "weights": weights}
 
 
+@cache
 def photograph_digest(name: str) -> str:
     """SHA-256 of the pixels a drawing starts from."""
     pixels = (_photographs()[name] * 255).round().to(torch.uint8)
@@ -104,7 +105,7 @@ def layout_sources() -> list[Path]:
     """The modules that lay answers out as pictures and pages, those they import from, and the drawings themselves."""
     laid_out = [*(CORE / "reports" / "pictures").glob("*.py"), CORE / "reports" / "page.py"]
     used = {module for path in laid_out for module in _imported(path)}
-    drawings = Path(__file__).parent.glob("draw*.py")
+    drawings = Path(__file__).parent.glob("draw_*.py")
     return sorted({*laid_out, *used, *drawings}, key=lambda path: path.relative_to(REPOSITORY).as_posix())
 
 
@@ -163,3 +164,6 @@ def stale(records: dict[str, dict[str, Any]]) -> Iterable[str]:
         for model, known in record["models"].items():
             now = model_record(model)
             yield from (f"{name} shows another {key} of {model}" for key in now if now[key] != known.get(key))
+        for photograph, digest in record["photographs"].items():
+            if digest != photograph_digest(photograph):
+                yield f"{name} shows another photograph than today's {photograph}"

@@ -52,7 +52,7 @@ def wrapped(text: str, size: int, width: float) -> list[str]:
     face = font(size)
     lines: list[str] = []
     line = ""
-    for word in re.findall(r"\S+(?: %(?!\S))?", " ".join(printable(text).split())):
+    for word in re.findall(r"\S+(?: %\S*)?", " ".join(printable(text).split())):
         while face.getlength(word) > width:
             fitting = max(n for n in range(1, len(word) + 1) if n == 1 or face.getlength(word[:n]) <= width)
             lines += [line] if line else []
