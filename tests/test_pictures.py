@@ -1,6 +1,7 @@
 """The pictures: legible, apart for colour-blind readers, and true to the verdict whatever the numbers are."""
 
 import dataclasses
+import itertools
 
 import numpy as np
 import pytest
@@ -141,10 +142,11 @@ def test_a_fact_is_told_whole_where_three_lines_hold_it(monkeypatch):
     assert {"free photographs and", "generated pictures, central", "crops of 160 pixels"} <= set(boxes)
 
 
-def test_a_per_cent_sign_stays_with_its_number():
+def test_a_number_stays_with_its_sign_and_its_name():
     lines = {tuple(wrapped("with 95 % confidence at most 4.4 %, so", 20, width)) for width in range(60, 500)}
     assert len(lines) > 5
     assert not any(line.startswith("%") for one in lines for line in one)
+    assert wrapped("so often, p = 0.0147; more", 20, 130) == ["so often,", "p = 0.0147;", "more"]
 
 
 @pytest.mark.parametrize("last", [1.7e-6, 9e-6, 2e-4])
@@ -157,6 +159,16 @@ def test_no_word_lies_under_the_loss_curve(monkeypatch, last, threshold):
     pixels = np.asarray(picture)
     curve = (pixels == ImageColor.getrgb(CURVE)).all(-1)
     assert curve.sum() > 200 and not curve[top:bottom, left:right].any()
+
+
+@pytest.mark.parametrize("side", [178, 270, 376])
+def test_words_of_a_loss_curve_are_inside_and_apart(monkeypatch, side):
+    history = tuple(np.geomspace(0.5, 9e-5, 120).tolist())
+    verdict = verdict_from_threshold(1e-4, None)
+    _, boxes = words_of(monkeypatch, lambda: loss_curve(history, verdict, side))
+    assert all(min(box) >= 0 and max(box) <= side for box in boxes.values())
+    ticks = sorted((box[1], box[3]) for words, box in boxes.items() if words.startswith("1e"))
+    assert len(ticks) >= 3 and all(a[1] < b[0] for a, b in itertools.pairwise(ticks))
 
 
 def test_candidates_names_are_told_apart_in_the_chart(monkeypatch, decide_by_scores):

@@ -22,8 +22,8 @@ from PIL.PngImagePlugin import PngInfo
 
 # ComfyUI shows help in a column of 300 pixels: what is drawn twice as wide has words of ten pixels there.
 WIDTH, TILE = 640, 264
-# The report's page at full width, and its columns up to the score.
-PAGE_WIDTH, PAGE_SHOWN = 1500, 600
+# The report's page in a window of 500 pixels, enlarged to the same width.
+PAGE, ENLARGED = (500, 2400), 1.28
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 
 
@@ -73,9 +73,7 @@ def report(source: DrawnFrom) -> Image.Image:
         made = to_picture(source.made())
         made.save(folder / "cup.png", pnginfo=claim_of("demo-a.safetensors"))
         to_picture(source.photograph()).save(folder / "cup, camera.png", pnginfo=claim_of("demo-a.safetensors"))
-        to_picture(source.made("chelsea")).save(folder / "cat.png")
-        to_picture(source.photograph("chelsea")).save(folder / "cat, camera.jpg", quality=90)
-        Image.new("RGB", (256, 256), "#808080").save(folder / "grey.png")
+        to_picture(source.photograph("chelsea")).save(folder / "cat.jpg", quality=90)
         (folder / "torn.png").write_bytes(b"\x89PNG\r\n\x1a\n")
         tracer = source.tracer()
         named = Tracer(tracer.autoencoder, name=tracer.name, known_as=("demo-a.safetensors",))
@@ -84,13 +82,13 @@ def report(source: DrawnFrom) -> Image.Image:
             source.shown.append({"model": "demo-a", "answer": row["verdict"], "score": str(row["score"])})
         # In containers Chromium runs as root, which its sandbox refuses; the page is our own.
         options = ("--headless", "--no-sandbox", "--disable-gpu", "--hide-scrollbars", f"--user-data-dir={place}/user")
-        size = f"--window-size={PAGE_WIDTH},2000"
+        size = (f"--window-size={PAGE[0]},{PAGE[1]}", f"--force-device-scale-factor={ENLARGED}")
         page = (result / PAGE_NAME).as_uri()
-        subprocess.run([browser, *options, size, f"--screenshot={screenshot}", page], check=True, capture_output=True)
+        subprocess.run([browser, *options, *size, f"--screenshot={screenshot}", page], check=True, capture_output=True)
         with Image.open(screenshot) as drawn:
             whole = drawn.convert("RGB")
     bottom = ImageChops.difference(whole, Image.new("RGB", whole.size, CANVAS)).getbbox()[3]
-    return whole.crop((0, 0, PAGE_SHOWN, min(whole.height, bottom + 24)))
+    return whole.crop((0, 0, whole.width, min(whole.height, bottom + 24)))
 
 
 def claim_of(vae: str) -> PngInfo:

@@ -15,7 +15,7 @@ from PIL import Image, ImageDraw
 
 SIDE, EDGE, TOP = 512, 24, 78
 ROOM = SIDE - 2 * EDGE
-TILE = 182
+TILE = 178
 
 
 def canvas(title: str, colour: str = INK) -> tuple[Image.Image, ImageDraw.ImageDraw]:

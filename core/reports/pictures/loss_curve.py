@@ -25,9 +25,11 @@ def loss_curve(history: tuple[float, ...], verdict: Verdict, side: int = 270) ->
     def y(loss: float) -> float:
         return bottom - (math.log10(loss) - low) / (high - low) * (bottom - top)
 
+    every = math.ceil(24 * (high - low) / (bottom - top))  # so that no number touches the next
     for decade in range(low, high + 1):
         draw.line((left, y(10.0**decade), right, y(10.0**decade)), fill=GRID)
-        draw.text((left - 8, y(10.0**decade)), f"1e{decade}", font=font(20), fill=FAINT, anchor="rm")
+        if (high - decade) % every == 0:
+            draw.text((left - 8, y(10.0**decade)), f"1e{decade}", font=font(20), fill=FAINT, anchor="rm")
     step = (right - left) / max(1, len(values) - 1)
     points = [(left + i * step, y(loss)) for i, loss in enumerate(values)]
     taken = _between(points)
@@ -46,7 +48,9 @@ def loss_curve(history: tuple[float, ...], verdict: Verdict, side: int = 270) ->
         draw.line(points, fill=CURVE, width=3, joint="curve")
     elif points:
         draw.ellipse((points[0][0] - 4, points[0][1] - 4, points[0][0] + 4, points[0][1] + 4), fill=CURVE)
-    draw.text(((left + right) / 2, side - 6), f"{len(history)} evaluations", font=font(20), fill=FAINT, anchor="mb")
+    cost = f"{len(history)} evaluations"
+    centre = min((left + right) / 2, side - 8 - font(20).getlength(cost) / 2)
+    draw.text((centre, side - 6), cost, font=font(20), fill=FAINT, anchor="mb")
     return tile
 
 

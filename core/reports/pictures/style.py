@@ -47,12 +47,12 @@ def printable(text: str, limit: int = 1000) -> str:
 def wrapped(text: str, size: int, width: float) -> list[str]:
     """``text`` in lines of at most ``width`` pixels at font ``size``; a word longer than that is broken.
 
-    A per cent sign stays with its number.
+    A per cent sign stays with its number, and a number with what it is the value of.
     """
     face = font(size)
     lines: list[str] = []
     line = ""
-    for word in re.findall(r"\S+(?: %\S*)?", " ".join(printable(text).split())):
+    for word in re.findall(r"\S+(?: %\S*| = \S+)*", " ".join(printable(text).split())):
         while face.getlength(word) > width:
             fitting = max(n for n in range(1, len(word) + 1) if n == 1 or face.getlength(word[:n]) <= width)
             lines += [line] if line else []
