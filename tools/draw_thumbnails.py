@@ -6,7 +6,7 @@ their upper edge. They are drawn at twice that size, with words of 20 pixels and
 
 from __future__ import annotations
 
-from draw_tiles import GAP, Tile, fingerprint, foreign, inversion, origin, put_tiles, signed_coffee
+from draw_tiles import GAP, Tile, fingerprint, foreign, inversion, origin, put_tiles, signed_cat
 from drawn_from import DrawnFrom
 from latent_tracer.core import to_picture
 from latent_tracer.core.reports.pictures import amplified, score_distribution
@@ -66,7 +66,7 @@ def origin_of_image(source: DrawnFrom) -> Image.Image:
 
 def sign_and_read(source: DrawnFrom) -> Image.Image:
     tiles = fingerprint(source, TILE)
-    return four("SIGNED" if signed_coffee()[2].key is not None else "NO KEY", tiles)
+    return four("SIGNED" if signed_cat()[2].key is not None else "NO KEY", tiles)
 
 
 def find_the_edit(source: DrawnFrom) -> Image.Image:

@@ -82,22 +82,22 @@ def origin(source: DrawnFrom, side: int) -> list[Tile]:
 
 
 @cache
-def signed_coffee() -> tuple[Tensor, Tensor, Reading]:
+def signed_cat() -> tuple[Tensor, Tensor, Reading]:
     """Without and with a key, ``[1,3,256,256]``, and what is read; on the smallest basis that works."""
     source = DrawnFrom()
     autoencoder = source.tracer().autoencoder
     basis = build_basis(autoencoder, [synthetic_photograph(seed, 128) for seed in range(50, 66)])
     with torch.no_grad():
-        latents = autoencoder.encode(source.photograph())
-        marked = embed(latents, basis, parse_key("0123456789abcdef"), strength=1.5)
+        latents = autoencoder.encode(source.photograph("chelsea"))
+        marked = embed(latents, basis, parse_key("0123456789abcdef"))
         signed = quantise(autoencoder.decode(marked).cpu())
-    return source.made(), signed, read(autoencoder, signed, basis)
+    return source.made("chelsea"), signed, read(autoencoder, signed, basis)
 
 
 def fingerprint(source: DrawnFrom, side: int) -> list[Tile]:
     """A picture without and with a key, what changed, and how certain each bit is."""
-    source.made()
-    plain, signed, reading = signed_coffee()
+    source.made("chelsea")
+    plain, signed, reading = signed_cat()
     difference, factor = amplified(signed - plain)
     return [
         ("without a key", fit(to_picture(plain), side)),
