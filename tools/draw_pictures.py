@@ -61,8 +61,9 @@ def main() -> None:
         save(REPOSITORY / name, picture)
         known[name] = {**file_record(REPOSITORY / name), **record, "drawn by": drawn_by}
         print(f"{name}: {picture.width}x{picture.height}, {known[name]['bytes']} bytes", flush=True)
-    manifest = {"format": FORMAT, "version": 1, "pictures": {name: known[name] for name in DRAWINGS if name in known}}
-    write_text(MANIFEST, json.dumps(manifest, indent=1, ensure_ascii=True) + "\n")
+        pictures = {name: known[name] for name in DRAWINGS if name in known}
+        manifest = {"format": FORMAT, "version": 1, "pictures": pictures}
+        write_text(MANIFEST, json.dumps(manifest, indent=1, ensure_ascii=True) + "\n")
 
 
 if __name__ == "__main__":

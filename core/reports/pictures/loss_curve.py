@@ -32,7 +32,11 @@ def loss_curve(history: tuple[float, ...], verdict: Verdict, side: int = 270) ->
             draw.text((left - 8, y(10.0**decade)), f"1e{decade}", font=font(20), fill=FAINT, anchor="rm")
     step = (right - left) / max(1, len(values) - 1)
     points = [(left + i * step, y(loss)) for i, loss in enumerate(values)]
-    taken = _between(points)
+    curve = _between(points)
+    cost = f"{len(history)} evaluations"
+    below = (min((left + right) / 2, side - 8 - font(20).getlength(cost) / 2), side - 6)
+    draw.text(below, cost, font=font(20), fill=FAINT, anchor="mb")
+    words = [draw.textbbox(below, cost, font=font(20), anchor="mb")]
     for level, label, colour in ((ROUNDING_FLOOR, "8-bit floor", FLOOR_LINE), (threshold, "threshold", INK)):
         if level:
             draw.line((left, y(level), right, y(level)), fill=colour, width=2)
@@ -41,16 +45,13 @@ def loss_curve(history: tuple[float, ...], verdict: Verdict, side: int = 270) ->
                 for gap, vertical in ((-5, "b"), (5, "t"))
                 for x, anchor in ((left + 6, f"l{vertical}"), (right - 4, f"r{vertical}"))
             ]
-            place = min(places, key=lambda box: sum(_is_in(box, point) for point in taken))
+            place = min(places, key=lambda box: (_meets(box, words), sum(_is_in(box, point) for point in curve)))
             draw.text(place[:2], label, font=font(20), fill=colour, anchor="lt")
-            taken += [(x, (place[1] + place[3]) / 2) for x in range(int(place[0]), int(place[2]) + 1)]
+            words.append(place)
     if len(points) > 1:
         draw.line(points, fill=CURVE, width=3, joint="curve")
     elif points:
         draw.ellipse((points[0][0] - 4, points[0][1] - 4, points[0][0] + 4, points[0][1] + 4), fill=CURVE)
-    cost = f"{len(history)} evaluations"
-    centre = min((left + right) / 2, side - 8 - font(20).getlength(cost) / 2)
-    draw.text((centre, side - 6), cost, font=font(20), fill=FAINT, anchor="mb")
     return tile
 
 
@@ -62,6 +63,10 @@ def _between(points: list[tuple[float, float]]) -> list[tuple[float, float]]:
         for (a, b), (c, d) in itertools.pairwise(points)
         for part in range(1, parts)
     ]
+
+
+def _meets(box: tuple[float, ...], others: list[tuple[float, float, float, float]]) -> bool:
+    return any(box[0] < c and a < box[2] and box[1] < d and b < box[3] for a, b, c, d in others)
 
 
 def _is_in(box: tuple[float, ...], point: tuple[float, float]) -> bool:
