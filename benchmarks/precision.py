@@ -20,7 +20,7 @@ from attribution import DATA, DECODERS, HISTORY, RESULTS, Case, all_pictures, ca
 from latent_tracer.core import Profile, builtin_profile, load_autoencoder, verdict_from_profile
 from latent_tracer.core.images.conditions import CLEAN, HISTORIES, alter
 from latent_tracer.core.scores.grid_contrast import GridContrast
-from latent_tracer.core.scores.rough_score import SAFETY, is_decided
+from latent_tracer.core.scores.rough_score import DISTANCE_FACTOR, is_decided
 from latent_tracer.core.storage.atomic import write_text
 from rich.progress import track
 
@@ -32,7 +32,9 @@ def difference(row: dict[str, Any]) -> float:
 def decided_by_other_pictures(rows: list[dict[str, Any]], profile: Profile) -> list[bool]:
     """Whether each row's rough score decides, at the distance that every other picture gave: never its own."""
     halves = [set(sorted({row["picture"] for row in rows})[fold::2]) for fold in (0, 1)]
-    distances = [SAFETY * max(difference(row) for row in rows if row["picture"] not in half) for half in halves]
+    distances = [
+        DISTANCE_FACTOR * max(difference(row) for row in rows if row["picture"] not in half) for half in halves
+    ]
     return [is_decided(profile, row["candidates"], distances[row["picture"] in halves[1]]) for row in rows]
 
 

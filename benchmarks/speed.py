@@ -59,7 +59,7 @@ from latent_tracer.core.scores.decoder_grid import grid_of
 from latent_tracer.core.scores.double_reconstruction import DoubleReconstruction
 from latent_tracer.core.scores.grid_contrast import GridContrast
 from latent_tracer.core.scores.reconstruction import Reconstruction
-from latent_tracer.core.scores.rough_score import score_for
+from latent_tracer.core.scores.rough_score import score_as_exact_as_needed
 from latent_tracer.core.storage.atomic import write_text
 from latent_tracer.core.verdicts.doubt import History
 from rich.progress import track
@@ -120,7 +120,7 @@ def verdict_score(autoencoder: ModuleAutoencoder, image: Tensor) -> Scored:
     """The score as a verdict under the decoder's shipped profile takes it, after a look at the picture's history."""
     profile = builtin_profile(autoencoder.fingerprint)
     assert profile is not None
-    return score_for(profile.like(History.of(image).jpeg_quality), GridContrast(), autoencoder, image)
+    return score_as_exact_as_needed(profile.like(History.of(image).jpeg_quality), GridContrast(), autoencoder, image)
 
 
 def measure_batches(

@@ -70,7 +70,7 @@ class FingerprintBasis:
 
     @cached_property
     def chosen(self) -> Tensor:
-        """Indices of the directions that carry keys, best first: low variance *and* surviving, per visible change.
+        """Indices ``[K]`` of directions that carry keys, best first: low variance *and* surviving, per visible change.
 
         To place a bit beyond its decision by a margin t, the expected change of the picture is about
         cost·(t²·noise + variance/2·gain²)/response²: the host's own value is in the way half of the time.

@@ -66,7 +66,7 @@ def embed(
 
 
 def check_latents(latents: Tensor, basis: FingerprintBasis) -> None:
-    """Raise :class:`InvalidLatentError` unless ``latents`` can carry a fingerprint of ``basis``."""
+    """Raise :class:`InvalidLatentError` unless ``latents`` are ``[B,C,h,w]``, finite, with the ``basis``'s channels."""
     if latents.ndim != 4 or latents.numel() == 0:
         raise InvalidLatentError(
             f"A latent batch has 4 dimensions [B,C,h,w], this one has shape {tuple(latents.shape)}: connect the"

@@ -48,7 +48,10 @@ class InputInversion(Inversion):
 
 
 class AsDecoder:
-    """A generator in the shape that solvers know: latents ``[n,C,h,w]``, whatever the inputs' own shape is."""
+    """A generator in the shape that solvers know: latents ``[n,C,h,w]``, whatever the inputs' own shape is.
+
+    It has no encoder: :meth:`encode` raises :class:`UnsupportedGeneratorError`.
+    """
 
     def __init__(self, generator: Generator) -> None:
         self.generator = generator
@@ -181,7 +184,10 @@ def invert_inputs(
 
 
 def check_size(images: Tensor, generator: Generator) -> Tensor:
-    """Return ``images`` if they have the generator's size: resampled or cropped ones would prove nothing."""
+    """Return ``images`` ``[B,3,H,W]`` if they have the generator's size, else raise :class:`InvalidImageError`.
+
+    Resampled or cropped ones would prove nothing.
+    """
     height, width = images.shape[-2:]
     if (height, width) != tuple(generator.image_size):
         made_height, made_width = generator.image_size
@@ -193,7 +199,7 @@ def check_size(images: Tensor, generator: Generator) -> Tensor:
 
 
 def check_inputs(inputs: Tensor, generator: Generator) -> None:
-    """Raise :class:`InvalidLatentError` unless ``inputs`` are finite and of the generator's shape."""
+    """Raise :class:`InvalidLatentError` unless ``inputs`` are finite and ``[starts, *input_shape]``."""
     if inputs.ndim < 2 or len(inputs) < 1 or tuple(inputs.shape[1:]) != tuple(generator.input_shape):
         raise InvalidLatentError(
             f"The initial inputs have shape {tuple(inputs.shape)}, {generator.name} needs"

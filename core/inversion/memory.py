@@ -211,7 +211,7 @@ def out_of_memory_error(autoencoder: Autoencoder, height: int, width: int) -> No
 
 
 def out_of_memory_sentence(doing: str, autoencoder: Autoencoder, image: Tensor) -> str:
-    """The same for what keeps nothing for a backward pass, after the smallest windows failed as well."""
+    """The same for what keeps nothing for a backward pass; the smallest windows of ``image`` ``[1,3,H,W]`` failed."""
     height, width = image.shape[-2:]
     return (
         f"{doing} {width}×{height} pixels with {autoencoder.name} ran out of memory even in the smallest windows"

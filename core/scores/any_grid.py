@@ -48,10 +48,10 @@ class GridPhase:
 
 
 def find_grid_phase(autoencoder: Autoencoder, image: Tensor, passes: Passes) -> GridPhase:
-    """The phase at which a central region of ``image`` looks most like this decoder's work; 2·period² passes of each.
+    """The phase at which a central region of ``image`` ``[1,3,H,W]`` looks most like this decoder's work.
 
-    Every phase is held against the mean of all phases on the same pixels. Raises :class:`InvalidImageError` for a flat
-    or too small picture.
+    It takes 2·period² passes of each network. Every phase is held against the mean of all phases on the same pixels.
+    Raises :class:`InvalidImageError` for a flat or too small picture.
     """
     # The search only chooses where to look: the score itself is exact.
     if bfloat16_pays(autoencoder.device):

@@ -17,7 +17,8 @@ import math
 import torch
 from torch import Tensor
 
-from ..images.jpeg import BLOCK, jpeg_quality, luminance_steps
+from ..images.jpeg import jpeg_quality, luminance_steps
+from ..images.regularity import JPEG_BLOCK
 from ..models.autoencoder import Autoencoder
 from .double_reconstruction import DoubleReconstruction
 from .grid_contrast import Looks
@@ -57,10 +58,10 @@ def rounding_slack(image: Tensor, spatial_ratio: int) -> Tensor | None:
     ``None`` where the picture shows no JPEG, and for a decoder whose cells do not begin where JPEG's blocks do.
     """
     quality = jpeg_quality(check_single(image))
-    if quality is None or spatial_ratio % BLOCK:
+    if quality is None or spatial_ratio % JPEG_BLOCK:
         return None
     luma = SLACK_STEPS * torch.tensor(luminance_steps(quality), dtype=torch.float32) / 255
-    unknown = torch.full((2, BLOCK, BLOCK), math.inf)
+    unknown = torch.full((2, JPEG_BLOCK, JPEG_BLOCK), math.inf)
     return torch.cat([luma[None], unknown])
 
 

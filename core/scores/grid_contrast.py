@@ -66,7 +66,7 @@ class GridContrast:
         return looks.scored(looks.mean_of_three(first), "three looks")
 
     def rough(self, autoencoder: Autoencoder, image: Tensor, window: int | None = None) -> Rough:
-        """The score in bfloat16. Near the bounds both values count, for the exact score may be either."""
+        """The score of ``image`` ``[1,3,H,W]`` in bfloat16; near the bounds both values count, either may be exact."""
         looks = Looks(autoencoder, image, low_precision=True, window=window)
         first = looks.first()
         bound = self.belonging_bound(image, first - ROUGHNESS)
@@ -78,7 +78,10 @@ class GridContrast:
         return Rough(scored, (mean,) if between else (first, mean))
 
     def belonging_bound(self, image: Tensor, first: float) -> float:
-        """The value up to which one look is enough for ``image``, whose ``first`` look may make it needless to ask."""
+        """The value up to which one look is enough for ``image`` ``[1,3,H,W]``.
+
+        Its ``first`` look may make it needless to ask for its past.
+        """
         if first > self.clearly_belonging or first <= self.clearly_belonging_jpeg:
             return self.clearly_belonging
         return self.clearly_belonging if jpeg_quality(image) is None else self.clearly_belonging_jpeg

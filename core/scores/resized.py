@@ -41,7 +41,7 @@ class Resized:
         return self._named(self.score(autoencoder, self._enlarged(autoencoder, image), window))
 
     def rough(self, autoencoder: Autoencoder, image: Tensor, window: int | None = None) -> Rough:
-        """The score in bfloat16, as that of the grid contrast."""
+        """The score of ``image`` ``[1,3,H,W]`` in bfloat16, as that of the grid contrast."""
         rough = self.score.rough(autoencoder, self._enlarged(autoencoder, image), window)
         return Rough(self._named(rough.scored), rough.candidates)
 

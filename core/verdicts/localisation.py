@@ -26,7 +26,7 @@ from ..profiles.thresholds import quantile_threshold
 from ..scores.decoder_grid import grid_of
 from ..scores.protocol import check_single
 from ..scores.residuals import block_contrasts, compared_pixels, tiled_energies
-from ..scores.spectral import BLOCK, band_energies
+from ..scores.spectral import DCT_BLOCK, band_energies
 from ..scores.windows import SIDE, WHOLE_PIXELS, within_memory
 
 # Standard deviation of the smoothing in blocks: a neighbourhood of about 90 blocks, 76 pixels across.
@@ -159,7 +159,10 @@ def _blur(values: Tensor, sigma: float = SMOOTHING) -> Tensor:
 
 
 def weighted_quantile(values: Tensor, weights: Tensor, share: float) -> float:
-    """The smallest value with at least ``share`` of the total weight at or below it."""
+    """The smallest of ``values`` with at least ``share`` (0 to 1) of the total weight at or below it.
+
+    ``weights`` are not negative and have the shape of ``values``, ``[…]``.
+    """
     # On the CPU: some devices have no float64.
     values, weights = values.flatten().cpu(), weights.flatten().cpu()
     order = values.argsort()
@@ -170,7 +173,7 @@ def weighted_quantile(values: Tensor, weights: Tensor, share: float) -> float:
 
 def to_pixels(blocks: Tensor, ratio: int, whole: Sequence[int]) -> Tensor:
     """Block values ``[h,w]`` as pixels ``[H,W]`` of the whole picture; its border takes the nearest block's value."""
-    pixels = blocks.repeat_interleave(BLOCK, 0).repeat_interleave(BLOCK, 1)
+    pixels = blocks.repeat_interleave(DCT_BLOCK, 0).repeat_interleave(DCT_BLOCK, 1)
     rows = (torch.arange(whole[0]) - ratio).clamp(0, pixels.shape[0] - 1)
     columns = (torch.arange(whole[1]) - ratio).clamp(0, pixels.shape[1] - 1)
     return pixels.cpu()[rows][:, columns]
