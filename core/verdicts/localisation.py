@@ -135,11 +135,11 @@ def smooth(contrast: Tensor, weight: Tensor) -> tuple[Tensor, Tensor]:
 
     A block's own scatter is taken from how far blocks lie from their neighbourhood, robustly (median).
     """
-    mass = _blur(weight)
+    mass = _blur(weight, SMOOTHING)
     # Flat all around: nothing there can stand out, however far from the rest.
     empty = mass <= 1e-6 * weight.mean()
     mass = mass.clamp_min(1e-12)
-    smoothed = _blur(weight * contrast) / mass
+    smoothed = _blur(weight * contrast, SMOOTHING) / mass
     scatter = 1.4826 * weighted_quantile((contrast - smoothed).abs(), weight, 0.5)
     # Variance of a weighted mean of independent blocks: sum of squared weights over the square of their sum.
     narrow = SMOOTHING / math.sqrt(2)
@@ -148,7 +148,7 @@ def smooth(contrast: Tensor, weight: Tensor) -> tuple[Tensor, Tensor]:
     return smoothed, error.masked_fill(empty, math.inf)
 
 
-def _blur(values: Tensor, sigma: float = SMOOTHING) -> Tensor:
+def _blur(values: Tensor, sigma: float) -> Tensor:
     """Gaussian mean over ``[h,w]``; beyond the border there is nothing, and it counts as nothing."""
     # The same for every sigma: a mean reaches no farther than the error that is stated for it.
     reach = math.ceil(3 * SMOOTHING)
