@@ -147,11 +147,11 @@ def cells_table(heads: Sequence[str], lines: Iterable[Sequence[Any]]) -> str:
     return "\n".join([*text, *(f"| {' | '.join(map(str, line))} |" for line in lines)])
 
 
-def made_by(rows: str, note: str = "") -> str:
-    """The lines with which a report begins: command, ``rows``, date, machine, and what else must be ``note``d."""
+def made_by(rows: str) -> str:
+    """The lines with which a report begins: command, ``rows``, date and machine."""
     given = [Path(sys.argv[0]).name, *(word if " " not in word else repr(word) for word in sys.argv[1:])]
-    made = f"Made by `python benchmarks/{' '.join(given)}` from {rows}"
-    return f"{made}, {datetime.date.today()}, on {machine()}.{' ' if note else ''}{note}\n"
+    made = f"Made by `python benchmarks/{' '.join(given)}` from {rows}, {datetime.date.today()}, on {machine()}"
+    return f"{made}; rows that were there before may be another machine's.\n"
 
 
 def machine() -> str:

@@ -139,9 +139,12 @@ def map_sweep() -> Sweep:
         read_rows(RESULTS / "localisation-rows.jsonl"),
     )
     patched = [row for row in patched if row["patch"]]
-    yield from given("verdicts.localisation.UNCALIBRATED_THRESHOLD", (4, 6, 8, 10, 13), "rows of localisation.py",
-                     lambda t: {"whole pictures with a mask": share(r["largest_excess"] > t for r in whole),
-                                "patched pictures with one": share(r["largest_excess"] > t for r in patched)})  # fmt: skip
+
+    def masked(limit: float) -> Row:
+        return {"whole pictures with a mask": share(row["largest_excess"] > limit for row in whole),
+                "patched pictures with one": share(row["largest_excess"] > limit for row in patched)}  # fmt: skip
+
+    yield from given("verdicts.localisation.UNCALIBRATED_THRESHOLD", (4, 6, 8, 10, 13), "rows", masked)
 
 
 def looks_sweep() -> Sweep:
@@ -274,7 +277,7 @@ def rough_sweep() -> Sweep:
 
 
 def doubt_sweep() -> Sweep:
-    """Grids of ``histories-rows.jsonl``'s pictures and of those that decoders made (``localisation-whole-rows.jsonl``)."""
+    """Grids of the pictures in ``histories-rows.jsonl`` and of decoders' own in ``localisation-whole-rows.jsonl``."""
     made, whole = read_rows(RESULTS / "histories-rows.jsonl"), read_rows(RESULTS / "localisation-whole-rows.jsonl")
     passing = [r for r in made if r["by_score"] == "belonging"]
     rough = [r for r in made if r["history"].startswith("JPEG ") and r["history"].count(" ") == 1]

@@ -207,9 +207,9 @@ def write_report(rows: list[dict[str, Any]], folder: Path) -> None:
         "# Origin attribution between generators of one architecture",
         "",
         made_by("`origin-rows.jsonl`"),
-        "DCGAN at 32×32: `faces` is the published face generator, `photographs-1` and `-2` were trained by `tools/train_dcgan.py` (2000 steps) on the same"
-        " photographs from seeds 1 and 2. Images are stored as 8 bit. Real images are crops of pictures that neither"
-        " was trained on. Losses in units of the 8-bit floor, 1.28e-6.",
+        "DCGAN at 32×32: `faces` is the published face generator, `photographs-1` and `-2` were trained by"
+        " `tools/train_dcgan.py` (2000 steps) on the same photographs from seeds 1 and 2. Images are stored as 8 bit."
+        " Real images are crops of pictures that neither was trained on. Losses in units of the 8-bit floor, 1.28e-6.",
         "",
         "## Our solver (Levenberg–Marquardt, 2 random starts), all three as inspected generator",
         "",

@@ -228,8 +228,9 @@ def report(progress: Callable[..., Any], calibrations: int, splits: int) -> str:
 
 {made_by("simulated scores and those in the shipped profiles")}
 {calibrations} simulated calibrations each, {splits} random splits each. Rates are those of the worst source: stated on
-average over calibrations, observed as the mean over them, bound with 95 % confidence given one. "Bound kept": share of calibrations whose true rates keep it for every source at once; with one source and
-no ties the bound is exact, so 95 % is what is to be expected there, within the interval of so many calibrations.
+average over calibrations, observed as the mean over them, bound with 95 % confidence given one.
+"Bound kept": share of calibrations whose true rates keep it for every source at once; with one source and no ties the
+bound is exact, so 95 % is what is to be expected there, within the interval of so many calibrations.
 
 {table(simulated, ("scenario", "n"))}
 

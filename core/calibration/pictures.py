@@ -14,6 +14,7 @@ from ..errors import InvalidImageError, InvalidSettingError
 from ..images.same_picture import SeenPictures
 from ..profiles.thresholds import pictures_needed
 
+# Of so many the least rate that can be stated is 1/6 (conformal p-values, 1/(n+1)).
 MIN_IMAGES = 5
 
 

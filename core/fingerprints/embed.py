@@ -24,7 +24,7 @@ STRONGEST = 10.0
 # A margin grows with the fourth root of the number of patches: of what a larger picture gives, half goes into a smaller
 # change and half into certainty.
 MARGIN_PATCHES = 64
-# How the change is shared among patches of different activity; see :func:`allocation`.
+# How the change is shared among patches of different activity; measured as :func:`allocation` says.
 CALM_FLOOR, ALLOCATION = 0.1, -0.4
 
 

@@ -34,12 +34,14 @@ LUMINANCE_50 = (
 QUALITY_50 = {(row, column): LUMINANCE_50[row][column] for row in range(5) for column in range(5) if row + column < 5}
 LARGEST_STEP = 255
 STEPS = np.maximum(1, np.arange(LARGEST_STEP + 1, dtype=np.float32))
-# Scatter of a coefficient about its multiple: pixels were rounded once as luminance and once as RGB.
+# Scatter of a coefficient about its multiple: pixels were rounded once as luminance and once as RGB,
+# with a variance of 1/12 and, by the weights of three channels, of 0.45/12.
 ROUNDING = 0.35
 # What that leaves of the mean cosine at the right step.
 EXPECTED = np.exp(-2 * (np.pi * ROUNDING / STEPS) ** 2)
 # Steps count where the circular mean reaches this share of what rounding leaves of 1, this many standard errors from 0,
-# on so many different multiples of at least two frequencies: a picture can have such values at one by chance.
+# on so many different multiples of at least two frequencies: a picture can have such values at one by chance
+# (benchmarks/results/constants.md).
 SHARE, STANDARD_ERRORS, MULTIPLES, FREQUENCIES = 0.7, 6.0, 4, 2
 
 

@@ -17,9 +17,10 @@ from .tensors import central_part
 JPEG_BLOCK = 8
 # The middle of a larger picture is looked at.
 MAX_SIDE = 1024
-# Noise floor of second differences in 8-bit levels, so that rounding in flat parts is no pattern.
+# Noise floor of second differences in 8-bit levels, so that rounding in flat parts is no pattern
+# (benchmarks/results/constants.md).
 FLOOR = 0.5
-# A block is flat, and says nothing, below this range of levels in every channel.
+# A block is flat, and says nothing, below this range of levels in every channel: rounding alone has 1.
 FLAT_RANGE = 4
 
 

@@ -16,7 +16,8 @@ from .tensors import check_images
 
 # Side of the thumbnail, and of the picture that its crops are cut from, in pixels.
 SIDE, WORKING_SIDE = 16, 160
-# Standard deviation in thumbnail pixels of the coarse light that is taken away.
+# Standard deviation in thumbnail pixels of the coarse light that is taken away
+# (benchmarks/results/constants.md, as SAME).
 COARSE = 3.0
 CROPS = (0.95, 0.9)
 # 82 different pictures (this project's 72 and scikit-image's) reach 0.62, with shared parts 0.88 (a stereo pair).

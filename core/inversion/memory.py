@@ -25,10 +25,13 @@ from ..errors import NotEnoughMemoryError
 from ..models.autoencoder import Autoencoder
 from .frozen_convolution import frozen_convolutions
 
-# Of the free memory: the rest is for convolution workspaces and whoever shares the device.
+# Of the free memory: the rest is for what a backward pass holds besides (1.23 times the estimate in all,
+# benchmarks/results/constants.md), for convolution workspaces and whoever shares the device.
 SHARE_OF_FREE = 0.6
+# Cells per side of the picture by which that is estimated: it grows with the pixels (benchmarks/results/memory.md).
 PROBE_CELLS = 16
-# More than any known decoder keeps (Stable Diffusion's: 15 KiB in fp32): images this rules out need no probe.
+# More than any known decoder keeps (Stable Diffusion's: 15 KiB in fp32, benchmarks/results/memory.md): images this
+# rules out need no probe.
 MOST_BYTES_PER_PIXEL = 64 * 1024
 
 

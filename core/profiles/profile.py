@@ -19,7 +19,7 @@ from .trust import HANDED_OVER
 
 FORMAT = "latent-tracer-profile"
 VERSION = 2
-# Estimates of a JPEG quality are one off at most where all is well.
+# Estimates of a JPEG quality are one off at most where all is well (benchmarks/results/constants.md).
 JPEG_TOLERANCE = 2
 
 

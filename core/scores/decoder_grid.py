@@ -28,7 +28,8 @@ from .spectral import band_energies
 CELLS, BORDER = 16, 2
 LEAST_SIDE, LARGEST_SIDE = 128, 320
 # A shift of the decoder's own picture hides its trace where the contrast between both crops lies below this. Of seven
-# decoders shifts off the grid gave -0.24 to -0.92, shifts along it -0.12 and more. Near it three looks decide.
+# decoders shifts off the grid gave -0.24 to -0.92, shifts along it -0.12 and more. Near it three looks decide
+# (benchmarks/results/constants.md).
 HIDDEN, NEAR = -0.15, 0.08
 
 

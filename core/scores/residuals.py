@@ -13,7 +13,7 @@ from ..models.autoencoder import Autoencoder
 from .protocol import reconstruct
 from .spectral import BAND_WEIGHTS, DCT_BLOCK, NOISE_LEVELS, ROUNDING_ENERGY, band_energies
 
-# One patch that happens to fit well must not carry the picture.
+# One patch that happens to fit well must not carry the picture (benchmarks/results/constants.md, as the next).
 LARGEST_LOG_RATIO = 1.0
 # Mean weight of blocks and bands below which a picture holds too little to compare: one colour has 0, photographs 0.16
 # and more.

@@ -18,7 +18,8 @@ from ..models.autoencoder import Autoencoder
 from .grid_contrast import GridContrast
 from .protocol import Rough, Scored, Setting, check_single
 
-# One look is noisier here than on a picture as it was made: a high value alone does not settle it.
+# One look is noisier here than on a picture as it was made: a high value alone does not settle it
+# (resize-0.75 and resize-0.5 in benchmarks/results/altered-192.md).
 CLEARLY_NOT = 0.05
 
 

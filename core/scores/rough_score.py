@@ -20,8 +20,9 @@ from . import Score, Scored
 from .protocol import RoughScore
 
 # The distance allowed for is this many times the largest that calibration saw. A further image beats the largest of n
-# with probability 1/(n+1), twice the largest far more rarely.
+# with probability 1/(n+1), twice the largest far more rarely: of 600, 7 and none (benchmarks/results/constants.md).
 DISTANCE_FACTOR = 2.0
+# Of fewer images the largest says little: a further one beats it with probability 1/21.
 MIN_DIFFERENCES = 20
 # Networks that overflow in bfloat16 or a picture that looks flat in it, and operations that bfloat16 does not have:
 # there the exact score has the only word.

@@ -13,11 +13,13 @@ from torch import Tensor
 
 from ..errors import InvalidImageError
 
+# Pixels per side of the blocks whose frequencies are compared, as in JPEG.
 DCT_BLOCK = 8
 # Energy of 8-bit rounding noise in one orthonormal DCT coefficient of luma or chroma: variance 1/12 level² times the
 # squared norm of the colour row, averaged over luma and chroma.
 ROUNDING_ENERGY = 5.5e-7
-# A block and band is trusted by how far it rises above this many times the rounding noise.
+# A block and band is trusted by how far it rises above this many times the rounding noise
+# (benchmarks/results/constants.md).
 NOISE_LEVELS = 10
 TO_YCBCR = torch.tensor([[0.299, 0.587, 0.114], [-0.169, -0.331, 0.5], [0.5, -0.419, -0.081]])
 # Bands of diagonal frequency u+v within an 8×8 block, and how much each counts. The constant term is left out: storing

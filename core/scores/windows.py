@@ -24,7 +24,7 @@ from .spectral import BAND_WEIGHTS, DCT_BLOCK, NOISE_LEVELS, ROUNDING_ENERGY, ba
 WHOLE_PIXELS, SIDE, WINDOWS = 640_000, 320, 6
 # Sides to try where even that does not fit into memory, each with as many pixels in all.
 SMALLER_SIDES = (224, 160, 112, 80)
-# Blocks along each side of a window that tell its detail.
+# Blocks along each side of a window that tell its detail; so were the windows of windows.md chosen.
 SAMPLED = 4
 
 T = TypeVar("T")

@@ -14,11 +14,13 @@ from ..images.jpeg import jpeg_quality
 from ..images.regularity import JPEG_BLOCK, different_blocks, grid_strength
 from ..profiles import JPEG_TOLERANCE, Limit, Profile, measured_limit
 
-# Pictures from five decoders had up to 0.11, JPEG of quality 10 and mosaics 0.7 and more.
+# Pictures from five decoders had up to 0.11, JPEG of quality 10 and mosaics 0.7 and more (localisation-whole-rows and
+# histories-rows, swept in benchmarks/results/constants.md).
 STRONG_GRID = 0.3
-# Of the strongest that calibration saw on belonging images: a decoder may leave an edge along its cells.
+# Of the strongest that calibration saw on belonging images: a decoder may leave an edge along its cells. No rate
+# hangs on it: five shipped profiles stay below STRONG_GRID with it; the two of the demo come to 0.64 and 0.77.
 GRID_FACTOR = 1.5
-# What JPEG adds to it per step of quality below 100.
+# What JPEG adds to it per step of quality below 100 (benchmarks/results/constants.md).
 GRID_OF_JPEG = 0.02
 
 

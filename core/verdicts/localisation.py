@@ -29,7 +29,8 @@ from ..scores.residuals import block_contrasts, compared_pixels, tiled_energies
 from ..scores.spectral import DCT_BLOCK, band_energies
 from ..scores.windows import SIDE, WHOLE_PIXELS, within_memory
 
-# Standard deviation of the smoothing in blocks: a neighbourhood of about 90 blocks, 76 pixels across.
+# Standard deviation of the smoothing in blocks: a neighbourhood of about 90 blocks, 76 pixels across
+# (benchmarks/results/constants.md, as the next two).
 SMOOTHING = 2.7
 # The part of the picture that is taken for belonging: a foreign region may cover up to two thirds of it.
 REFERENCE_QUANTILE = 0.25
@@ -119,6 +120,7 @@ def _map(autoencoder: Autoencoder, image: Tensor, profile: Profile | None, side:
     excess = (smoothed - reference) / error
     threshold, rate = threshold_of(profile)
     whole = image.shape[-2:]
+    # Less than a fifth of the mean weight is the blur of what lies beside it; only what is said of the map hangs on it.
     return ForeignMap(
         contrast=to_pixels(smoothed, ratio, whole),
         excess=to_pixels(excess, ratio, whole),

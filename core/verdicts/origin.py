@@ -21,6 +21,7 @@ from ..scores.ronan import RONAN, CalibratedLoss, Complexity, inversion_settings
 from .doubt import History
 from .verdict import Verdict, verdict_from_losses, verdict_from_profile, verdict_from_threshold
 
+# The paper's level; how it does here: benchmarks/results/origin.md.
 GRUBBS_ALPHA = 0.05
 ORIGIN_LIMITS = (
     "This names a set of weights by the images it can make: a generator whose range holds nearly every image (as large"

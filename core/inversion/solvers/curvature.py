@@ -13,7 +13,8 @@ from torch import Tensor
 
 from ..objective import Evaluation, Objective
 
-# Added to the channel block, in units of its mean eigenvalue: channels the decoder ignores must not explode.
+# Added to the channel block, in units of its mean eigenvalue: channels the decoder ignores must not explode
+# (benchmarks/results/constants.md).
 RIDGE = 0.02
 
 
