@@ -23,22 +23,10 @@ from typing import Any
 
 import numpy as np
 import torch
-from common import (
-    DECODERS,
-    PARTIAL,
-    Remembering,
-    Row,
-    Rows,
-    all_pictures,
-    area_under_curve,
-    cells_table,
-    crop_of,
-    decoders,
-    parser_of,
-    require_data,
-    table,
-    tpr_at_fpr,
-    write_json,
+
+from common import (  # isort: skip
+    DECODERS, PARTIAL, Remembering, Row, Rows, all_pictures, area_under_curve, cells_table, crop_of, decoders,
+    parser_of, require_data, table, tpr_at_fpr, write_json,
 )  # fmt: skip
 from latent_tracer.core import ModuleAutoencoder, invert, quantise
 from latent_tracer.core.images.conditions import CLEAN, CONDITIONS, HISTORIES, alter

@@ -21,32 +21,13 @@ from unittest.mock import patch
 
 import numpy as np
 import torch
-from common import (
-    DECODERS,
-    RESULTS,
-    Remembering,
-    Row,
-    Rows,
-    all_pictures,
-    area_under_curve,
-    crop_of,
-    decoder,
-    made_by,
-    pictures_of_side,
-    pixels_of,
-    read_rows,
-    shipped_profile,
-    table,
-    tpr_at_fpr,
+
+from common import (  # isort: skip
+    DECODERS, RESULTS, Remembering, Row, Rows, all_pictures, area_under_curve, crop_of, decoder, made_by,
+    pictures_of_side, pixels_of, read_rows, shipped_profile, table, tpr_at_fpr,
 )  # fmt: skip
-from latent_tracer.core import (
-    ROUNDING_FLOOR,
-    InvalidImageError,
-    alter,
-    invert,
-    locate_foreign,
-    quantise,
-    verdict_from_profile,
+from latent_tracer.core import (  # isort: skip
+    ROUNDING_FLOOR, InvalidImageError, alter, invert, locate_foreign, quantise, verdict_from_profile,
 )  # fmt: skip
 from latent_tracer.core.fingerprints import Key, build_basis, embed, measure_change, read
 from latent_tracer.core.images.jpeg import jpeg_quality
@@ -81,6 +62,9 @@ def moved(name: str, value: float) -> Iterator[None]:
 def each(name: str, values: tuple[float, ...], on: str, measure: Callable[[], Row]) -> Sweep:
     """``measure`` at every value of the constant."""
 
+    if on in ("demo-a", "demo-b", *DECODERS):
+        remembered(on)
+
     def at(value: float) -> Row:
         with moved(name, value):
             return measure()
@@ -97,6 +81,7 @@ def given(name: str, values: tuple[float, ...], on: str, measure: Callable[[floa
 
 @cache
 def remembered(name: str) -> Remembering:
+    decoder_grid.grid_of(decoder(name))  # before any constant is moved: scores take the grid from memory
     return Remembering(decoder(name))
 
 

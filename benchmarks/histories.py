@@ -16,19 +16,10 @@ import math
 from collections.abc import Callable
 
 import numpy as np
-from common import (
-    DECODERS,
-    Row,
-    Rows,
-    all_pictures,
-    cells_table,
-    crop_of,
-    decoder,
-    parser_of,
-    require_data,
-    rows_of,
-    shipped_profile,
-    write_json,
+
+from common import (  # isort: skip
+    DECODERS, Row, Rows, all_pictures, cells_table, crop_of, decoder, parser_of, require_data, rows_of,
+    shipped_profile, write_json,
 )  # fmt: skip
 from latent_tracer.core import Picture, Tracer, to_picture, to_tensor
 from latent_tracer.core.verdicts.doubt import History

@@ -16,18 +16,9 @@ from typing import Any
 
 import numpy as np
 import torch
-from common import (
-    DECODERS,
-    Row,
-    Rows,
-    crop_of,
-    decoders,
-    parser_of,
-    pictures_of_side,
-    require_data,
-    rows_of,
-    table,
-    write_json,
+
+from common import (  # isort: skip
+    DECODERS, Row, Rows, crop_of, decoders, parser_of, pictures_of_side, require_data, rows_of, table, write_json,
 )  # fmt: skip
 from latent_tracer.core import ModuleAutoencoder, Passes, locate_foreign, quantise
 from latent_tracer.core.images.conditions import alter

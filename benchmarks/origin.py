@@ -24,14 +24,10 @@ from typing import Any
 import numpy as np
 import torch
 from common import DATA, RESULTS, Rows, crop_of, decoder
-from latent_tracer.core import (
-    AutoencoderGenerator,
-    Generator,
-    image_entropy,
-    invert_inputs,
-    load_generator,
-    quantise,
-)
+
+from latent_tracer.core import (  # isort: skip
+    AutoencoderGenerator, Generator, image_entropy, invert_inputs, load_generator, quantise,
+)  # fmt: skip
 from latent_tracer.core.calibration.origin import made_image
 from latent_tracer.core.images.quantiser import ROUNDING_FLOOR, mean_squared_residual
 from torch import Tensor

@@ -14,18 +14,9 @@ import time
 
 import numpy as np
 from attribution import HISTORY, Case, cases_of, image_of
-from common import (
-    DECODERS,
-    Row,
-    Rows,
-    all_pictures,
-    decoders,
-    parser_of,
-    require_data,
-    rows_of,
-    shipped_profile,
-    table,
-    write_json,
+
+from common import (  # isort: skip
+    DECODERS, Row, Rows, all_pictures, decoders, parser_of, require_data, rows_of, shipped_profile, table, write_json,
 )  # fmt: skip
 from latent_tracer.core import Profile, verdict_from_profile
 from latent_tracer.core.images.conditions import CLEAN, HISTORIES, alter

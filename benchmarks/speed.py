@@ -31,31 +31,14 @@ from typing import Any
 import numpy as np
 import torch
 from attribution import Case, image_of
-from common import (
-    DECODERS,
-    Row,
-    Rows,
-    all_pictures,
-    area_under_curve,
-    crop_of,
-    decoders,
-    parser_of,
-    require_data,
-    rows_of,
-    shipped_profile,
-    table,
-    tpr_at_fpr,
-    write_json,
+
+from common import (  # isort: skip
+    DECODERS, Row, Rows, all_pictures, area_under_curve, crop_of, decoders, parser_of, require_data, rows_of,
+    shipped_profile, table, tpr_at_fpr, write_json,
 )  # fmt: skip
-from latent_tracer.core import (
-    ROUNDING_FLOOR,
-    ModuleAutoencoder,
-    Picture,
-    Scored,
-    Tracer,
-    invert,
-    to_picture,
-)
+from latent_tracer.core import (  # isort: skip
+    ROUNDING_FLOOR, ModuleAutoencoder, Picture, Scored, Tracer, invert, to_picture,
+)  # fmt: skip
 from latent_tracer.core.inversion.memory import PeakMemory
 from latent_tracer.core.scores.decoder_grid import grid_of
 from latent_tracer.core.scores.double_reconstruction import DoubleReconstruction

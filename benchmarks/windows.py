@@ -14,18 +14,9 @@ import time
 
 import numpy as np
 import torch
-from common import (
-    DECODERS,
-    PARTIAL,
-    RESULTS,
-    Row,
-    Rows,
-    cells_table,
-    crop_of,
-    decoder,
-    parser_of,
-    pictures_of_side,
-    shipped_profile,
+
+from common import (  # isort: skip
+    DECODERS, PARTIAL, RESULTS, Row, Rows, cells_table, crop_of, decoder, parser_of, pictures_of_side, shipped_profile,
 )  # fmt: skip
 from latent_tracer.core import quantise
 from latent_tracer.core.scores import windows

@@ -25,7 +25,7 @@ from .solvers import Search, Solver, Stopped, WhitenedLBFGS
 from .solvers.adam_ronan import AdamRonan
 from .solvers.levenberg_marquardt import LARGEST_INPUT, LevenbergMarquardt
 
-# With two, all 120 belonging images of benchmarks/results/origin.md reached the floor; four leave room for other models.
+# With two, all 120 belonging images of benchmarks/results/origin.md reached the floor; four leave room for others.
 STARTS = 4
 #: A start that explains an image this well leaves nothing for further starts to find: belonging images end
 #: between 0.97 and 2 times the floor, others above 200 (benchmarks/results/origin.md).
