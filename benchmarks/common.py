@@ -26,6 +26,7 @@ from latent_tracer.core.models.loading import EMBEDDED as DEMO_WEIGHTS
 from latent_tracer.core.profiles.trust import EMBEDDED
 from latent_tracer.core.storage.atomic import write_text
 from numpy.typing import NDArray
+from PIL import Image
 from torch import Tensor
 
 Row = dict[str, Any]
@@ -86,7 +87,8 @@ def crop_of(name: str, size: int, multiple: int = 1) -> Tensor:
 
 
 def pictures_of_side(side: int, count: int | None = None) -> list[str]:
-    return [name for name in all_pictures() if min(pixels_of(name).shape[-2:]) >= side][:count]
+    """The first pictures whose shorter side has so many pixels."""
+    return [name for name in all_pictures() if min(Image.open(DATA / "images" / name).size) >= side][:count]
 
 
 def parser_of(description: str | None, quick: str, **defaults: Any) -> argparse.ArgumentParser:
