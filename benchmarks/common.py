@@ -82,7 +82,7 @@ def pixels_of(name: str) -> Tensor:
 def crop_of(name: str, size: int, multiple: int = 1) -> Tensor:
     """The central ``size``² of a picture (less where it is smaller), at offsets that are multiples of ``multiple``."""
     pixels = pixels_of(name)
-    top, left = ((side - size) // 2 // multiple * multiple for side in pixels.shape[-2:])
+    top, left = (max(0, side - size) // 2 // multiple * multiple for side in pixels.shape[-2:])
     return pixels[..., top : top + size, left : left + size]
 
 

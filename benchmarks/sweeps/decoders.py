@@ -78,11 +78,11 @@ def memory_sweep() -> Sweep:
 
 
 def solver_sweep() -> Sweep:
-    """Twenty steps on two 64² pictures that the decoder made."""
+    """Fifteen steps on two 64² pictures that the decoder made."""
     pictures = pictures_of_side(64, 2)
 
     def lbfgs() -> Row:
-        found = [invert(decoder("demo-a"), own("demo-a", p, 64), steps=20) for p in pictures]
+        found = [invert(decoder("demo-a"), own("demo-a", p, 64), steps=15) for p in pictures]
         return {"loss over the 8-bit floor": round(np.mean([float(i.loss[0]) for i in found]) / ROUNDING_FLOOR, 1)}
 
     yield from each("inversion.solvers.curvature.RIDGE", (0.0002, 0.02, 2.0), "demo-a", lbfgs)
