@@ -23,6 +23,42 @@ from sweeps.scores import contrast_sweep, evidence_sweep, grid_sweep, looks_swee
 
 ROWS = RESULTS / "constants-rows.jsonl"
 
+# What the tables show, in a sentence each.
+READINGS = {
+    "scores.grid_contrast.CLEARLY_BELONGING": "A higher bound decides others wrongly, a lower one costs looks.",
+    "scores.grid_contrast.CLEARLY_BELONGING_JPEG": "-0.15 lets one other picture by, -0.18 none.",
+    "scores.grid_contrast.CLEARLY_NOT": "Everything from -0.09 up ends no belonging picture; the rows reach no higher"
+    " than -0.03. A lower bound only costs looks, a caution towards decoders with a weaker trace.",
+    "scores.rough_score.DISTANCE_FACTOR": "Below 1.5 verdicts change; above 2 only time is lost.",
+    "scores.contrast_and_ratio.RATIO_WEIGHT": "0.05 to 0.2 do about as well; from 0.5 on much is lost.",
+    "verdicts.doubt.STRONG_GRID": "From 0.2 to 1 no belonging picture is stopped; a lower value stops more of what"
+    " passes. What is left is stopped by the other grounds for doubt (`histories.md`). 0.3 leaves room for the next"
+    " decoder's cell edges, at the price of one picture against 0.2.",
+    "verdicts.doubt.GRID_OF_JPEG": "With less, plain rough JPEG is called a grid: doubted all the same, but with the"
+    " wrong reason.",
+    "images.regularity.FLOOR": "It does not matter between 0.05 and 2: photographs and mosaics stay far apart.",
+    "inversion.memory.SHARE_OF_FREE": "At 0.8 nothing is left for workspaces, at 0.4 a third more lies idle.",
+    "scores.residuals.LARGEST_LOG_RATIO": "It does not matter much: less separates the demo's decoder better, whose"
+    " trace is stronger than real ones', and makes no difference on TAESD.",
+    "scores.residuals.NOISE_LEVELS": "It does not matter between 3 and 30.",
+    "scores.residuals.LEAST_EVIDENCE": "One colour alone is refused from 0.02 to 0.05, where it does not matter; from"
+    " 0.1 on a ramp or what a decoder made of one colour is refused too. No photograph is, up to 0.2.",
+    "scores.spectral_ratio.LEAST_EVIDENCE": "It does not matter between 0.1 and 0.3.",
+    "verdicts.localisation.SMOOTHING": "On TAESD both neighbours find less of a patch; the demo's decoder, with its"
+    " stronger trace, would take less smoothing.",
+    "verdicts.localisation.REFERENCE_QUANTILE": "A trade: for a small patch under TAESD less would find more, and flag"
+    " more whole pictures; more would find less, and allow larger patches.",
+    "verdicts.localisation.UNCALIBRATED_THRESHOLD": "6 flags two in five whole pictures; 10 misses one patch in ten.",
+    "images.same_picture.SAME": "The folder holds one picture four times: six pairs. 0.8 takes a stereo pair for one"
+    " picture, 0.95 misses more copies. Missed is a crop of a brick wall.",
+    "images.same_picture.COARSE": "It does not matter between 3 and 7.",
+    "inversion.solvers.curvature.RIDGE": "It does not matter on the demo's decoder, whose channels are much alike.",
+    "inversion.solvers.whitened_lbfgs.SHRINK_STEP": "Both neighbours end higher.",
+    "fingerprints.basis.CHOSEN_SHARE": "Of 128 directions 8 and 32 choose alike: 16 are the least. 2 changes the"
+    " picture more.",
+    "fingerprints.basis.TYPICAL_MARGIN": "Both neighbours change the picture more, for a little more evidence.",
+    "fingerprints.basis.LEAST_ANSWER": "At 0 directions carry keys that the encoder does not answer; 0.9 does as well.",
+}
 
 SWEEPS: dict[str, Callable[[], Sweep]] = {
     "looks": looks_sweep, "rough": rough_sweep, "ratio": ratio_sweep, "doubt": doubt_sweep, "memory": memory_sweep,
@@ -43,7 +79,7 @@ def report(rows: Rows, made: str) -> str:
             for row in here:
                 mark = "**" if row["value"] == current(name) else ""
                 shown.append(row | {"value": f"{mark}{row['value']:g}{mark}"})
-            text += [table(shown, columns), ""]
+            text += [table(shown, columns), "", READINGS[name], ""]
     return "\n".join(text)
 
 

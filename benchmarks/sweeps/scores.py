@@ -121,10 +121,16 @@ def ratio_sweep() -> Sweep:
 
 def grid_sweep() -> Sweep:
     """The period that is measured of decoders whose period is 8."""
+
+    def measure(name: str) -> Row:
+        try:
+            return {"period": decoder_grid.measure_grid(remembered(name)).period}
+        except decoder_grid.NoGridError:
+            return {"period": "none found"}
+
     for name in ("demo-a", "demo-b", "taesd", "taef2"):
         for constant, values in (("HIDDEN", (-0.05, -0.1, -0.15, -0.2, -0.3)), ("NEAR", (0.0, 0.08, 0.16))):
-            measure = partial(decoder_grid.measure_grid, remembered(name))
-            yield from each(f"scores.decoder_grid.{constant}", values, name, lambda m=measure: {"period": m().period})
+            yield from each(f"scores.decoder_grid.{constant}", values, name, partial(measure, name))
 
 
 def rough_sweep() -> Sweep:
