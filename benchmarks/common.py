@@ -123,7 +123,7 @@ class Rows(list[Row]):
         self._done = {self._key(row) for row in self}
 
     def lacks(self, *key: Any) -> bool:
-        return (key if len(key) > 1 else key[0]) not in self._done
+        return key not in self._done
 
     def add(self, row: Row) -> None:
         self.append(row)

@@ -64,7 +64,7 @@ READINGS = {
     "fingerprints.basis.CHOSEN_SHARE": "Of 128 directions 8 and 32 choose alike: 16 are the least. 2 changes the"
     " picture more.",
     "fingerprints.basis.TYPICAL_MARGIN": "Both neighbours change the picture more, for a little more evidence.",
-    "fingerprints.survival.PROBE": "All three do.",
+    "fingerprints.survival.PROBE": "A trade of evidence against change; all three do.",
     "fingerprints.basis.LEAST_ANSWER": "At 0 directions carry keys that the encoder does not answer; 0.9 does as well.",
 }
 
