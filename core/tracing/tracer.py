@@ -23,7 +23,7 @@ from ..models.autoencoder import Autoencoder
 from ..profiles import InvalidProfileError, Profile, builtin_profile, default_profile
 from ..scores import make_score, on_cells
 from ..scores.decoder_grid import NoGridError, grid_of
-from ..scores.rough_score import score_for
+from ..scores.rough_score import score_as_exact_as_needed
 from ..scores.windows import WHOLE_PIXELS, WINDOWS, within_memory
 from ..storage.safe_text import clean_text
 from ..verdicts.attribution import Attribution, Judged, decide
@@ -161,31 +161,31 @@ class Tracer:
 
     def _judged(self, autoencoder: Autoencoder, traced: Traced, history: History | None) -> Traced:
         """By the score of the profile whose condition is nearest to what the pixels show, or the default profile's."""
-        known = self.profiles[0] if self.profiles else default_profile()
+        profile = self.profiles[0] if self.profiles else default_profile()
         facts = traced.picture.facts
         try:
             pixels = check_images(traced.picture.pixels)
             history = history or History.of(pixels)
             if self.profiles:
-                known = profile_for(history, self.profiles)
-            score = make_score(known.score)
+                profile = profile_for(history, self.profiles)
+            score = make_score(profile.score)
             placed = on_cells(score, pixels, autoencoder.spatial_ratio)
             if score.needs_grid:
                 grid = grid_of(self.autoencoder)
                 if self.profiles:
-                    known.check(autoencoder.fingerprint, score.name, dict(score.settings), grid)
-            like = known.like(history.jpeg_quality)
+                    profile.check(autoencoder.fingerprint, score.name, dict(score.settings), grid)
+            like = profile.like(history.jpeg_quality)
             scored, side = within_memory(
-                lambda window: score_for(like, score, autoencoder, placed, window),
+                lambda window: score_as_exact_as_needed(like, score, autoencoder, placed, window),
                 lambda: out_of_memory_sentence("Judging", autoencoder, placed),
             )
         except (InvalidImageError, NoGridError) as error:
-            verdict = Verdict("inconclusive", math.nan, str(error), condition=known.condition, stage="not scored")
+            verdict = Verdict("inconclusive", math.nan, str(error), condition=profile.condition, stage="not scored")
             return replace(traced, verdict=verdict, history=history)
         verdict_from = verdict_from_profile if self.profiles else verdict_from_default_profile
         verdict = verdict_from(
             scored.value,
-            known,
+            profile,
             scored.stage,
             shortest_side=min(placed.shape[-2:]),
             lossy=facts.lossy,
@@ -199,7 +199,7 @@ class Tracer:
             traced,
             verdict=verdict,
             history=history,
-            profile=known if self.profiles else None,
+            profile=profile if self.profiles else None,
             scored=scored,
             notes=tuple(notes),
         )

@@ -79,6 +79,7 @@ def verdict_from_threshold(loss: float, threshold: float | None) -> Verdict:
     """LatentTracer's rule with a hand-given threshold: belonging iff ``loss`` < ``threshold``.
 
     Without one the answer is inconclusive: a reconstruction loss says more about the picture than about its origin.
+    Raises :class:`InvalidSettingError` for a loss that is not finite and a threshold that is not positive.
     """
     _check_score(loss)
     if threshold is None:
@@ -93,6 +94,7 @@ def verdict_from_losses(loss: float, belonging_losses: Sequence[float], alpha: f
     """RONAN's rule: non-belonging iff ``loss`` is a one-sided Grubbs outlier among losses of known belonging images.
 
     ``alpha`` bounds the rate at which belonging images are refused; how often others pass is not known from them.
+    Raises :class:`InvalidSettingError` for losses that are not finite or too few.
     """
     _check_score(loss)
     threshold = grubbs_threshold(belonging_losses, alpha)
@@ -117,6 +119,7 @@ def verdict_from_profile(
     calibrated on, whose scores scatter more, and a ``lossy`` file under a profile for clean images. There a yes stands
     if pictures out of lossy files were among the others: a loss weakens the trace but does not make one. And where the
     picture's ``history`` gives ground to :func:`doubt <latent_tracer.core.verdicts.doubt.doubt_about>` the answer.
+    Raises :class:`InvalidSettingError` for a score that is not finite.
     """
     _check_score(score)
     jpeg = None if history is None else history.jpeg_quality
@@ -188,7 +191,7 @@ def verdict_from_default_profile(
     What other decoders do not do to pictures hints at what this one does not do, and proves nothing: the rate of a
     false yes is known only for decoders that were calibrated.
     """
-    known = verdict_from_profile(score, profile, stage, shortest_side=shortest_side, lossy=lossy, history=history)
+    judged = verdict_from_profile(score, profile, stage, shortest_side=shortest_side, lossy=lossy, history=history)
     p_value = profile.p_value(score)
     hint = "a sign that it belongs" if profile.accepts(score) else "no sign that it belongs"
     doubt = None if history is None else doubt_about("belonging", history, profile)
@@ -203,9 +206,9 @@ def verdict_from_default_profile(
         score,
         basis,
         p_value=p_value,
-        condition=known.condition,
+        condition=judged.condition,
         stage=stage,
-        jpeg_quality=known.jpeg_quality,
+        jpeg_quality=judged.jpeg_quality,
     )
 
 
