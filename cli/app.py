@@ -6,7 +6,7 @@ import sys
 
 import typer
 
-from .. import __version__
+from .._version import __version__
 from ..core import LatentTracerError
 from .attribute import attribute_command
 from .calibrate import calibrate_command

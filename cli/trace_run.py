@@ -11,7 +11,7 @@ from typing import Any
 
 from rich.progress import Progress
 
-from .. import __version__
+from .._version import __version__
 from ..core import Picture, Step, Traced, Tracer
 from ..core.files.folder import FolderListing, list_folder
 from ..core.files.picture import PictureFile
