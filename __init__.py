@@ -8,8 +8,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ._version import __version__ as __version__
-
 if TYPE_CHECKING:
     from comfy_api.latest import ComfyExtension
 

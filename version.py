@@ -22,4 +22,4 @@ def _read() -> str:
         return "unknown"
 
 
-__version__ = _read()
+VERSION = _read()
