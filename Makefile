@@ -33,4 +33,4 @@ mutate: $(VENV)/.installed
 	OMP_NUM_THREADS=1 $(BIN)/python tools/mutate.py
 
 clean:
-	rm -rf $(VENV) .typecheck .pytest_cache .mypy_cache .ruff_cache build *.egg-info
+	rm -rf $(VENV) .typecheck .pytest_cache .mypy_cache .ruff_cache build dist *.egg-info
