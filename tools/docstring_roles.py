@@ -1,4 +1,4 @@
-"""A griffe extension for the API pages: the roles of our docstrings (``:class:`Verdict```) become links to what they name.
+"""A griffe extension for the API pages: roles in docstrings (``:class:`Verdict```) become links to what they name.
 
 Named in ``mkdocs.yml``; nothing is imported, names are resolved as Python would in the module that the docstring is in.
 """
@@ -21,11 +21,15 @@ class DocstringRoles(Extension):
 
 
 def rewrite(parent: Any, package: Any) -> None:
-    """Rewrite the docstrings of ``parent`` and of all that it holds."""
+    """Rewrite the docstrings of ``parent`` and of all that it holds, and show nothing twice."""
     if parent.docstring is not None:
         parent.docstring.value = ROLE.sub(lambda role: linked(role, parent, package), parent.docstring.value)
-    for member in parent.members.values():
-        if not member.is_alias:
+    aliases = {name for name, member in parent.members.items() if member.is_alias}
+    if parent.is_module and parent.exports is not None:
+        # A room re-exports what its modules define: one page shows it once.
+        parent.exports = [name for name in parent.exports if name not in aliases]
+    for name, member in parent.members.items():
+        if name not in aliases:
             rewrite(member, package)
 
 
@@ -34,7 +38,9 @@ def linked(role: re.Match[str], owner: Any, package: Any) -> str:
     title, name = role[1], role[2]
     shown = title or f"`{name.lstrip('.').rpartition('latent_tracer.')[2].rpartition('.')[2] or name}`"
     target = target_of(name, owner, package)
-    return shown if target is None or any(part.startswith("_") for part in target.split(".")) else f"[{shown}][{target}]"
+    return (
+        shown if target is None or any(part.startswith("_") for part in target.split(".")) else f"[{shown}][{target}]"
+    )
 
 
 def target_of(name: str, owner: Any, package: Any) -> str | None:
