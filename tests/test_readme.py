@@ -41,6 +41,7 @@ from latent_tracer.core.scores.windows import SIDE, SMALLER_SIDES, WHOLE_PIXELS
 from latent_tracer.core.tracing.row import TraceRow
 from latent_tracer.core.verdicts.attribution import Candidate
 from safetensors.torch import load_file, save_file
+from typer.main import get_command
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 DOCUMENTS = (
@@ -128,6 +129,21 @@ def test_commands_and_snippets_run_as_they_stand(
             assert language == "console", f"{document} has a block of another kind: {language}"
             command, _, output = block.removeprefix("$ ").partition("\n")
             assert in_general(run(command)) == in_general(output)
+
+
+def sources_of(folder: str) -> str:
+    return "".join(path.read_text(encoding="utf-8") for path in sorted((REPOSITORY / folder).glob("*.py")))
+
+
+def test_every_node_socket_and_command_stands_in_its_table() -> None:
+    nodes = re.findall(r'node_id="(\w+)",\s+display_name="(.+?)"', sources_of("nodes"))
+    table = re.findall(r"^\| \[(.+?)\]\(web/docs/(\w+)\.md\) \|", text_of("README.md"), re.MULTILINE)
+    assert sorted(table) == sorted((shown, node) for node, shown in nodes) and len(nodes) == 16
+    sockets = re.findall(r'io\.Custom\("(\w+)"\)', sources_of("nodes"))
+    assert sorted(re.findall(r"^\| `(\w+)` \|", text_of("docs/pack-authors.md"), re.MULTILINE)) == sorted(sockets)
+    commands = get_command(app.app).commands  # type: ignore[attr-defined]
+    listed = re.findall(r"^\| `([a-z]+)(?: [a-z]+)?` \|", text_of("docs/command-line.md"), re.MULTILINE)
+    assert sorted(listed) == sorted(commands)
 
 
 def test_readme_stays_a_front_page() -> None:
