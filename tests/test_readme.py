@@ -141,7 +141,7 @@ def test_every_node_socket_and_command_stands_in_its_table() -> None:
     assert sorted(table) == sorted((shown, node) for node, shown in nodes) and len(nodes) == 16
     sockets = re.findall(r'io\.Custom\("(\w+)"\)', sources_of("nodes"))
     assert sorted(re.findall(r"^\| `(\w+)` \|", text_of("docs/pack-authors.md"), re.MULTILINE)) == sorted(sockets)
-    commands = get_command(app.app).commands  # type: ignore[attr-defined]
+    commands = get_command(app.app).commands
     listed = re.findall(r"^\| `([a-z]+)(?: [a-z]+)?` \|", text_of("docs/command-line.md"), re.MULTILINE)
     assert sorted(listed) == sorted(commands)
 
