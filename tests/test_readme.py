@@ -76,7 +76,7 @@ def originals(tmp_path_factory: pytest.TempPathFactory) -> Path:
     made.resize((64, 64)).save(folder / "folder" / "small.png")
     made.crop((0, 0, 64, 64)).save(folder / "folder" / "part.jpg", quality=75)
     for seed in range(5):
-        to_picture(synthetic_photograph(seed, 64)).save(folder / "photos" / f"{seed}.png")
+        to_picture(synthetic_photograph(seed, 48)).save(folder / "photos" / f"{seed}.png")
     weights = load_file(EMBEDDED["demo-a"])
     for part in ("encoder", "decoder"):
         own = {key.partition(".")[2]: value for key, value in weights.items() if key.startswith(f"taesd_{part}.")}
