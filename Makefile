@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test browser-test check mutate clean
+.PHONY: demo test browser-test check mutate docs clean
 
 $(VENV)/.installed: pyproject.toml
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
@@ -32,5 +32,15 @@ mutate: $(VENV)/.installed
 	$(BIN)/python -m pip install --quiet -e '.[mutate]'
 	OMP_NUM_THREADS=1 $(BIN)/python tools/mutate.py
 
+# The pages, in build/site. Their sources are laid out in build/docs as they lie here, so that one link works in both
+# places; API pages are read from the sources, nothing is imported. A broken link fails.
+docs: $(VENV)/.installed
+	$(BIN)/python -m pip install --quiet -e '.[docs]'
+	mkdir -p .typecheck && ln -sfn .. .typecheck/latent_tracer
+	rm -rf build/docs && mkdir -p build/docs/web
+	cd build/docs && ln -s ../../README.md ../../CONTRIBUTING.md ../../CHANGELOG.md ../../CITATION.cff ../../LICENSE ../../docs ../../benchmarks .
+	ln -s ../../../web/docs build/docs/web/docs
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
+
 clean:
-	rm -rf $(VENV) .typecheck .pytest_cache .mypy_cache .ruff_cache build *.egg-info
+	rm -rf $(VENV) .typecheck .pytest_cache .mypy_cache .ruff_cache build dist *.egg-info

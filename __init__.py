@@ -11,8 +11,6 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from comfy_api.latest import ComfyExtension
 
-__version__ = "0.1.0"
-
 WEB_DIRECTORY = "./web"
 
 

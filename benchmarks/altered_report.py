@@ -6,15 +6,14 @@ python benchmarks/altered_report.py ROWS --inverted INVERTED_ROWS --json altered
 from __future__ import annotations
 
 import argparse
-import json
 from pathlib import Path
 from typing import Any
 
-from attribution import DECODERS, OFF_GRID, summarise
+from attribution import OFF_GRID, summarise
+from common import DECODERS, cells_table, read_rows, write_json
 from latent_tracer.core.images.conditions import CLEAN, CONDITIONS
 from latent_tracer.core.scores import default_score
 from latent_tracer.core.scores.any_grid import AnyGrid
-from latent_tracer.core.storage.atomic import write_text
 
 Cells = dict[tuple[str, str], dict[str, dict[str, Any]]]
 PEERS = {
@@ -32,10 +31,6 @@ INVERTED = {
 }
 
 
-def read_rows(path: Path) -> list[dict[str, Any]]:
-    return [json.loads(line) for line in path.read_text().splitlines()]
-
-
 def by_cell(table: list[dict[str, Any]]) -> Cells:
     cells: Cells = {}
     for row in table:
@@ -48,12 +43,12 @@ def separation(cell: dict[str, dict[str, Any]], method: str) -> str:
     return f"{row['tpr_at_1_fpr']:.2f} ({row['auc']:.3f})" if row else ""
 
 
-def lines_of(cells: Cells, methods: dict[str, str], own: bool) -> list[str]:
+def table_of(cells: Cells, methods: dict[str, str], own: bool) -> str:
     """One line per condition and decoder: TPR at 1 % FPR (AUC) of ``methods``, and of the condition's ``own`` score."""
     heads = ["condition", "inspected", "images", *methods.values()]
     if own:
         heads += ["score of the condition", "its observed FPR at stated", "TPR there", "its s/image"]
-    lines = [f"| {' | '.join(heads)} |", "|" + "---|" * len(heads)]
+    lines = []
     for condition in CONDITIONS:
         for inspected in DECODERS:
             cell = cells.get((condition, inspected))
@@ -72,8 +67,8 @@ def lines_of(cells: Cells, methods: dict[str, str], own: bool) -> list[str]:
                     f"{row['observed_tpr']:.2f}",
                     f"{row['seconds_per_image']:.1f}",
                 ]
-            lines.append(f"| {' | '.join(columns)} |")
-    return lines
+            lines.append(columns)
+    return cells_table(heads, lines)
 
 
 def main() -> None:
@@ -83,11 +78,10 @@ def main() -> None:
     parser.add_argument("--json", type=Path, help="write the table as JSON")
     args = parser.parse_args()
     table = summarise(read_rows(args.rows))
-    print("\n".join(lines_of(by_cell(table), PEERS, own=True)))
+    print(table_of(by_cell(table), PEERS, own=True))
     if args.inverted:
-        print("\n" + "\n".join(lines_of(by_cell(summarise(read_rows(args.inverted))), INVERTED, own=False)))
-    if args.json:
-        write_text(args.json, json.dumps(table, indent=1) + "\n")
+        print("\n" + table_of(by_cell(summarise(read_rows(args.inverted))), INVERTED, own=False))
+    write_json(args.json, table)
 
 
 if __name__ == "__main__":

@@ -16,17 +16,19 @@ from __future__ import annotations
 import argparse
 import hashlib
 import json
-import math
-import os
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from latent_tracer.core import ModuleAutoencoder, invert, load_autoencoder, load_image, quantise
+
+from common import (  # isort: skip
+    DECODERS, PARTIAL, Remembering, Row, Rows, all_pictures, area_under_curve, cells_table, crop_of, decoders,
+    parser_of, require_data, table, tpr_at_fpr, write_json,
+)  # fmt: skip
+from latent_tracer.core import ModuleAutoencoder, invert, quantise
 from latent_tracer.core.images.conditions import CLEAN, CONDITIONS, HISTORIES, alter
 from latent_tracer.core.images.tensors import crop_to_grid
 from latent_tracer.core.inversion.solvers import WhitenedLBFGS
@@ -43,18 +45,6 @@ from latent_tracer.core.storage.atomic import write_text
 from rich.progress import track
 from torch import Tensor
 
-DATA = Path(os.environ.get("LATENT_TRACER_DATA", Path(__file__).resolve().parents[2] / "shared"))
-RESULTS = Path(__file__).parent / "results"
-DECODERS = ("taesd", "taesdxl", "taesd3", "taef1", "taef2")
-# Photographs and textures first (the hard ones among them), then generated pictures: the prefix is a fair sample.
-PICTURES = (
-    "real/kodak/kodim01.png", "real/kodak/kodim05.png", "generated/SD3/comfyexamples_sd3_simple_example.png",
-    "real/kodak/kodim13.png", "real/scikit-image/gravel.png", "real/kodak/kodim03.png",
-    "generated/FLUX.1-Fill/comfyexamples_flux_fill_inpaint_example.png", "real/scikit-image/astronaut.png",
-    "real/kodak/kodim15.png", "real/scikit-image/coffee.png", "real/libjxl/cvo9xd_keong_macan_srgb8.png",
-    "generated/HiDream/comfyexamples_hidream_full_example.png", "real/kodak/kodim08.png", "real/scikit-image/brick.png",
-    "generated/SDXL/comfyexamples_sdxl_simple_example.png", "real/libjxl/u76c0g_bliznaca_srgb8.png",
-)  # fmt: skip
 CHEAP: tuple[Score, ...] = (
     Reconstruction(), DoubleReconstruction(), DoubleReconstruction(homogeneity=True), SpectralRatio(), GridContrast()
 )  # fmt: skip
@@ -79,20 +69,6 @@ class Case:
         return self.source in ("plain", "noise")
 
 
-def all_pictures() -> list[str]:
-    """The fixed prefix, then every other picture of the data folder in an order that mixes their sources."""
-    folder = DATA / "images"
-    found = sorted(p.relative_to(folder).as_posix() for p in folder.rglob("*") if p.suffix in {".png", ".jpg"})
-    rest = [name for name in found if name not in PICTURES]
-    return [*PICTURES, *sorted(rest, key=lambda name: hashlib.sha256(name.encode()).hexdigest())]
-
-
-def crop_of(name: str, size: int) -> Tensor:
-    pixels = load_image(DATA / "images" / name).pixels
-    top, left = ((side - size) // 2 for side in pixels.shape[-2:])
-    return pixels[..., top : top + size, left : left + size]
-
-
 def cases_of(inspected: str, number: int, picture: str, others: int) -> Iterator[Case]:
     stored = ("round", "floor")[number % 2]
     yield Case(inspected, picture, "plain", stored)
@@ -115,35 +91,6 @@ def image_of(case: Case, autoencoders: dict[str, ModuleAutoencoder], size: int) 
         noise = torch.randn(latents.shape, generator=torch.Generator().manual_seed(seed))
         latents = latents + 0.1 * latents.std() * noise
     return quantise(decoder.decode(latents), "floor" if case.stored == "floor" else "round")
-
-
-class Remembering:
-    """An autoencoder that answers a repeated question from memory, for scores that share their reconstructions.
-
-    ``seconds`` holds the time of one real encoder and one real decoder pass.
-    """
-
-    def __init__(self, inner: ModuleAutoencoder) -> None:
-        self.inner = inner
-        self.answers: dict[tuple[str, bytes], Tensor] = {}
-        self.seconds = {"encode": 0.0, "decode": 0.0}
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self.inner, name)
-
-    def encode(self, images: Tensor) -> Tensor:
-        return self._ask("encode", images)
-
-    def decode(self, latents: Tensor) -> Tensor:
-        return self._ask("decode", latents)
-
-    def _ask(self, question: str, given: Tensor) -> Tensor:
-        key = (question, hashlib.sha256(given.numpy().tobytes()).digest())
-        if key not in self.answers:
-            began = time.perf_counter()
-            self.answers[key] = getattr(self.inner, question)(given)
-            self.seconds[question] = time.perf_counter() - began
-        return self.answers[key]
 
 
 def score_case(
@@ -179,17 +126,6 @@ def score_case(
         methods["inversion-gain"] = [loss / initial, *cost]
         methods["inversion-quantiser"] = inversion.quantiser[0]
     return methods
-
-
-def area_under_curve(belonging: np.ndarray, others: np.ndarray) -> float:
-    """Probability that a belonging image scores lower than another one, ties counting half."""
-    return float(((belonging[:, None] < others) + 0.5 * (belonging[:, None] == others)).mean())
-
-
-def tpr_at_fpr(belonging: np.ndarray, others: np.ndarray, fpr: float = 0.01) -> float:
-    """Share of belonging images below the threshold that lets at most ``fpr`` of the others through."""
-    threshold = np.sort(others)[math.floor(fpr * len(others))]
-    return float((belonging < threshold).mean())
 
 
 def bootstrap(belonging: dict[str, list[float]], others: dict[str, list[float]], draws: int = 500) -> list[float]:
@@ -232,8 +168,8 @@ def observed_rates(belonging: dict[str, list[float]], others: dict[str, list[flo
     }  # fmt: skip
 
 
-def summarise(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    table = []
+def summarise(rows: list[Row]) -> list[Row]:
+    summary = []
     groups = sorted({(row["condition"], row["inspected"]) for row in rows})
     suited = sorted({default_score(condition) for condition in CONDITIONS} - {DEFAULT_SCORE})
     methods = [*(score.name for score in CHEAP), AnyGrid.name, *suited, "inversion", "inversion-gain"]
@@ -251,7 +187,7 @@ def summarise(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
                 continue
             first = np.array([v for part in belonging.values() for v in part])
             second = np.array([v for part in others.values() for v in part])
-            table.append({
+            summary.append({
                 "method": method, "inspected": inspected, "condition": condition,
                 "auc": round(area_under_curve(first, second), 4), "tpr_at_1_fpr": round(tpr_at_fpr(first, second), 4),
                 "tpr_interval": [round(v, 3) for v in bootstrap(belonging, others)],
@@ -262,12 +198,12 @@ def summarise(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
                 "encoder_passes": chosen[0]["methods"][method][2],
                 "decoder_passes": float(np.median([r["methods"][method][3] for r in chosen])),
             })  # fmt: skip
-    return table
+    return summary
 
 
 def losses_by_group(rows: list[dict[str, Any]]) -> str:
     """Per inspected model: median single and inverted loss of belonging images, other decoders' and pictures."""
-    lines = ["| inspected | images | n | encode-decode loss | inverted loss |", "|---|---|---|---|---|"]
+    lines = []
     kinds = {"belonging": ("plain", "noise"), "other decoders": DECODERS, "pictures": ("real", "generated")}
     for inspected in DECODERS:
         for label, sources in kinds.items():
@@ -277,60 +213,51 @@ def losses_by_group(rows: list[dict[str, Any]]) -> str:
             ]  # fmt: skip
             if part:
                 single, inverted = (np.median([m[key][0] for m in part]) for key in ("reconstruction", "inversion"))
-                lines.append(f"| {inspected} | {label} | {len(part)} | {single:.2e} | {inverted:.2e} |")
-    return "\n".join(lines)
+                lines.append((inspected, label, len(part), f"{single:.2e}", f"{inverted:.2e}"))
+    return cells_table(("inspected", "images", "n", "encode-decode loss", "inverted loss"), lines)
 
 
-def markdown(table: list[dict[str, Any]]) -> str:
-    columns = ("method", "inspected", "condition", "auc", "tpr_at_1_fpr", "tpr_interval", "stated_fpr", "observed_fpr",
-               "observed_tpr", "belonging", "non_belonging",
-               "seconds_per_image", "encoder_passes", "decoder_passes")  # fmt: skip
-    lines = ["| " + " | ".join(columns) + " |", "|" + "---|" * len(columns)]
-    return "\n".join(lines + ["| " + " | ".join(str(row[c]) for c in columns) + " |" for row in table])
+COLUMNS = (
+    "method", "inspected", "condition", "auc", "tpr_at_1_fpr", "tpr_interval", "stated_fpr", "observed_fpr",
+    "observed_tpr", "belonging", "non_belonging", "seconds_per_image", "encoder_passes", "decoder_passes",
+)  # fmt: skip
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--quick", action="store_true", help="6 pictures of 128², 20 inversion steps: a few minutes")
-    parser.add_argument("--json", type=Path, help="write the table as JSON")
-    parser.add_argument("--rows", type=Path, help="resumable raw rows (default: beside this file, under results/)")
-    parser.add_argument("--pictures", type=int, default=40)
+    quick = "6 pictures of 128², 20 inversion steps: a few minutes"
+    parser = parser_of(__doc__, quick, pictures=40, size=256, decoders=DECODERS)
     parser.add_argument("--inverted", type=int, default=16, help="pictures that are also inverted")
     parser.add_argument("--searched", type=int, default=4, help="pictures whose grid is searched for (dear)")
     parser.add_argument("--histories", type=int, default=0, help="pictures also scored as if out of a lossy file")
     parser.add_argument("--default-only", action="store_true", help="new rows hold only the default score")
     parser.add_argument("--others", type=int, default=4, help="other decoders per picture that is not inverted")
-    parser.add_argument("--decoders", default=",".join(DECODERS), help="inspected models")
     parser.add_argument("--condition", default=CLEAN, choices=(*CONDITIONS, "altered"), help="altered: all but clean")
-    parser.add_argument("--size", type=int, default=256)
     parser.add_argument("--steps", type=int, default=30)
     parser.add_argument("--fill", action="store_true", help="only add the condition's own score to rows that lack it")
-    parser.add_argument("--report-only", action="store_true", help="summarise the rows there are")
     args = parser.parse_args()
     if args.quick:
         args.pictures, args.inverted, args.size, args.steps = 6, 6, 128, 20
-    if not (DATA / "weights").is_dir():
-        raise SystemExit(f"No data at {DATA}: set LATENT_TRACER_DATA to the folder with weights/ and images/.")
-    path = args.rows or RESULTS / "partial" / f"attribution-{args.size}-{args.steps}.jsonl"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    rows = [json.loads(line) for line in path.read_text().splitlines()] if path.is_file() else []
+    require_data()
+    rows = Rows(args.rows or PARTIAL / f"attribution-{args.size}-{args.steps}.jsonl", key_of)
     if args.fill:
-        fill(args, path, rows)
+        fill(args, rows)
     elif not args.report_only:
-        run(args, path, rows)
-    table = summarise(rows)
+        run(args, rows)
+    summary = summarise(rows)
     print(losses_by_group([row for row in rows if row["condition"] == CLEAN]), end="\n\n")
-    print(markdown(table))
-    if args.json:
-        write_text(args.json, json.dumps(table, indent=1) + "\n")
+    print(table(summary, COLUMNS))
+    write_json(args.json, summary)
 
 
-def run(args: argparse.Namespace, path: Path, rows: list[dict[str, Any]]) -> None:
-    autoencoders = {name: load_autoencoder(DATA / "weights" / name) for name in DECODERS}
+def key_of(row: Row) -> tuple[Any, ...]:
+    """A row that was scored without inversion does not stand for one that needs it."""
+    return row["inspected"], row["picture"], row["source"], row["condition"], "inversion" in row["methods"]
+
+
+def run(args: argparse.Namespace, rows: Rows) -> None:
+    autoencoders = decoders()
     # Most of the path in bfloat16: on processors with matrix units that makes 256² affordable; losses stay exact.
     solver = WhitenedLBFGS(steps=args.steps, low_precision_steps=args.steps - 5)
-    # A row that was scored without inversion does not stand for one that needs it.
-    done = {(r["inspected"], r["picture"], r["source"], r["condition"], "inversion" in r["methods"]) for r in rows}
     inspected = args.decoders.split(",")
     conditions = [c for c in CONDITIONS if c != CLEAN] if args.condition == "altered" else [args.condition]
     jobs = [
@@ -347,23 +274,19 @@ def run(args: argparse.Namespace, path: Path, rows: list[dict[str, Any]]) -> Non
         for condition in HISTORIES
         for name in inspected
     ]
-    jobs = [(c, i, a) for c, i, a in jobs if (c.inspected, c.picture, c.source, a, i) not in done]
-    with path.open("a", encoding="utf-8") as stream:
-        for case, with_inversion, condition in track(jobs, description="scoring"):
-            image = alter(image_of(case, autoencoders, args.size), condition)
-            autoencoder = autoencoders[case.inspected]
-            scores = (GridContrast(),) if case.source == HISTORY or args.default_only else ()
-            methods = score_case(image, autoencoder, solver if with_inversion else None, condition, scores)
-            row = {"inspected": case.inspected, "picture": case.picture, "source": case.source, "stored": case.stored,
-                   "condition": condition, "belongs": case.belongs, "methods": methods}  # fmt: skip
-            rows.append(row)
-            stream.write(json.dumps(row) + "\n")
-            stream.flush()
+    jobs = [(c, i, a) for c, i, a in jobs if rows.lacks(c.inspected, c.picture, c.source, a, i)]
+    for case, with_inversion, condition in track(jobs, description="scoring"):
+        image = alter(image_of(case, autoencoders, args.size), condition)
+        autoencoder = autoencoders[case.inspected]
+        scores = (GridContrast(),) if case.source == HISTORY or args.default_only else ()
+        methods = score_case(image, autoencoder, solver if with_inversion else None, condition, scores)
+        rows.add({"inspected": case.inspected, "picture": case.picture, "source": case.source, "stored": case.stored,
+                  "condition": condition, "belongs": case.belongs, "methods": methods})  # fmt: skip
 
 
-def fill(args: argparse.Namespace, path: Path, rows: list[dict[str, Any]]) -> None:
+def fill(args: argparse.Namespace, rows: Rows) -> None:
     """Add the condition's own score to rows that were made before it was what it is."""
-    autoencoders = {name: load_autoencoder(DATA / "weights" / name) for name in DECODERS}
+    autoencoders = decoders()
     score = make_score(default_score(args.condition))
     inspected = args.decoders.split(",")
     lacking = [
@@ -379,7 +302,7 @@ def fill(args: argparse.Namespace, path: Path, rows: list[dict[str, Any]]) -> No
         seconds = time.perf_counter() - began
         row["methods"][score.name] = [scored.value, seconds, scored.passes.encoder, scored.passes.decoder]
         if number % 20 == 0 or number == len(lacking):
-            write_text(path, "".join(json.dumps(one) + "\n" for one in rows))
+            write_text(rows.path, "".join(json.dumps(one) + "\n" for one in rows))
 
 
 if __name__ == "__main__":

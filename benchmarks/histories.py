@@ -12,16 +12,16 @@ from __future__ import annotations
 
 import argparse
 import io
-import json
 import math
 from collections.abc import Callable
-from pathlib import Path
-from typing import Any
 
 import numpy as np
-from attribution import DATA, DECODERS, RESULTS, all_pictures, crop_of
-from latent_tracer.core import Picture, Tracer, builtin_profile, load_autoencoder, to_picture, to_tensor
-from latent_tracer.core.storage.atomic import write_text
+
+from common import (  # isort: skip
+    DECODERS, Row, Rows, all_pictures, cells_table, crop_of, decoder, parser_of, require_data, rows_of,
+    shipped_profile, write_json,
+)  # fmt: skip
+from latent_tracer.core import Picture, Tracer, to_picture, to_tensor
 from latent_tracer.core.verdicts.doubt import History
 from latent_tracer.core.verdicts.verdict import verdict_from_profile
 from PIL import Image, ImageDraw
@@ -93,32 +93,25 @@ HISTORIES: dict[str, Callable[[Drawn], Drawn]] = {
 }
 
 
-def run(args: argparse.Namespace, path: Path, rows: list[dict[str, Any]]) -> None:
+def run(args: argparse.Namespace, rows: Rows) -> None:
     photographs = [name for name in all_pictures() if name.startswith("real")][: args.pictures]
-    done = {(row["inspected"], row["picture"], row["history"]) for row in rows}
-    with path.open("a", encoding="utf-8") as stream:
-        for inspected in args.decoders.split(","):
-            autoencoder = load_autoencoder(DATA / "weights" / inspected)
-            profile = builtin_profile(autoencoder.fingerprint)
-            assert profile is not None
-            jobs = [(n, h) for n in photographs for h in HISTORIES if (inspected, n, h) not in done]
-            for name, history in track(jobs, description=inspected):
-                image = to_tensor(HISTORIES[history](to_picture(crop_of(name, args.size))))
-                verdict = Tracer(autoencoder, profile).trace(Picture.of(image)).verdict
-                scored = math.isfinite(verdict.score)
-                seen = History.of(image)
-                row = {
-                    "inspected": inspected, "picture": name, "history": history, "answer": verdict.answer,
-                    "by_score": verdict_from_profile(verdict.score, profile).answer if scored else "not scored",
-                    "score": verdict.score if scored else None, "jpeg_quality": seen.jpeg_quality,
-                    "grid": round(seen.grid, 3), "blocks": [seen.different_blocks, seen.telling_blocks],
-                }  # fmt: skip
-                rows.append(row)
-                stream.write(json.dumps(row) + "\n")
-                stream.flush()
+    for inspected in args.decoders.split(","):
+        profile = shipped_profile(inspected)
+        jobs = [(n, h) for n in photographs for h in HISTORIES if rows.lacks(inspected, n, h)]
+        for name, history in track(jobs, description=inspected):
+            image = to_tensor(HISTORIES[history](to_picture(crop_of(name, args.size))))
+            verdict = Tracer(decoder(inspected), profile).trace(Picture.of(image)).verdict
+            scored = math.isfinite(verdict.score)
+            seen = History.of(image)
+            rows.add({
+                "inspected": inspected, "picture": name, "history": history, "answer": verdict.answer,
+                "by_score": verdict_from_profile(verdict.score, profile).answer if scored else "not scored",
+                "score": verdict.score if scored else None, "jpeg_quality": seen.jpeg_quality,
+                "grid": round(seen.grid, 3), "blocks": [seen.different_blocks, seen.telling_blocks],
+            })  # fmt: skip
 
 
-def summarise(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+def summarise(rows: list[Row]) -> list[Row]:
     table = []
     for history in HISTORIES:
         for inspected in DECODERS:
@@ -132,40 +125,28 @@ def summarise(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return table
 
 
-def markdown(table: list[dict[str, Any]]) -> str:
+def markdown(table: list[Row]) -> str:
     decoders = [name for name in DECODERS if any(row["inspected"] == name for row in table)]
-    lines = ["| history | " + " | ".join(decoders) + " |", "|---" * (1 + len(decoders)) + "|"]
+    lines = []
     for history in dict.fromkeys(row["history"] for row in table):
         cells = {
             r["inspected"]: f"{r['yes_by_score']} to {r['yes']} of {r['n']}" for r in table if r["history"] == history
         }
-        lines.append(f"| {history} | " + " | ".join(cells.get(name, "") for name in decoders) + " |")
-    return "\n".join(lines)
+        lines.append((history, *(cells.get(name, "") for name in decoders)))
+    return cells_table(("history", *decoders), lines)
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--quick", action="store_true", help="2 pictures, one decoder")
-    parser.add_argument("--json", type=Path, help="write the table as JSON")
-    parser.add_argument("--rows", type=Path, help="resumable raw rows (default: under results/)")
-    parser.add_argument("--pictures", type=int, default=8)
-    parser.add_argument("--decoders", default=",".join(DECODERS))
-    parser.add_argument("--size", type=int, default=192)
-    parser.add_argument("--report-only", action="store_true")
-    args = parser.parse_args()
+    args = parser_of(__doc__, "2 pictures, one decoder", pictures=8, size=192, decoders=DECODERS).parse_args()
     if args.quick:
         args.pictures, args.decoders = 2, DECODERS[0]
-    if not (DATA / "weights").is_dir():
-        raise SystemExit(f"No data at {DATA}: set LATENT_TRACER_DATA to the folder with weights/ and images/.")
-    path = args.rows or RESULTS / "partial" / f"histories-{args.size}.jsonl"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    rows = [json.loads(line) for line in path.read_text().splitlines()] if path.is_file() else []
+    require_data()
+    rows = rows_of(args, f"histories-{args.size}", ("inspected", "picture", "history"))
     if not args.report_only:
-        run(args, path, rows)
+        run(args, rows)
     table = summarise(rows)
     print(markdown(table))
-    if args.json:
-        write_text(args.json, json.dumps(table, indent=1) + "\n")
+    write_json(args.json, table)
 
 
 if __name__ == "__main__":

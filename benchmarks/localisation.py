@@ -12,18 +12,18 @@ from __future__ import annotations
 
 import argparse
 import hashlib
-import json
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from attribution import DATA, DECODERS, RESULTS, all_pictures, crop_of
-from latent_tracer.core import ModuleAutoencoder, Passes, load_autoencoder, load_image, locate_foreign, quantise
+
+from common import (  # isort: skip
+    DECODERS, Row, Rows, crop_of, decoders, parser_of, pictures_of_side, require_data, rows_of, table, write_json,
+)  # fmt: skip
+from latent_tracer.core import ModuleAutoencoder, Passes, locate_foreign, quantise
 from latent_tracer.core.images.conditions import alter
 from latent_tracer.core.images.regularity import grid_strength
 from latent_tracer.core.scores.protocol import reconstruct
-from latent_tracer.core.storage.atomic import write_text
 from rich.progress import track
 from scipy import stats
 from torch import Tensor
@@ -70,8 +70,8 @@ def case_of(
     return torch.where(truth, foreign, own), truth, source
 
 
-def summarise(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    table = []
+def summarise(rows: list[Row]) -> list[Row]:
+    summary = []
     for key in sorted({(r["inspected"], r["condition"], r["size"], r["patch"]) for r in rows}):
         part = [r for r in rows if (r["inspected"], r["condition"], r["size"], r["patch"]) == key]
         row: dict[str, Any] = dict(zip(("inspected", "condition", "size", "patch"), key, strict=True))
@@ -83,76 +83,58 @@ def summarise(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
             row["least_auc"] = round(float(np.min([r["auc"] for r in part])), 3)
         else:
             row["largest_excess"] = round(float(np.max([r["largest_excess"] for r in part])), 2)
-        table.append(row)
-    return table
+        summary.append(row)
+    return summary
 
 
-def markdown(table: list[dict[str, Any]]) -> str:
-    columns = ("inspected", "condition", "size", "patch", "images", "auc", "least_auc", "auc_aedr", "iou", "with_mask",
-               "largest_excess")  # fmt: skip
-    lines = ["| " + " | ".join(columns) + " |", "|" + "---|" * len(columns)]
-    return "\n".join(lines + ["| " + " | ".join(str(row.get(c, "")) for c in columns) + " |" for row in table])
+COLUMNS = (
+    "inspected", "condition", "size", "patch", "images", "auc", "least_auc", "auc_aedr", "iou", "with_mask",
+    "largest_excess",
+)  # fmt: skip
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--quick", action="store_true", help="2 pictures of 256², one decoder, one patch size, clean")
-    parser.add_argument("--json", type=Path)
-    parser.add_argument("--rows", type=Path, help="resumable raw rows (default: results/partial/localisation.jsonl)")
-    parser.add_argument("--pictures", type=int, default=8)
-    parser.add_argument("--size", type=int, default=512)
+    quick = "2 pictures of 256², one decoder, one patch size, clean"
+    parser = parser_of(__doc__, quick, pictures=8, size=512, decoders=DECODERS)
     parser.add_argument("--patches", default=",".join(map(str, PATCHES)))
     parser.add_argument("--conditions", default=",".join(CONDITIONS))
-    parser.add_argument("--decoders", default=",".join(DECODERS))
-    parser.add_argument("--report-only", action="store_true")
     args = parser.parse_args()
     if args.quick:
         args.pictures, args.size, args.patches, args.conditions, args.decoders = 2, 256, "96", "clean", "taesd"
-    if not (DATA / "weights").is_dir():
-        raise SystemExit(f"No data at {DATA}: set LATENT_TRACER_DATA to the folder with weights/ and images/.")
-    path = args.rows or RESULTS / "partial" / ("localisation-quick.jsonl" if args.quick else "localisation.jsonl")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    rows = [json.loads(line) for line in path.read_text().splitlines()] if path.is_file() else []
+    require_data()
+    rows = rows_of(args, "localisation", ("inspected", "condition", "size", "patch", "picture"))
     if not args.report_only:
-        run(args, path, rows)
-    table = summarise(rows)
-    print(markdown(table))
-    if args.json:
-        write_text(args.json, json.dumps(table, indent=1) + "\n")
+        run(args, rows)
+    summary = summarise(rows)
+    print(table(summary, COLUMNS))
+    write_json(args.json, summary)
 
 
-def run(args: argparse.Namespace, path: Path, rows: list[dict[str, Any]]) -> None:
-    models = {name: load_autoencoder(DATA / "weights" / name) for name in DECODERS}
-    folder = DATA / "images"
-    large = [p for p in all_pictures() if min(load_image(folder / p).pixels.shape[-2:]) >= args.size][: args.pictures]
-    done = {(r["inspected"], r["condition"], r["size"], r["patch"], r["picture"]) for r in rows}
+def run(args: argparse.Namespace, rows: Rows) -> None:
+    models = decoders()
     jobs = [
         (number, picture, condition, int(patch), inspected)
-        for number, picture in enumerate(large)
+        for number, picture in enumerate(pictures_of_side(args.size, args.pictures))
         for condition in args.conditions.split(",")
         for patch in args.patches.split(",")
         for inspected in args.decoders.split(",")
     ]
-    with path.open("a", encoding="utf-8") as stream:
-        for number, picture, condition, patch, inspected in track(jobs, description="locating"):
-            if (inspected, condition, args.size, patch, picture) in done:
-                continue
-            image, truth, source = case_of(models, inspected, number, picture, args.size, patch)
-            image = alter(image, condition)
-            found = locate_foreign(models[inspected], image)
-            row = {"inspected": inspected, "condition": condition, "size": args.size, "patch": patch,
-                   "picture": picture, "source": source, "share": found.share,
-                   "largest_excess": found.largest_excess}  # fmt: skip
-            if patch:
-                union = float((found.mask | truth).sum())
-                row["iou"] = float((found.mask & truth).sum()) / union
-                row["auc"] = pixel_auc(found.excess, truth)
-                row["auc_aedr"] = pixel_auc(local_ratio(models[inspected], image), truth)
-            else:
-                row["grid"] = grid_strength(image)
-            rows.append(row)
-            stream.write(json.dumps(row) + "\n")
-            stream.flush()
+    for number, picture, condition, patch, inspected in track(jobs, description="locating"):
+        if not rows.lacks(inspected, condition, args.size, patch, picture):
+            continue
+        image, truth, source = case_of(models, inspected, number, picture, args.size, patch)
+        image = alter(image, condition)
+        found = locate_foreign(models[inspected], image)
+        row = {"inspected": inspected, "condition": condition, "size": args.size, "patch": patch, "picture": picture,
+               "source": source, "share": found.share, "largest_excess": found.largest_excess}  # fmt: skip
+        if patch:
+            union = float((found.mask | truth).sum())
+            row["iou"] = float((found.mask & truth).sum()) / union
+            row["auc"] = pixel_auc(found.excess, truth)
+            row["auc_aedr"] = pixel_auc(local_ratio(models[inspected], image), truth)
+        else:
+            row["grid"] = grid_strength(image)
+        rows.add(row)
 
 
 if __name__ == "__main__":

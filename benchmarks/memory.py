@@ -18,22 +18,20 @@ And a verdict, which keeps nothing for a backward pass and looks at windows of l
 from __future__ import annotations
 
 import argparse
-import json
 import time
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 import torch
-from attribution import DATA
+from common import decoder, write_json
 from diffusers import AutoencoderKL
-from latent_tracer.core import ModuleAutoencoder, Picture, Tracer, load_autoencoder
+from latent_tracer.core import ModuleAutoencoder, Picture, Tracer
 from latent_tracer.core.inversion.frozen_convolution import frozen_convolutions
 from latent_tracer.core.inversion.memory import PeakMemory, block_checkpointing
 from latent_tracer.core.inversion.objective import Objective
 from latent_tracer.core.profiles import Grid
 from latent_tracer.core.scores import decoder_grid
-from latent_tracer.core.storage.atomic import write_text
 
 GIB = 2**30
 GOAL_SIDE = 1024
@@ -109,7 +107,8 @@ def main() -> None:
     if args.verdicts:
         model = stable_diffusion_size(args.device)
         if args.verdicts != "random":
-            model = load_autoencoder(DATA / "weights" / args.verdicts, args.device)
+            model = decoder(args.verdicts)
+            model.module.to(args.device)
         else:  # random weights have no grid to measure, and it changes nothing about memory
             decoder_grid._measured[model.fingerprint, model.spatial_ratio] = Grid(model.spatial_ratio)
         for side in map(int, args.sizes.split(",")):
@@ -125,8 +124,7 @@ def main() -> None:
     result = {"device": args.device, "rows": rows, "at_1024": {way: extrapolated(rows, way) for way in WAYS}}
     for name, value in result["at_1024"].items():
         print(f"1024², {name}: {'unknown' if value is None else f'{value / GIB:.2f} GiB (extrapolated)'}")
-    if args.json:
-        write_text(args.json, json.dumps(result, indent=1) + "\n")
+    write_json(args.json, result)
 
 
 if __name__ == "__main__":

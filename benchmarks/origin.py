@@ -14,8 +14,6 @@ from __future__ import annotations
 
 import argparse
 import hashlib
-import json
-import os
 import sys
 import time
 from collections.abc import Iterator
@@ -25,16 +23,11 @@ from typing import Any
 
 import numpy as np
 import torch
-from latent_tracer.core import (
-    AutoencoderGenerator,
-    Generator,
-    image_entropy,
-    invert_inputs,
-    load_autoencoder,
-    load_generator,
-    load_image,
-    quantise,
-)
+from common import DATA, RESULTS, Rows, crop_of, decoder
+
+from latent_tracer.core import (  # isort: skip
+    AutoencoderGenerator, Generator, image_entropy, invert_inputs, load_generator, quantise,
+)  # fmt: skip
 from latent_tracer.core.calibration.origin import made_image
 from latent_tracer.core.images.quantiser import ROUNDING_FLOOR, mean_squared_residual
 from torch import Tensor
@@ -42,10 +35,7 @@ from torch import Tensor
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tools"))
 from train_dcgan import SIDE, load, pictures_of
 
-DATA = Path(os.environ.get("LATENT_TRACER_DATA", Path(__file__).resolve().parents[2] / "shared"))
 CACHE = Path("~/.cache/latent_tracer").expanduser()
-RESULTS = Path(__file__).parent / "results"
-ROWS = RESULTS / "origin-rows.jsonl"
 GENERATORS = {
     "faces": DATA / "weights" / "dcgan_celeba32.safetensors",
     "photographs-1": CACHE / "photographs-1.safetensors",
@@ -96,13 +86,7 @@ def cases() -> Iterator[Case]:
                 yield Case(inspected, source, number)
 
 
-def rows() -> list[dict[str, Any]]:
-    return [json.loads(line) for line in ROWS.read_text().splitlines()] if ROWS.is_file() else []
-
-
-def append(row: dict[str, Any]) -> None:
-    with ROWS.open("a") as file:
-        file.write(json.dumps(row) + "\n")
+ROWS = Rows(RESULTS / "origin-rows.jsonl", ("stage", "key"))
 
 
 class Images:
@@ -120,23 +104,15 @@ class Images:
 
 def run_lm(images: Images, deadline: float) -> None:
     """Our default solver, two starts, one image at a time."""
-    done = {row["key"] for row in rows() if row["stage"] == "lm"}
     for case in cases():
-        if case.key in done or time.monotonic() > deadline:
+        if not ROWS.lacks("lm", case.key) or time.monotonic() > deadline:
             continue
         image = images[case]
         found = invert_inputs(images.generators[case.inspected], image, starts=2)
-        append(
-            {
-                "stage": "lm",
-                "key": case.key,
-                "loss": float(found.loss[0]),
-                "starts": [loss for loss in found.start_losses[0] if loss < float("inf")],
-                "entropy": image_entropy(image),
-                "generator_images": found.passes[0].decoder,
-                "seconds": found.seconds[0],
-            }
-        )
+        starts = [loss for loss in found.start_losses[0] if loss < float("inf")]
+        ROWS.add({"stage": "lm", "key": case.key, "loss": float(found.loss[0]), "starts": starts,
+                  "entropy": image_entropy(image), "generator_images": found.passes[0].decoder,
+                  "seconds": found.seconds[0]})  # fmt: skip
 
 
 def adam_batch(generator: Generator, images: Tensor, steps: int) -> tuple[list[float], float]:
@@ -159,51 +135,44 @@ def adam_batch(generator: Generator, images: Tensor, steps: int) -> tuple[list[f
 
 
 def run_adam(images: Images, deadline: float) -> None:
-    done = {row["key"] for row in rows() if row["stage"] == "adam"}
     # Alone, for the time of one image; the batches below are cheaper per image.
     for name, generator in images.generators.items():
-        if not any(row["stage"] == "adam-alone" and row["key"].startswith(name) for row in rows()):
-            image = images[Case(name, name, CALIBRATION)]
-            found = invert_inputs(generator, image, starts=1, solver="adam-ronan")
-            append(
-                {"stage": "adam-alone", "key": f"{name}/{name}/{CALIBRATION}", "loss": float(found.loss[0]),
-                 "seconds": found.seconds[0]}
-            )  # fmt: skip
+        case = Case(name, name, CALIBRATION)
+        if ROWS.lacks("adam-alone", case.key):
+            found = invert_inputs(generator, images[case], starts=1, solver="adam-ronan")
+            ROWS.add({"stage": "adam-alone", "key": case.key, "loss": float(found.loss[0]),
+                      "seconds": found.seconds[0]})  # fmt: skip
     for first in range(0, ALL, ADAM_NUMBERS):
         for inspected in GENERATORS:
             numbers = range(first, first + ADAM_NUMBERS)
-            part = [c for c in cases() if c.inspected == inspected and c.number in numbers and c.key not in done]
+            part = [c for c in cases() if c.inspected == inspected and c.number in numbers]
+            part = [c for c in part if ROWS.lacks("adam", c.key)]
             if not part or time.monotonic() > deadline:
                 continue
             batch = torch.cat([images[case] for case in part])
             losses, seconds = adam_batch(images.generators[inspected], batch, ADAM_STEPS)
             for case, loss in zip(part, losses, strict=True):
-                append({"stage": "adam", "key": case.key, "loss": loss, "seconds": seconds / len(part)})
+                ROWS.add({"stage": "adam", "key": case.key, "loss": loss, "seconds": seconds / len(part)})
 
 
 def run_control(images: Images, deadline: float) -> None:
     """The regenerated control of our solver for the first generator: a third score of the same images."""
-    done = {row["key"] for row in rows() if row["stage"] == "control"}
     for case in cases():
-        if case.inspected != "faces" or case.key in done or time.monotonic() > deadline:
+        if case.inspected != "faces" or not ROWS.lacks("control", case.key) or time.monotonic() > deadline:
             continue
         generator = images.generators[case.inspected]
         found = invert_inputs(generator, images[case], starts=2)
         again = invert_inputs(generator, quantise(found.reconstruction, found.quantiser[0]), starts=2, seed=1)
-        append(
-            {"stage": "control", "key": case.key, "loss": float(found.loss[0]), "control": float(again.loss[0]),
-             "seconds": found.seconds[0] + again.seconds[0]}
-        )  # fmt: skip
+        ROWS.add({"stage": "control", "key": case.key, "loss": float(found.loss[0]), "control": float(again.loss[0]),
+                  "seconds": found.seconds[0] + again.seconds[0]})  # fmt: skip
 
 
 @torch.no_grad()
 def vae_images() -> Iterator[tuple[str, str, Tensor]]:
     """(kind, picture, image): crops decoded by the inspected VAE, decoded by another, and as they are."""
-    own, other = (load_autoencoder(DATA / "weights" / name) for name in (VAE, VAE_OTHER))
+    own, other = decoder(VAE), decoder(VAE_OTHER)
     for path in sorted((DATA / "images" / "real" / "kodak").glob("*.png"))[:VAE_PICTURES]:
-        pixels = load_image(path).pixels
-        top, left = ((side - VAE_SIDE) // 2 for side in pixels.shape[-2:])
-        crop = pixels[..., top : top + VAE_SIDE, left : left + VAE_SIDE]
+        crop = crop_of(f"real/kodak/{path.name}", VAE_SIDE)
         yield "belonging", path.stem, quantise(own.decode(own.encode(crop)))
         yield VAE_OTHER, path.stem, quantise(other.decode(other.encode(crop)))
         yield "real", path.stem, crop
@@ -211,21 +180,20 @@ def vae_images() -> Iterator[tuple[str, str, Tensor]]:
 
 def run_vae(deadline: float) -> None:
     """One random start with our solver, RONAN's Adam from one random start (few images), and the encoder's start."""
-    generator = AutoencoderGenerator(load_autoencoder(DATA / "weights" / VAE), VAE_SIDE, VAE_SIDE)
+    generator = AutoencoderGenerator(decoder(VAE), VAE_SIDE, VAE_SIDE)
     ways: dict[str, dict[str, Any]] = {
         "encoder, L-BFGS 60": {"from_encoder": True, "solver": "lbfgs-whitened", "steps": 60},
         "random, L-BFGS 200": {"starts": 1, "solver": "lbfgs-whitened", "steps": 200},
         "random, Adam 1500": {"starts": 1, "solver": "adam-ronan"},
     }
     for way, settings in ways.items():
-        done = {row["key"] for row in rows() if row["stage"] == "vae"}
         for index, (kind, picture, image) in enumerate(list(vae_images())):
             key = f"{way}/{kind}/{picture}"
-            if key in done or time.monotonic() > deadline or ("Adam" in way and index >= 3):
+            if not ROWS.lacks("vae", key) or time.monotonic() > deadline or ("Adam" in way and index >= 3):
                 continue
             found = invert_inputs(generator, image, **settings)
-            append({"stage": "vae", "key": key, "loss": float(found.loss[0]), "first": float(found.initial_loss[0]),
-                    "entropy": image_entropy(image), "seconds": found.seconds[0]})  # fmt: skip
+            ROWS.add({"stage": "vae", "key": key, "loss": float(found.loss[0]), "first": float(found.initial_loss[0]),
+                      "entropy": image_entropy(image), "seconds": found.seconds[0]})  # fmt: skip
 
 
 def main() -> None:
@@ -235,18 +203,17 @@ def main() -> None:
     parser.add_argument("--minutes", type=float, default=1e6, help="stop starting new images after this long")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
-    RESULTS.mkdir(exist_ok=True)
     if arguments.task == "report":
         from origin_report import write_report
 
-        write_report(rows(), RESULTS)
+        write_report(ROWS, RESULTS)
         return
     deadline = time.monotonic() + 60 * arguments.minutes
     if arguments.stage == "vae":
         run_vae(deadline)
     else:
         {"lm": run_lm, "adam": run_adam, "control": run_control}[arguments.stage](Images(), deadline)
-    print(f"{len(rows())} rows; the 8-bit floor is {ROUNDING_FLOOR:.3g}")
+    print(f"{len(ROWS)} rows; the 8-bit floor is {ROUNDING_FLOOR:.3g}")
 
 
 if __name__ == "__main__":

@@ -1,8 +1,7 @@
-"""Tables and pictures of ``benchmarks/origin.py``, from its raw rows alone."""
+"""Tables of ``benchmarks/origin.py``, from its raw rows alone."""
 
 from __future__ import annotations
 
-import json
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
@@ -10,15 +9,15 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from common import made_by, write_json
 from latent_tracer.core import Profile, verdict_from_losses, verdict_from_profile
 from latent_tracer.core.images.quantiser import ROUNDING_FLOOR
+from latent_tracer.core.profiles import Source
 from latent_tracer.core.profiles.thresholds import rate_interval
-from latent_tracer.core.storage.atomic import write_picture, write_text
-from PIL import Image, ImageDraw, ImageFont
+from latent_tracer.core.storage.atomic import write_text
 
 CALIBRATION = 20
 ALPHA = 0.05
-COLOURS = {"belonging": "#56b4e9", "other generators": "#e69f00", "real": "#cc79a7"}
 
 
 @dataclass(frozen=True)
@@ -77,23 +76,22 @@ def scores_of(rows: Iterable[dict[str, Any]], stage: str, score: Callable[[dict[
 
 def profile_of(calibration: Sequence[Scored]) -> Profile:
     """A profile as ``calibrate --generator`` makes it, from scores that were computed before."""
-    others = [entry for entry in calibration if not entry.belongs]
+
+    def source(name: str, kind: str) -> Source:
+        part = [entry for entry in calibration if entry.source == name]
+        return Source(
+            kind,
+            tuple(entry.score for entry in part),
+            tuple(entry.number for entry in part),
+            decoders=(name,) * len(part),
+        )
+
+    inspected = calibration[0].inspected
+    others = sorted({entry.source for entry in calibration} - {inspected})
     return Profile(
-        fingerprint="benchmark",
-        autoencoder="benchmark",
-        score="ronan",
-        score_settings={},
-        quantiser="auto",
-        decode_path="pillow",
-        condition="clean",
-        image_sizes=(32, 32),
-        calibrated_on="benchmark",
-        belonging_scores=tuple(entry.score for entry in calibration if entry.belongs),
-        non_belonging_scores=tuple(entry.score for entry in others),
-        non_belonging_sources=tuple(entry.source for entry in others),
-        fpr=ALPHA,
-        fnr=ALPHA,
-    )
+        "benchmark", "benchmark", "ronan", {}, "clean", (32, 32), "benchmark", (source(inspected, "generated"),),
+        tuple(source(name, "photograph" if name == "real" else "generated") for name in others), fpr=ALPHA, fnr=ALPHA,
+    )  # fmt: skip
 
 
 def answers(profile: Profile, score: float) -> dict[str, str]:
@@ -208,10 +206,10 @@ def write_report(rows: list[dict[str, Any]], folder: Path) -> None:
     text = [
         "# Origin attribution between generators of one architecture",
         "",
-        "Made by `benchmarks/origin.py report` from `origin-rows.jsonl`. DCGAN at 32×32: `faces` is the published face"
-        " generator, `photographs-1` and `-2` were trained by `tools/train_dcgan.py` (2000 steps) on the same"
-        " photographs from seeds 1 and 2. Images are stored as 8 bit. Real images are crops of pictures that neither"
-        " was trained on. Losses in units of the 8-bit floor, 1.28e-6.",
+        made_by("`origin-rows.jsonl`"),
+        "DCGAN at 32×32: `faces` is the published face generator, `photographs-1` and `-2` were trained by"
+        " `tools/train_dcgan.py` (2000 steps) on the same photographs from seeds 1 and 2. Images are stored as 8 bit."
+        " Real images are crops of pictures that neither was trained on. Losses in units of the 8-bit floor, 1.28e-6.",
         "",
         "## Our solver (Levenberg–Marquardt, 2 random starts), all three as inspected generator",
         "",
@@ -269,8 +267,7 @@ def write_report(rows: list[dict[str, Any]], folder: Path) -> None:
         }
         for name, k in ((name, split_counts(scores)) for name, scores in ours.items())
     }
-    write_text(folder / "origin.json", json.dumps(summary, indent=1) + "\n")
-    write_picture(folder / "origin-losses.png", draw_losses(side_by_side, ours["ours, L"]))
+    write_json(folder / "origin.json", summary)
     print("\n".join(text))
 
 
@@ -308,36 +305,3 @@ def vae_section(rows: Sequence[dict[str, Any]]) -> list[str]:
                 f" {figures[0]} | {figures[1]} | {np.mean([row['seconds'] for row in members]):.1f} |"
             )
     return text
-
-
-def draw_losses(side_by_side: dict[str, list[Scored]], ours: list[Scored]) -> Image.Image:
-    """Every loss as a dot on a logarithmic scale: Adam's and ours, belonging and not."""
-    width, row_height, left = 900, 120, 190
-    shown = {"Adam, 1500 steps": side_by_side["Adam 1500, L"], "ours": ours}
-    picture = Image.new("RGB", (width, 60 + row_height * len(shown) + 40), "#ffffff")
-    draw = ImageDraw.Draw(picture)
-    font = ImageFont.load_default(17)
-    low, high = -0.5, 5.0
-
-    def x(loss: float) -> float:
-        return left + (np.log10(loss / ROUNDING_FLOOR) - low) / (high - low) * (width - left - 30)
-
-    for decade in range(0, 6):
-        at = x(ROUNDING_FLOOR * 10.0**decade)
-        draw.line((at, 40, at, 50 + row_height * len(shown)), fill="#dddddd")
-        draw.text((at, 56 + row_height * len(shown)), f"{10**decade:g}", font=font, fill="#444444", anchor="mt")
-    for column, (kind, colour) in enumerate(COLOURS.items()):
-        draw.ellipse((left + 220 * column, 14, left + 220 * column + 8, 22), fill=colour)
-        draw.text((left + 220 * column + 16, 8), kind, font=font, fill=colour)
-    for row, (name, scores) in enumerate(shown.items()):
-        top = 50 + row * row_height
-        draw.text((10, top + 40), name, font=font, fill="#222222")
-        for entry in scores:
-            kind = "belonging" if entry.belongs else "real" if entry.source == "real" else "other generators"
-            line = list(COLOURS).index(kind)
-            # Spread within a lane by the image's number, so that equal losses stay visible.
-            y = top + 12 + 34 * line + (entry.number * 7) % 22
-            draw.ellipse((x(entry.score) - 2, y - 2, x(entry.score) + 2, y + 2), fill=COLOURS[kind])
-    caption = "loss in units of the 8-bit floor"
-    draw.text((width - 30, picture.height - 18), caption, font=font, fill="#444444", anchor="rm")
-    return picture

@@ -9,14 +9,11 @@ the authors' and not part of this project: give the folder of a checkout of thei
 from __future__ import annotations
 
 import argparse
-import json
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-from attribution import area_under_curve, tpr_at_fpr
+from common import Row, area_under_curve, table, tpr_at_fpr, write_json
 from latent_tracer.core import fit_threshold
-from latent_tracer.core.storage.atomic import write_text
 
 ALPHA = 0.05
 # The threshold on t times homogeneity that the authors' README passes on to their accuracy script. They sum the
@@ -32,9 +29,9 @@ def scores(folder: Path, model: str) -> dict[str, np.ndarray]:
             "double-reconstruction-homogeneity": first / second * homogeneity}  # fmt: skip
 
 
-def table(folder: Path) -> list[dict[str, Any]]:
+def summarise(folder: Path) -> list[Row]:
     belonging, others = scores(folder, "SD1.5"), scores(folder, "SD2.1")
-    rows: list[dict[str, Any]] = []
+    rows: list[Row] = []
     for method, known in belonging.items():
         foreign = others[method]
         for rule in ("kde", "grubbs", "quantile"):
@@ -57,15 +54,11 @@ def main() -> None:
     args = parser.parse_args()
     if not (args.folder / "Result").is_dir():
         raise SystemExit(f"No folder Result in {args.folder}: give a checkout of the authors' repository.")
-    rows = table(args.folder)
-    print("| " + " | ".join(rows[0]) + " |\n|" + "---|" * len(rows[0]))
-    for row in rows:
-        print("| " + " | ".join(str(value) for value in row.values()) + " |")
+    rows = summarise(args.folder)
+    print(table(rows))
     ours = next(r["threshold"] for r in rows if r["method"].endswith("homogeneity") and r["rule"] == "kde")
     print(f"\nTheir KDE threshold of the last score: {PUBLISHED_KDE:.6f}, ours {ours:.6f}.")
-    if args.json:
-        result = {"alpha": ALPHA, "published_kde": PUBLISHED_KDE, "rows": rows}
-        write_text(args.json, json.dumps(result, indent=1) + "\n")
+    write_json(args.json, {"alpha": ALPHA, "published_kde": PUBLISHED_KDE, "rows": rows})
 
 
 if __name__ == "__main__":

@@ -19,17 +19,15 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from latent_tracer.core.profiles import Profile, Source, load_profile
+from common import DECODERS, cells_table, made_by, shipped_profile
+from latent_tracer.core.profiles import Profile, Source
 from latent_tracer.core.profiles.thresholds import rate_interval, shown_rate
-from latent_tracer.core.profiles.trust import EMBEDDED
 from latent_tracer.core.storage.atomic import write_text
 from latent_tracer.core.verdicts.doubt import History
 from latent_tracer.core.verdicts.verdict import verdict_from_profile
 from numpy.typing import NDArray
 from rich.progress import track
 
-RESULTS = Path(__file__).parent / "results"
-DECODERS = ("taesd", "taesdxl", "taesd3", "taef1", "taef2")
 SAMPLE = 200_000
 Scores = NDArray[np.float64]
 Random = np.random.Generator
@@ -178,7 +176,7 @@ def split(profile: Profile, rng: Random) -> tuple[Profile, Profile]:
 
 def split_rates(decoder: str, splits: int) -> dict[str, Any]:
     """Wrong answers on the half that was not calibrated on, by source the worst, over ``splits`` random splits."""
-    profile = load_profile(EMBEDDED / f"{decoder}.profile.json")
+    profile = shipped_profile(decoder)
     rng = np.random.default_rng(0)
     counts: dict[tuple[str, str], list[int]] = {}
     kept = {"belonging": 0, "non-belonging": 0}
@@ -210,7 +208,7 @@ def split_rates(decoder: str, splits: int) -> dict[str, Any]:
 def table(rows: list[dict[str, Any]], first: tuple[str, ...]) -> str:
     heads = (*first, *(f"{one}, wrong {answer}" for answer in ("yes", "no")
                        for one in ("stated", "observed", "95 % bound", "bound kept")))  # fmt: skip
-    lines = ["| " + " | ".join(heads) + " |", "|" + "---|" * len(heads)]
+    lines = []
     for row in rows:
         cells = [str(row[name]) for name in first]
         for answer in ("yes", "no"):
@@ -219,8 +217,8 @@ def table(rows: list[dict[str, Any]], first: tuple[str, ...]) -> str:
                 low, high = row[f"interval {answer}"]
                 kept += f" ({100 * low:.1f} to {100 * high:.1f})"
             cells += [*(shown_rate(row[f"{one} {answer}"]) for one in ("stated", "observed", "bound")), kept]
-        lines.append("| " + " | ".join(cells) + " |")
-    return "\n".join(lines)
+        lines.append(cells)
+    return cells_table(heads, lines)
 
 
 def report(progress: Callable[..., Any], calibrations: int, splits: int) -> str:
@@ -228,10 +226,11 @@ def report(progress: Callable[..., Any], calibrations: int, splits: int) -> str:
     real = [split_rates(name, splits) for name in progress(DECODERS, description="splitting")]
     return f"""# Are the stated error rates true?
 
-`python benchmarks/rates.py`: {calibrations} simulated calibrations each, {splits} random splits each. Rates are those
-of the worst source: stated on average over calibrations, observed as the mean over them, bound with 95 % confidence
-given one. "Bound kept": share of calibrations whose true rates keep it for every source at once; with one source and
-no ties the bound is exact, so 95 % is what is to be expected there, within the interval of so many calibrations.
+{made_by("simulated scores and those in the shipped profiles")}
+{calibrations} simulated calibrations each, {splits} random splits each. Rates are those of the worst source: stated on
+average over calibrations, observed as the mean over them, bound with 95 % confidence given one.
+"Bound kept": share of calibrations whose true rates keep it for every source at once; with one source and no ties the
+bound is exact, so 95 % is what is to be expected there, within the interval of so many calibrations.
 
 {table(simulated, ("scenario", "n"))}
 

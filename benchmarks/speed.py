@@ -24,43 +24,27 @@ from __future__ import annotations
 
 import argparse
 import io
-import json
 import time
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from attribution import (
-    DATA,
-    DECODERS,
-    RESULTS,
-    Case,
-    all_pictures,
-    area_under_curve,
-    crop_of,
-    image_of,
-    tpr_at_fpr,
+from attribution import Case, image_of
+
+from common import (  # isort: skip
+    DECODERS, Row, Rows, all_pictures, area_under_curve, crop_of, decoders, parser_of, require_data, rows_of,
+    shipped_profile, table, tpr_at_fpr, write_json,
 )  # fmt: skip
-from latent_tracer.core import (
-    ROUNDING_FLOOR,
-    ModuleAutoencoder,
-    Picture,
-    Scored,
-    Tracer,
-    builtin_profile,
-    invert,
-    load_autoencoder,
-    to_picture,
-)
+from latent_tracer.core import (  # isort: skip
+    ROUNDING_FLOOR, ModuleAutoencoder, Picture, Scored, Tracer, invert, to_picture,
+)  # fmt: skip
 from latent_tracer.core.inversion.memory import PeakMemory
 from latent_tracer.core.scores.decoder_grid import grid_of
 from latent_tracer.core.scores.double_reconstruction import DoubleReconstruction
 from latent_tracer.core.scores.grid_contrast import GridContrast
 from latent_tracer.core.scores.reconstruction import Reconstruction
-from latent_tracer.core.scores.rough_score import score_for
-from latent_tracer.core.storage.atomic import write_text
+from latent_tracer.core.scores.rough_score import score_as_exact_as_needed
 from latent_tracer.core.verdicts.doubt import History
 from rich.progress import track
 from torch import Tensor
@@ -118,9 +102,8 @@ def measure_trace(autoencoder: ModuleAutoencoder, image: Tensor, exact: bool) ->
 
 def verdict_score(autoencoder: ModuleAutoencoder, image: Tensor) -> Scored:
     """The score as a verdict under the decoder's shipped profile takes it, after a look at the picture's history."""
-    profile = builtin_profile(autoencoder.fingerprint)
-    assert profile is not None
-    return score_for(profile.like(History.of(image).jpeg_quality), GridContrast(), autoencoder, image)
+    profile = shipped_profile(autoencoder.name)
+    return score_as_exact_as_needed(profile.like(History.of(image).jpeg_quality), GridContrast(), autoencoder, image)
 
 
 def measure_batches(
@@ -161,8 +144,8 @@ def images_of(number: int, picture: str, inspected: str, models: dict[str, Modul
     return [(s, c.belongs, image_of(c, models, size)) for s, c in zip(sources, cases, strict=True)]
 
 
-def summarise(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    table = []
+def summarise(rows: list[Row]) -> list[Row]:
+    summary: list[Row] = []
     for decoder, size in sorted({(row["decoder"], row["size"]) for row in rows}):
         part = [row for row in rows if (row["decoder"], row["size"]) == (decoder, size)]
         for method in METHODS:
@@ -171,7 +154,7 @@ def summarise(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
                 continue
             belonging = np.array([row["value"] for row in own if row["belongs"]])
             others = np.array([row["value"] for row in own if not row["belongs"]])
-            table.append({
+            summary.append({
                 "method": method, "decoder": decoder, "size": size, "batch": 1,
                 "seconds_per_image": round(float(np.median([row["seconds"] for row in own])), 4),
                 "processor_seconds": round(float(np.median([row.get("processor", np.nan) for row in own])), 4),
@@ -185,16 +168,15 @@ def summarise(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
                 "tpr_at_1_fpr": round(tpr_at_fpr(belonging, others), 4),
                 "images": len(own), **against_paper(method, part),
             })  # fmt: skip
-    for row in table:
-        aedr = next(
-            (r for r in table if (r["method"], r["decoder"], r["size"]) == ("aedr", row["decoder"], row["size"])), None
-        )  # noqa: E501
+    double = {(row["decoder"], row["size"]): row for row in summary if row["method"] == "aedr"}
+    for row in summary:
+        aedr = double.get((row["decoder"], row["size"]))
         row["cost_over_aedr"] = round(row["seconds_per_image"] / aedr["seconds_per_image"], 3) if aedr else None
         # Of processor time: what else the machine does is left out.
         for kind in ("processor_seconds", "mean_processor_seconds"):
             share = row[kind] / aedr[kind] if aedr else np.nan
             row[f"{kind}_over_aedr"] = round(float(share), 3) if np.isfinite(share) else None
-    return table
+    return summary
 
 
 def against_paper(method: str, part: list[dict[str, Any]]) -> dict[str, Any]:
@@ -227,75 +209,57 @@ def against_paper(method: str, part: list[dict[str, Any]]) -> dict[str, Any]:
     }
 
 
-def markdown(table: list[dict[str, Any]]) -> str:
-    columns = ("method", "decoder", "size", "seconds_per_image", "cost_over_aedr", "processor_seconds_over_aedr",
-               "mean_processor_seconds_over_aedr", "encoder_passes", "decoder_passes",
-               "backward_passes", "peak_bytes", "auc", "tpr_at_1_fpr", "images",
-               "share_at_floor", "loss_over_paper", "no_worse_than_paper",
-               "share_of_paper_time_to_its_loss")  # fmt: skip
-    lines = ["| " + " | ".join(columns) + " |", "|" + "---|" * len(columns)]
-    return "\n".join(lines + ["| " + " | ".join(str(row.get(c, "")) for c in columns) + " |" for row in table])
+COLUMNS = (
+    "method", "decoder", "size", "seconds_per_image", "cost_over_aedr", "processor_seconds_over_aedr",
+    "mean_processor_seconds_over_aedr", "encoder_passes", "decoder_passes", "backward_passes", "peak_bytes", "auc",
+    "tpr_at_1_fpr", "images", "share_at_floor", "loss_over_paper", "no_worse_than_paper",
+    "share_of_paper_time_to_its_loss",
+)  # fmt: skip
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--quick", action="store_true", help="3 pictures of 64², two decoders")
-    parser.add_argument("--json", type=Path, help="write the table as JSON")
-    parser.add_argument("--rows", type=Path, help="resumable raw rows (default: results/partial/speed.jsonl)")
-    parser.add_argument("--pictures", type=int, default=8)
+    parser = parser_of(__doc__, "3 pictures of 64², two decoders", pictures=8, decoders=DECODERS)
     parser.add_argument(
         "--sizes", default="128,256", help="sides of the central crops, cheap methods only beyond the first"
     )
-    parser.add_argument("--decoders", default=",".join(DECODERS))
     parser.add_argument("--methods", default="", help="measure only these")
     parser.add_argument("--batches", default="", help="numbers of images, such as 1,2,4,8: measures only these")
-    parser.add_argument("--report-only", action="store_true")
     args = parser.parse_args()
     if args.quick:
         args.pictures, args.sizes, args.decoders = 3, "64", "taesd,taef1"
-    if not (DATA / "weights").is_dir():
-        raise SystemExit(f"No data at {DATA}: set LATENT_TRACER_DATA to the folder with weights/ and images/.")
+    require_data()
     if args.batches:
-        model = load_autoencoder(DATA / "weights" / args.decoders.split(",")[0])
+        model = decoders(args.decoders.split(",")[:1]).popitem()[1]
         side = int(args.sizes.split(",")[0])
         images = [crop_of(picture, side) for picture in all_pictures()[: args.pictures]]
         for row in measure_batches(model, images, [int(count) for count in args.batches.split(",")]):
             print(row, flush=True)
         return
-    path = args.rows or RESULTS / "partial" / ("speed-quick.jsonl" if args.quick else "speed.jsonl")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    rows = [json.loads(line) for line in path.read_text().splitlines()] if path.is_file() else []
+    rows = rows_of(args, "speed", ("decoder", "size", "picture", "source", "method"))
     if not args.report_only:
-        run(args, path, rows)
-    table = summarise(rows)
-    print(markdown(table))
-    if args.json:
-        write_text(args.json, json.dumps(table, indent=1) + "\n")
+        run(args, rows)
+    summary = summarise(rows)
+    print(table(summary, COLUMNS))
+    write_json(args.json, summary)
 
 
-def run(args: argparse.Namespace, path: Path, rows: list[dict[str, Any]]) -> None:
+def run(args: argparse.Namespace, rows: Rows) -> None:
     names = args.decoders.split(",")
-    models = {name: load_autoencoder(DATA / "weights" / name) for name in DECODERS if name in names or not args.quick}
-    done = {(row["decoder"], row["size"], row["picture"], row["source"], row["method"]) for row in rows}
+    models = decoders(names if args.quick else DECODERS)
     sizes = [int(size) for size in args.sizes.split(",")]
     jobs = [(size, number, picture, name) for size in sizes
             for number, picture in enumerate(all_pictures()[: args.pictures]) for name in names]  # fmt: skip
-    with path.open("a", encoding="utf-8") as stream:
-        for size, number, picture, name in track(jobs, description="measuring"):
-            methods = METHODS if size == sizes[0] else (*CHEAP, CASCADE, TRACE, TRACE_EXACT)
-            if args.methods:
-                methods = tuple(args.methods.split(","))
-            if min(crop_of(picture, size).shape[-2:]) < size:
-                continue  # smaller than the crop
-            for source, belongs, image in images_of(number, picture, name, models, size):
-                for method in methods:
-                    if (name, size, picture, source, method) in done:
-                        continue
-                    row = {"decoder": name, "size": size, "picture": picture, "source": source, "belongs": belongs,
-                           "method": method, **measure(method, models[name], image)}  # fmt: skip
-                    rows.append(row)
-                    stream.write(json.dumps(row) + "\n")
-                    stream.flush()
+    for size, number, picture, name in track(jobs, description="measuring"):
+        methods = METHODS if size == sizes[0] else (*CHEAP, CASCADE, TRACE, TRACE_EXACT)
+        if args.methods:
+            methods = tuple(args.methods.split(","))
+        if min(crop_of(picture, size).shape[-2:]) < size:
+            continue  # smaller than the crop
+        for source, belongs, image in images_of(number, picture, name, models, size):
+            for method in methods:
+                if rows.lacks(name, size, picture, source, method):
+                    rows.add({"decoder": name, "size": size, "picture": picture, "source": source, "belongs": belongs,
+                              "method": method, **measure(method, models[name], image)})  # fmt: skip
 
 
 if __name__ == "__main__":

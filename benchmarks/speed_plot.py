@@ -77,13 +77,13 @@ def main() -> None:
 
 def with_separation(rows: list[dict[str, Any]], tables: list[list[dict[str, Any]]]) -> list[dict[str, Any]]:
     """``rows`` with the separation that ``tables`` of attribution.py measured; methods they lack are left out."""
-    known: dict[tuple[str, str], float] = {}
+    measured: dict[tuple[str, str], float] = {}
     for table in tables:
         for entry in table:
             if entry["condition"] == "clean":
-                known.setdefault((entry["method"], entry["inspected"]), entry["tpr_at_1_fpr"])
+                measured.setdefault((entry["method"], entry["inspected"]), entry["tpr_at_1_fpr"])
     keys = [(SEPARATION_OF.get(row["method"], ""), row["decoder"]) for row in rows]
-    return [{**row, "tpr_at_1_fpr": known[key]} for row, key in zip(rows, keys, strict=True) if key in known]
+    return [{**row, "tpr_at_1_fpr": measured[key]} for row, key in zip(rows, keys, strict=True) if key in measured]
 
 
 if __name__ == "__main__":

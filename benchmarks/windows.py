@@ -10,16 +10,15 @@ the decoder's shipped profile is the same. Seconds are of processor time.
 
 from __future__ import annotations
 
-import argparse
-import json
 import time
-from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
-from attribution import DATA, DECODERS, RESULTS, all_pictures
-from latent_tracer.core import builtin_profile, load_autoencoder, load_image, quantise
+
+from common import (  # isort: skip
+    DECODERS, PARTIAL, RESULTS, Row, Rows, cells_table, crop_of, decoder, parser_of, pictures_of_side, shipped_profile,
+)  # fmt: skip
+from latent_tracer.core import quantise
 from latent_tracer.core.scores import windows
 from latent_tracer.core.scores.grid_contrast import GridContrast
 from rich.progress import track
@@ -27,38 +26,34 @@ from rich.progress import track
 SIDE = 1024
 
 
-def measure(decoder: str, number: int, picture: str, whole_pixels: int) -> list[dict[str, Any]]:
+def measure(name: str, number: int, picture: str, whole_pixels: int) -> list[Row]:
     """Both scores of the picture itself and of the decoder's version of it."""
-    model = load_autoencoder(DATA / "weights" / decoder)
-    pixels = load_image(DATA / "images" / picture).pixels
-    top, left = ((side - SIDE) // 2 // 8 * 8 for side in pixels.shape[-2:])
-    pixels = pixels[..., top : top + SIDE, left : left + SIDE]
+    model, pixels = decoder(name), crop_of(picture, SIDE, 8)
     with torch.no_grad():
         own = quantise(model.decode(model.encode(pixels)), ("round", "floor")[number % 2])
     rows = []
     for belongs, image in ((True, own), (False, pixels)):
-        row: dict[str, Any] = {"decoder": decoder, "picture": picture, "belongs": belongs}
-        for name, limit in (("whole", whole_pixels), ("windows", 0)):
+        row: Row = {"decoder": name, "picture": picture, "belongs": belongs}
+        for way, limit in (("whole", whole_pixels), ("windows", 0)):
             # The one number that decides between the two.
             windows.WHOLE_PIXELS, usual = limit, windows.WHOLE_PIXELS
             began = time.process_time()
             scored = GridContrast()(model, image)
             windows.WHOLE_PIXELS = usual
-            row[name] = {"score": scored.value, "passes": scored.passes.encoder,
+            row[way] = {"score": scored.value, "passes": scored.passes.encoder,
                          "seconds": round(time.process_time() - began, 2)}  # fmt: skip
         rows.append(row)
     return rows
 
 
-def summary(rows: list[dict[str, Any]]) -> str:
+def summary(rows: list[Row]) -> str:
     head = ("decoder", "images", "belonging", "correlation", "largest difference", "deviation", "mean difference",
             "answers that changed", "processor time, windows / whole")  # fmt: skip
-    lines = ["| " + " | ".join(head) + " |", "|" + "---|" * len(head)]
-    for decoder in dict.fromkeys(row["decoder"] for row in rows):
-        profile = builtin_profile(load_autoencoder(DATA / "weights" / decoder).fingerprint)
-        assert profile is not None
+    lines = []
+    for name in dict.fromkeys(row["decoder"] for row in rows):
+        profile = shipped_profile(name)
         for belongs in (True, False):
-            part = [row for row in rows if row["decoder"] == decoder and row["belongs"] == belongs]
+            part = [row for row in rows if row["decoder"] == name and row["belongs"] == belongs]
             if len(part) < 2:
                 continue
             whole, some = (np.array([row[way]["score"] for row in part]) for way in ("whole", "windows"))
@@ -66,37 +61,22 @@ def summary(rows: list[dict[str, Any]]) -> str:
             changed = sum(one != other for one, other in zip(*answers, strict=True))
             cost = np.median([row["windows"]["seconds"] / row["whole"]["seconds"] for row in part])
             difference = some - whole
-            lines.append(
-                f"| {decoder} | {len(part)} | {'yes' if belongs else 'no'} | {np.corrcoef(whole, some)[0, 1]:.3f} |"
-                f" {np.abs(difference).max():.3f} | {difference.std():.3f} | {difference.mean():+.3f} | {changed} |"
-                f" {cost:.2f} |"
-            )
-    return "\n".join(lines)
+            figures = np.corrcoef(whole, some)[0, 1], np.abs(difference).max(), difference.std()
+            lines.append((name, len(part), "yes" if belongs else "no", *(f"{one:.3f}" for one in figures),
+                          f"{difference.mean():+.3f}", changed, f"{cost:.2f}"))  # fmt: skip
+    return cells_table(head, lines)
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--quick", action="store_true", help="one picture, one decoder")
-    parser.add_argument("--decoders", default=",".join(DECODERS))
-    parser.add_argument("--pictures", type=int, default=24)
-    parser.add_argument("--rows", type=Path, default=RESULTS / "windows-rows.jsonl")
-    parser.add_argument("--report-only", action="store_true")
-    args = parser.parse_args()
+    args = parser_of(__doc__, "one picture, one decoder", pictures=24, decoders=DECODERS).parse_args()
     if args.quick:
-        args.decoders, args.pictures, args.rows = "taesd", 1, RESULTS / "partial" / "windows-quick.jsonl"
-    args.rows.parent.mkdir(parents=True, exist_ok=True)
-    rows = [json.loads(line) for line in args.rows.read_text().splitlines()] if args.rows.is_file() else []
-    done = {(row["decoder"], row["picture"]) for row in rows}
-    large = [name for name in all_pictures() if min(load_image(DATA / "images" / name).pixels.shape[-2:]) >= SIDE]
-    jobs = [(d, k, p) for k, p in enumerate(large[: args.pictures]) for d in args.decoders.split(",")]
-    with args.rows.open("a", encoding="utf-8") as stream:
-        for decoder, number, picture in track([] if args.report_only else jobs, description="measuring"):
-            if (decoder, picture) in done:
-                continue
-            for row in measure(decoder, number, picture, 10**9):
-                rows.append(row)
-                stream.write(json.dumps(row) + "\n")
-            stream.flush()
+        args.decoders, args.pictures, args.rows = "taesd", 1, PARTIAL / "windows-quick.jsonl"
+    rows = Rows(args.rows or RESULTS / "windows-rows.jsonl", ("decoder", "picture"))
+    large = [] if args.report_only else pictures_of_side(SIDE, args.pictures)
+    jobs = [(d, k, p) for k, p in enumerate(large) for d in args.decoders.split(",") if rows.lacks(d, p)]
+    for name, number, picture in track(jobs, description="measuring"):
+        for row in measure(name, number, picture, 10**9):
+            rows.add(row)
     print(summary(rows))
 
 

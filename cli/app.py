@@ -6,8 +6,8 @@ import sys
 
 import typer
 
-from .. import __version__
 from ..core import LatentTracerError
+from ..version import VERSION
 from .attribute import attribute_command
 from .calibrate import calibrate_command
 from .console import say
@@ -36,7 +36,7 @@ app.add_typer(profile, name="profile")
 
 def show_version(wanted: bool) -> None:
     if wanted:
-        typer.echo(f"latent-tracer {__version__}")
+        typer.echo(f"latent-tracer {VERSION}")
         raise typer.Exit
 
 

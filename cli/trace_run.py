@@ -11,7 +11,6 @@ from typing import Any
 
 from rich.progress import Progress
 
-from .. import __version__
 from ..core import Picture, Step, Traced, Tracer
 from ..core.files.folder import FolderListing, list_folder
 from ..core.files.picture import PictureFile
@@ -24,6 +23,7 @@ from ..core.reports.words import trace_report
 from ..core.storage.atomic import write_picture
 from ..core.storage.safe_text import clean_text
 from ..core.tracing.row import TraceRow, shown_name
+from ..version import VERSION
 from .console import emit_json, progress_bar, say, show
 
 JOURNAL_NAME = "journal.jsonl"
@@ -180,7 +180,7 @@ class TraceRun:
         tracer = self.tracer
         profiles = " ".join(hashlib.sha256(one.to_json().encode()).hexdigest() for one in tracer.profiles)
         return {
-            "release": __version__,
+            "release": VERSION,
             "model": tracer.autoencoder.fingerprint,
             "name": self.vae,
             "profile": profiles or None,

@@ -28,7 +28,7 @@ from .models.autoencoder_generator import AutoencoderGenerator
 from .models.generator import EncodingGenerator, Generator, ModuleGenerator, check_generator
 from .models.load_generator import load_generator
 from .models.loading import load_autoencoder
-from .models.weight_digest import equivalent_digests, is_old_digest, same_weights, weight_fingerprint
+from .models.weight_digest import equivalent_digests, is_old_digest, same_weights, weight_digest
 from .profiles import InvalidProfileError, Profile, builtin_profile, load_profile
 from .profiles.grubbs import grubbs_critical, grubbs_threshold
 from .profiles.thresholds import Threshold, fit_threshold
@@ -48,6 +48,9 @@ from .verdicts.origin import (
     score_for,
 )
 from .verdicts.verdict import LIMITS, Verdict, verdict_from_losses, verdict_from_profile, verdict_from_threshold
+
+# The digest of weights by its earlier name, which scripts may use; a fingerprint is a mark in a picture.
+weight_fingerprint = weight_digest
 
 __all__ = [
     "CONDITIONS",
@@ -134,5 +137,6 @@ __all__ = [
     "verdict_from_losses",
     "verdict_from_profile",
     "verdict_from_threshold",
+    "weight_digest",
     "weight_fingerprint",
 ]

@@ -23,7 +23,7 @@ import comfy.samplers
 import torch
 from torch import Tensor
 
-from ..core import AutoencoderGenerator, Generator, UnsupportedGeneratorError, weight_fingerprint
+from ..core import AutoencoderGenerator, Generator, UnsupportedGeneratorError, weight_digest
 from ..core.models.generator import draw
 from .comfy_adapter import check_vae, inspected_model
 
@@ -40,7 +40,7 @@ class OneStepGenerator:
     ) -> None:
         self.model, self.sampling, self.sigma, self.conds, self.decoder = model, sampling, sigma, conds, decoder
         weights = {**model.diffusion_model.state_dict(), **{f"vae.{k}": v for k, v in _module(decoder).items()}}
-        self.fingerprint = weight_fingerprint(weights)
+        self.fingerprint = weight_digest(weights)
         self.name = f"one-step model {self.fingerprint[:8]}"
         self.input_shape, self.image_size = decoder.input_shape, decoder.image_size
         self.device, self.dtype = decoder.device, decoder.dtype

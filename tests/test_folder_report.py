@@ -207,9 +207,10 @@ def test_a_cancelled_run_leaves_a_report_that_says_it_is_not_complete(two_hundre
     report = read_report(tmp_path)
     assert not report["complete"]
     assert report["pending"] + len(report["rows"]) == 200
-    assert "still to be traced" in (tmp_path / "report.html").read_text()
+    assert "still to be traced" in (tmp_path / "report.html").read_text(encoding="utf-8")
 
 
+@pytest.mark.skipif(os.name == "nt", reason="links take rights there, and there are no named pipes in folders")
 def test_a_listing_never_leaves_its_folder(tmp_path):
     inside, outside = tmp_path / "inside", tmp_path / "outside"
     inside.mkdir(), outside.mkdir()

@@ -13,7 +13,7 @@ from latent_tracer.core import (
     UnsupportedGeneratorError,
     check_generator,
     load_generator,
-    weight_fingerprint,
+    weight_digest,
 )
 from latent_tracer.core.models.dcgan import DCGAN32
 from latent_tracer.core.models.generator import draw
@@ -70,7 +70,7 @@ def test_a_module_becomes_a_generator_of_images_in_the_unit_range():
     assert images.shape == (3, 3, 12, 8)
     assert 0 <= images.min() < images.max() <= 1
     assert not any(parameter.requires_grad for parameter in generator.module.parameters())
-    assert generator.fingerprint == weight_fingerprint(generator.module.state_dict())
+    assert generator.fingerprint == weight_digest(generator.module.state_dict())
     check_generator(generator)
 
 
@@ -191,7 +191,7 @@ def test_torchscript_files_are_the_traced_function(tmp_path):
     inputs = generator.sample_inputs(3)
     assert torch.allclose(generator.generate(inputs), (module(inputs) + 1) / 2, atol=1e-6)
     assert generator.prior == "U(-1,1)"
-    assert generator.fingerprint == weight_fingerprint(module.state_dict())
+    assert generator.fingerprint == weight_digest(module.state_dict())
 
 
 @pytest.mark.parametrize("scheduler", ["CMStochasticIterativeScheduler", "DDIMScheduler"])

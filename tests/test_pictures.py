@@ -1,6 +1,7 @@
 """The pictures: legible, apart for colour-blind readers, and true to the verdict whatever the numbers are."""
 
 import dataclasses
+import itertools
 
 import numpy as np
 import pytest
@@ -9,14 +10,28 @@ from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 from latent_tracer.core import load_autoencoder, verdict_from_profile, verdict_from_threshold
+from latent_tracer.core.fingerprints.read import Reading
+from latent_tracer.core.fingerprints.register import UserAttribution
 from latent_tracer.core.inversion.objective import Passes
 from latent_tracer.core.profiles import Source, builtin_profile
 from latent_tracer.core.reports.pictures import attribution_chart, loss_curve, score_distribution, verdict_card
 from latent_tracer.core.reports.pictures.foreign_map import heat_map
+from latent_tracer.core.reports.pictures.reading_panel import CERTAIN, UNCERTAIN, certainty_tile, reading_picture
 from latent_tracer.core.reports.pictures.score_distribution import decision_bounds, ticks
-from latent_tracer.core.reports.pictures.style import CANVAS, COLOURS, WIDTH, ZONES, font, shortened, wrapped
+from latent_tracer.core.reports.pictures.style import (
+    CANVAS,
+    COLOURS,
+    CURVE,
+    SURFACE,
+    WIDTH,
+    ZONES,
+    font,
+    shortened,
+    wrapped,
+)
 from latent_tracer.core.verdicts.localisation import ForeignMap
-from PIL import ImageColor
+from PIL import ImageColor, ImageDraw
+from scipy import ndimage
 
 BASE = builtin_profile(load_autoencoder("demo-a").fingerprint)
 
@@ -101,6 +116,76 @@ def test_the_card_says_all_with_hostile_and_long_words():
     assert verdict_card(verdict_from_threshold(0.5, None), "m").height < 400
 
 
+def test_a_narrow_card_stacks_and_says_the_same():
+    verdict = verdict_from_profile(0.1, BASE)
+    wide, narrow = (verdict_card(verdict, "demo-a", BASE, {"more": "y" * 500}, width) for width in (WIDTH, 640))
+    assert narrow.width == 640 and narrow.height > wide.height
+    assert (np.asarray(narrow)[:, -8:] == ImageColor.getrgb(CANVAS)).all()
+
+
+def words_of(monkeypatch, draw):
+    """What ``draw()`` draws, and each word's box."""
+    boxes, write = {}, ImageDraw.ImageDraw.text
+
+    def text(self, place, words, **settings):
+        boxes[words] = self.textbbox(place, words, font=settings["font"], anchor=settings.get("anchor"))
+        write(self, place, words, **settings)
+
+    monkeypatch.setattr(ImageDraw.ImageDraw, "text", text)
+    return draw(), boxes
+
+
+def test_a_fact_is_told_whole_where_three_lines_hold_it(monkeypatch):
+    kinds = "free photographs and generated pictures, central crops of 160 pixels"
+    known = dataclasses.replace(BASE, calibrated_on=kinds)
+    _, boxes = words_of(monkeypatch, lambda: verdict_card(verdict_from_profile(0.1, known), "demo-a", known))
+    assert {"free photographs and", "generated pictures, central", "crops of 160 pixels"} <= set(boxes)
+
+
+def test_a_number_stays_with_its_sign_and_its_name():
+    lines = {tuple(wrapped("with 95 % confidence at most 4.4 %, so", 20, width)) for width in range(60, 500)}
+    assert len(lines) > 5
+    assert not any(line.startswith("%") for one in lines for line in one)
+    assert wrapped("so often, p = 0.0147; more", 20, 130) == ["so often,", "p = 0.0147;", "more"]
+
+
+@pytest.mark.parametrize("last", [1.7e-6, 9e-6, 2e-4])
+@pytest.mark.parametrize("threshold", [2e-6, 1e-5, 1e-4])
+def test_no_word_lies_under_the_loss_curve(monkeypatch, last, threshold):
+    history = tuple(np.geomspace(4e-3, last, 12).tolist())
+    verdict = verdict_from_threshold(last, threshold)
+    picture, boxes = words_of(monkeypatch, lambda: loss_curve(history, verdict))
+    left, top, right, bottom = (round(side) for side in boxes["threshold"])
+    pixels = np.asarray(picture)
+    curve = (pixels == ImageColor.getrgb(CURVE)).all(-1)
+    assert curve.sum() > 200 and not curve[top:bottom, left:right].any()
+
+
+@pytest.mark.parametrize("side", [178, 270, 376])
+@pytest.mark.parametrize("ends", [(0.5, 9e-5), (2e-3, 2.7e-6), (1e-4, 1.3e-6)])
+def test_words_of_a_loss_curve_are_inside_and_apart(monkeypatch, side, ends):
+    history = tuple(np.geomspace(*ends, 20).tolist())
+    verdict = verdict_from_threshold(ends[1], None)
+    _, boxes = words_of(monkeypatch, lambda: loss_curve(history, verdict, side))
+    overlapping = [
+        (one, other)
+        for (one, a), (other, b) in itertools.combinations(boxes.items(), 2)
+        if a[0] < b[2] and b[0] < a[2] and a[1] < b[3] and b[1] < a[3]
+    ]
+    assert not overlapping
+    assert all(min(box) >= 0 and max(box) <= side for box in boxes.values())
+    ticks = sorted((box[1], box[3]) for words, box in boxes.items() if words.startswith("1e"))
+    assert len(ticks) >= 2 and all(a[1] < b[0] for a, b in itertools.pairwise(ticks))
+
+
+def test_candidates_names_are_told_apart_in_the_chart(monkeypatch, decide_by_scores):
+    known = profile(np.linspace(0, 0.2, 99), np.linspace(1, 9, 99))
+    names = [f"candidate {number} (a-rather-long-name-{number}.safetensors)" for number in (1, 2)]
+    result = decide_by_scores([(names[0], 0.1, known), (names[1], 5.0, known)])
+    _, boxes = words_of(monkeypatch, lambda: attribution_chart(result))
+    assert set(names) <= set(boxes)
+
+
 def test_attribution_says_one_none_or_a_tie(decide_by_scores):
     known = profile(np.linspace(0, 0.2, 99), np.linspace(1, 9, 99))
     scores = {"one": (0.1, 5.0), "none": (5.0, 5.0), "tie": (0.1, 0.1)}
@@ -127,3 +212,20 @@ def test_a_heat_map_is_coloured_only_where_the_threshold_is_passed():
     colourful = (shown.amax(0) - shown.amin(0)) > 0.1
     assert not colourful[:10].any() and not colourful[20:].any()
     assert colourful[12:18, 5:35].all()
+
+
+@pytest.mark.parametrize("bits", [1, 16, 64, 100])
+def test_a_reading_shows_one_cell_for_each_bit_and_how_certain_it_is(monkeypatch, bits):
+    confidence = tuple(np.linspace(0.5, 1, bits).tolist())
+    reading = Reading(None, bits, 1e-6, -3.0, confidence, torch.zeros(128), 0.0, False, 1, Passes())
+    owner = UserAttribution("w" * 200, 1e-9, 5, "reason")
+    image = torch.full((1, 3, 40, 90), 0.5)
+    picture, boxes = words_of(monkeypatch, lambda: reading_picture(image, reading, owner))
+    assert all(box[2] <= picture.width - 20 and box[3] <= picture.height for box in boxes.values())
+    tile = np.asarray(certainty_tile(reading, 320))
+    cells = (tile != ImageColor.getrgb(SURFACE)).any(-1)
+    columns = int(np.ceil(np.sqrt(bits)))
+    assert ndimage.label(cells)[1] == bits
+    size = 320 / columns
+    first, last = (tile[int((n // columns + 0.5) * size), int((n % columns + 0.5) * size)] for n in (0, bits - 1))
+    assert tuple(first) == UNCERTAIN and (bits == 1 or tuple(last) == CERTAIN)

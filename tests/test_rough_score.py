@@ -24,7 +24,7 @@ from latent_tracer.core.scores import rough_score as module
 from latent_tracer.core.scores.grid_contrast import GridContrast
 from latent_tracer.core.scores.protocol import Rough
 from latent_tracer.core.scores.resized import Resized, enlarge
-from latent_tracer.core.scores.rough_score import fit_roughness, is_decided, roughness_of, score_for
+from latent_tracer.core.scores.rough_score import fit_roughness, is_decided, roughness_of, score_as_exact_as_needed
 
 
 @pytest.fixture(scope="module")
@@ -75,7 +75,7 @@ def paid(monkeypatch):
 def test_a_clear_rough_score_decides(paid, decoder, profile, photograph):
     lowest = min(profile.belonging_scores)
     score = Two(lowest, (lowest,))
-    scored = score_for(with_distance(profile, 0.01), score, decoder, photograph)
+    scored = score_as_exact_as_needed(with_distance(profile, 0.01), score, decoder, photograph)
     assert (scored.stage, score.asked, scored.passes.encoder) == ("rough", 0, 2)
 
 
@@ -85,7 +85,7 @@ def test_near_a_threshold_between_two_stages_or_after_a_failure_the_exact_score_
 ):
     threshold = sorted(profile.non_belonging_scores)[0]
     score = Two(0.1, tuple(threshold if value == -0.33 else value for value in rough))
-    scored = score_for(with_distance(profile, 0.01), score, decoder, photograph)
+    scored = score_as_exact_as_needed(with_distance(profile, 0.01), score, decoder, photograph)
     assert scored.value == 0.1 and score.asked == 1
     assert scored.passes.encoder == (4 if rough else 2)  # both are paid for
 
@@ -93,7 +93,7 @@ def test_near_a_threshold_between_two_stages_or_after_a_failure_the_exact_score_
 def test_an_operation_that_bfloat16_does_not_have_leaves_the_exact_score(paid, decoder, profile, photograph):
     score = Two(0.1, ())
     score.failure = RuntimeError("not implemented for 'BFloat16'")
-    assert score_for(with_distance(profile, 0.01), score, decoder, photograph).value == 0.1
+    assert score_as_exact_as_needed(with_distance(profile, 0.01), score, decoder, photograph).value == 0.1
     assert roughness_of(score, decoder, photograph, 0.1) is None
 
 
@@ -102,7 +102,7 @@ def test_without_measured_distance_or_matrix_units_nothing_is_rough(monkeypatch,
     for pays, held in ((True, replace(profile, limits=Limits())), (False, known)):
         monkeypatch.setattr(module, "bfloat16_pays", lambda device, pays=pays: pays)
         score = Two(0.3, (0.3,))
-        assert score_for(held, score, decoder, photograph).stage == "exact" and score.asked == 1
+        assert score_as_exact_as_needed(held, score, decoder, photograph).stage == "exact" and score.asked == 1
 
 
 @given(

@@ -10,7 +10,7 @@ from latent_tracer.core import (
     is_old_digest,
     load_autoencoder,
     same_weights,
-    weight_fingerprint,
+    weight_digest,
 )
 from latent_tracer.core.models.weight_digest import module_digest, old_digest, tensors_in_order
 from safetensors.torch import load_file, save_file
@@ -38,7 +38,7 @@ HARD = torch.tensor([0.0, -0.0, 1e-8, -3e-8, 2.0**-24, 7e-6, 6.1e-5, 1 / 3, 6540
 @pytest.mark.parametrize("stored", [torch.float16, torch.bfloat16])
 def test_weights_stored_in_half_a_word_have_one_digest_in_every_type(state, stored):
     published = cast(state | {"hard": HARD.clamp(-65280, 65280) if stored is torch.bfloat16 else HARD}, stored)
-    digests = {weight_fingerprint(cast(published, dtype)) for dtype in (*DTYPES, torch.float64)}
+    digests = {weight_digest(cast(published, dtype)) for dtype in (*DTYPES, torch.float64)}
     assert len(digests) == 1
     assert len(digests.pop()) == 40
 
@@ -50,12 +50,12 @@ def test_every_float16_and_every_bfloat16_number_keeps_its_digest_in_the_other_t
         values = words.view(dtype)
         values = values[values.float().abs() < 65520]
         for part in values.float().sort().values.to(dtype).split(1024):
-            assert len({weight_fingerprint({"": part.to(other)}) for other in DTYPES}) == 1
+            assert len({weight_digest({"": part.to(other)}) for other in DTYPES}) == 1
 
 
 def test_weights_stored_in_float32_are_recognised_in_either_cast(state):
-    whole = weight_fingerprint(state)
-    half, bfloat = (weight_fingerprint(cast(state, dtype)) for dtype in (torch.float16, torch.bfloat16))
+    whole = weight_digest(state)
+    half, bfloat = (weight_digest(cast(state, dtype)) for dtype in (torch.float16, torch.bfloat16))
     assert len({whole, half, bfloat}) == 3
     assert same_weights(whole, half) and same_weights(bfloat, whole) and same_weights(whole, whole)
     assert not same_weights(half, bfloat)  # as the docstring says
@@ -63,7 +63,7 @@ def test_weights_stored_in_float32_are_recognised_in_either_cast(state):
 
 
 def test_other_texts_are_no_digests(state):
-    digest = weight_fingerprint(state)
+    digest = weight_digest(state)
     for text in ("", "f", digest.upper(), "-".join([digest[:40]] * 2), digest[:40] + "-", digest[:40] + "\n"):
         assert not equivalent_digests(text)
         assert not same_weights(text, digest)
@@ -73,17 +73,17 @@ def test_other_texts_are_no_digests(state):
 def test_renaming_and_the_memory_layout_do_not_matter(state):
     renamed = {f"first_stage_model.{k}": v for k, v in state.items()}
     strided = {k: v.to(memory_format=torch.channels_last) if v.ndim == 4 else v for k, v in state.items()}
-    assert weight_fingerprint(renamed) == weight_fingerprint(strided) == weight_fingerprint(state)
+    assert weight_digest(renamed) == weight_digest(strided) == weight_digest(state)
 
 
 def test_a_linear_layer_equals_its_one_by_one_convolution(state):
     reshaped = state | {"attention.q.weight": state["attention.q.weight"][:, :, None, None]}
-    assert weight_fingerprint(reshaped) == weight_fingerprint(state)
+    assert weight_digest(reshaped) == weight_digest(state)
 
 
 def test_other_shapes_of_the_same_values_are_others(state):
     transposed = state | {"in.weight": state["in.weight"].reshape(3, 8, 3, 3)}
-    assert not same_weights(weight_fingerprint(transposed), weight_fingerprint(state))
+    assert not same_weights(weight_digest(transposed), weight_digest(state))
 
 
 @pytest.mark.parametrize("name", ["in.weight", "attention.q.weight", "out.weight", "out.bias"])
@@ -91,22 +91,22 @@ def test_other_shapes_of_the_same_values_are_others(state):
 def test_one_changed_value_changes_it(state, name, change):
     changed = state[name].clone()
     changed.view(-1)[-1] = change(changed.view(-1)[-1])
-    assert not same_weights(weight_fingerprint(state | {name: changed}), weight_fingerprint(state))
+    assert not same_weights(weight_digest(state | {name: changed}), weight_digest(state))
 
 
 def test_damaged_values_are_told_apart_but_not_their_bit_patterns():
     nan, other_nan = (torch.tensor([bits], dtype=torch.int32).view(torch.float32) for bits in (0x7FC00000, 0x7F800001))
     values = [nan, torch.tensor([torch.inf]), -torch.tensor([torch.inf]), torch.tensor([0.0])]
-    assert len({weight_fingerprint({"": value}) for value in values}) == 4
-    assert weight_fingerprint({"": other_nan}) == weight_fingerprint({"": nan})
+    assert len({weight_digest({"": value}) for value in values}) == 4
+    assert weight_digest({"": other_nan}) == weight_digest({"": nan})
     for value in values:
-        assert len({weight_fingerprint({"": value.to(dtype)}) for dtype in DTYPES}) == 1
+        assert len({weight_digest({"": value.to(dtype)}) for dtype in DTYPES}) == 1
 
 
 def test_integers_count_and_units_do_not(state):
-    digest = weight_fingerprint(state)
-    assert weight_fingerprint(state | {"vae_scale": torch.tensor(0.3), "steps": torch.tensor(7)}) == digest
-    first, second = (weight_fingerprint(state | {"index": torch.tensor(values)}) for values in ([1, 2], [2, 1]))
+    digest = weight_digest(state)
+    assert weight_digest(state | {"vae_scale": torch.tensor(0.3), "steps": torch.tensor(7)}) == digest
+    first, second = (weight_digest(state | {"index": torch.tensor(values)}) for values in ([1, 2], [2, 1]))
     assert len({digest, first, second}) == 3
 
 
@@ -231,7 +231,7 @@ def test_a_change_below_bfloat16_shows_in_the_exact_digest_only(taesd, tmp_path)
 def test_weights_read_without_a_call_still_count(linear):
     """The modules of some networks only hold tensors: those count in the order of their definition."""
     autoencoder = linear([1.0, 0.5])
-    assert autoencoder.fingerprint == weight_fingerprint(autoencoder.module.state_dict())
+    assert autoencoder.fingerprint == weight_digest(autoencoder.module.state_dict())
     module = autoencoder.module
     module.matrix.data[0, 0] += 1
     again = ModuleAutoencoder("again", module, module.encode, module.decode)
@@ -261,8 +261,8 @@ def test_the_run_leaves_no_hooks_when_it_fails():
 def test_it_is_a_fixed_name_for_fixed_weights():
     """Profiles and bases saved by an earlier version must still be found."""
     weights = {"weight": torch.arange(12.0).view(3, 4), "bias": torch.tensor([-0.5, 0.25, 1.5])}
-    assert weight_fingerprint(weights) == "e29c1c01666d689210cc62010ddeb805e5111d88"
-    exact, half, bfloat = weight_fingerprint({"weight": weights["weight"] + 1 / 3}).split("-")
+    assert weight_digest(weights) == "e29c1c01666d689210cc62010ddeb805e5111d88"
+    exact, half, bfloat = weight_digest({"weight": weights["weight"] + 1 / 3}).split("-")
     assert exact == "7164913b621215edbe88b1175666d37552d4c79f"
     assert half == bfloat == "d673ee4d85807378e84656aae96ab2d4a8c2210d"
     assert old_digest(weights) == "73bea4eaa1ef8cf179fc4b3298357078"
@@ -270,5 +270,5 @@ def test_it_is_a_fixed_name_for_fixed_weights():
 
 def test_digests_of_earlier_releases_are_recognised(state):
     assert is_old_digest(old_digest(state))
-    for text in (weight_fingerprint(state), weight_fingerprint(cast(state, torch.float16)), "f", "", "f" * 33):
+    for text in (weight_digest(state), weight_digest(cast(state, torch.float16)), "f", "", "f" * 33):
         assert not is_old_digest(text)

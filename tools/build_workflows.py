@@ -1,21 +1,18 @@
-"""Write the example workflows: for each, the UI file that ComfyUI's template browser loads, its thumbnail, and an API
-copy for scripts.
+"""Write the example workflows: for each, the UI file that ComfyUI's template browser loads, and a copy for scripts.
 
-One description makes both files, so that they cannot drift apart.
+One description makes both files, so that they cannot drift apart. ``tools/draw_pictures.py`` draws their thumbnails.
 
-    python tools/build_workflows.py [NAME whose thumbnail is drawn again ...]
+    python tools/build_workflows.py
 """
 
 from __future__ import annotations
 
 import json
-import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from latent_tracer.core.storage.atomic import write_picture, write_text
-from workflow_thumbnails import THUMBNAILS
+from latent_tracer.core.storage.atomic import write_text
 
 WORKFLOWS = Path(__file__).resolve().parent.parent / "workflows"
 
@@ -560,10 +557,6 @@ def main() -> None:
         nodes, groups = build()
         write_text(WORKFLOWS / f"{name}.json", json.dumps(ui_workflow(nodes, groups), indent=1) + "\n")
         write_text(WORKFLOWS / "api" / f"{name}.json", json.dumps(api_workflow(nodes), indent=1) + "\n")
-        thumbnail = WORKFLOWS / f"{name}.jpg"
-        # Each takes an inversion or more: only what is missing or asked for.
-        if name in sys.argv[1:] or not thumbnail.exists():
-            write_picture(thumbnail, THUMBNAILS[name](), quality=85)
 
 
 if __name__ == "__main__":

@@ -176,7 +176,7 @@ def _samples(
 
 
 def distinct_names(models: Sequence[Autoencoder | Generator]) -> list[str]:
-    """The name of each, with the beginning of its fingerprint where two share it."""
+    """The name of each, with the beginning of its digest where two share it."""
     names = [model.name for model in models]
     return [
         name if names.count(name) == 1 else f"{name} ({model.fingerprint[:8]})"

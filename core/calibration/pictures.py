@@ -14,6 +14,7 @@ from ..errors import InvalidImageError, InvalidSettingError
 from ..images.same_picture import SeenPictures
 from ..profiles.thresholds import pictures_needed
 
+# Of so many the least rate that can be stated is 1/6 (conformal p-values, 1/(n+1)).
 MIN_IMAGES = 5
 
 
@@ -21,7 +22,8 @@ class HasPixels(Protocol):
     """Anything read from a file that holds its picture ``[1,3,H,W]`` in [0,1]."""
 
     @property
-    def pixels(self) -> Tensor: ...
+    def pixels(self) -> Tensor:
+        """``[1,3,H,W]`` in [0,1]."""
 
 
 GivenPicture = Tensor | HasPixels
@@ -51,6 +53,7 @@ class IndependentPictures:
         return None if hint < 0 else hint
 
     def __iter__(self) -> Iterator[tuple[int, Tensor | None]]:
+        """(number, part ``[1,3,h,w]`` in [0,1]) of each picture; (-1, ``None``) for copies and what cannot be used."""
         for picture in self.given:
             self.read += 1
             pixels = picture if isinstance(picture, Tensor) else picture.pixels
@@ -74,7 +77,7 @@ class IndependentPictures:
         return self.first + self.counted - 1, part
 
     def at_least(self, needed: int, fpr: float, guarantee: float | None) -> Iterator[tuple[int, Tensor | None]]:
-        """As iterating, but raises :class:`InvalidSettingError` before any work where fewer can be used."""
+        """As iterating, parts ``[1,3,h,w]``, once ``needed`` can be used: else raises :class:`InvalidSettingError`."""
         entries = iter(self)
         early = []
         while self.counted < needed:

@@ -91,7 +91,10 @@ def collect_scores(
     total: int | None,
     on_image: Callable[[CalibrationStep], None] | None = None,
 ) -> None:
-    """Add the scores of all ``samples``; ``score_of`` gives a score and the sides of what it judged, in pixels.
+    """Add the scores of all ``samples``.
+
+    ``score_of`` is given a sample and its pixels ``[1,3,H,W]`` in [0,1]; it gives a score and the sides of what it
+    judged, in pixels, or raises :class:`InvalidImageError` for what cannot be scored.
 
     Raises :class:`InvalidSettingError` where fewer than five of either kind could be scored.
     """

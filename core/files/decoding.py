@@ -152,7 +152,7 @@ class _TimedBytes(io.BytesIO):
 
 
 def _load(path: Path, content: bytes) -> LoadedImage:
-    known = picture_format(content, str(path))
+    kind = picture_format(content, str(path))
     stored = pixels_only(content)
     notes: list[str] = []
 
@@ -165,39 +165,39 @@ def _load(path: Path, content: bytes) -> LoadedImage:
         return picture
 
     try:
-        deep = deep_pixels(stored, known.name, open_picture)
+        deep = deep_pixels(stored, kind.name, open_picture)
     except InvalidImageError as error:
         raise error if str(error).startswith(str(path)) else InvalidImageError(f"{path} {error}") from None
     # Floating-point colour in TIFF was opened as something else, its own directory Pillow does not know.
-    picture = open_picture(stored, known.name) if deep is None or known.name != "TIFF" else None
+    picture = open_picture(stored, kind.name) if deep is None or kind.name != "TIFF" else None
     info = picture.info if picture is not None else {}
-    exif = b"" if known.name in ("PNG", "JPEG", "WEBP", "TIFF") else bytes(info.get("exif") or b"")
+    exif = b"" if kind.name in ("PNG", "JPEG", "WEBP", "TIFF") else bytes(info.get("exif") or b"")
     orientation = read_texts(content, exif).orientation
-    if getattr(picture, "is_animated", False) or _has_further_pictures(content, known.name):
+    if getattr(picture, "is_animated", False) or _has_further_pictures(content, kind.name):
         notes.append(FRAME_NOTE)
     if orientation != 1:
         notes.append(TURN_NOTE)
-    if has_profile(content, known.name, picture):
+    if has_profile(content, kind.name, picture):
         notes.append(PROFILE_NOTE)
-    lossy, palette = not known.keeps_pixels, None
+    lossy, palette = not kind.keeps_pixels, None
     if deep is not None:
         notes.append("it has more than 8 bits per channel, all were read")
         pixels = torch.from_numpy(np.ascontiguousarray(deep)).permute(2, 0, 1)[None]
     else:
         assert picture is not None
-        if known.name == "JPEG":
+        if kind.name == "JPEG":
             _check_scans(path, stored, picture)
         rawmode = rawmode_of(picture)
         picture.load()
         palette = palette_size(picture, rawmode)
-        notes += filter(None, (note_on_depth(content, known.name, picture), note_on_jpeg(picture, known.name)))
-        altered = notes_on_altered_pixels(content, known.name, picture)
+        notes += filter(None, (note_on_depth(content, kind.name, picture), note_on_jpeg(picture, kind.name)))
+        altered = notes_on_altered_pixels(content, kind.name, picture)
         notes += altered
         lossy = lossy or palette is not None or bool(altered)
         pixels = to_tensor(to_rgb(picture))
-    if has_alpha(content, known.name, picture):
+    if has_alpha(content, kind.name, picture):
         notes.append(ALPHA_NOTE)
-    return LoadedImage(path, pixels, tuple(notes), lossy, known.name, orientation, palette, exif)
+    return LoadedImage(path, pixels, tuple(notes), lossy, kind.name, orientation, palette, exif)
 
 
 def _check_size(path: Path, picture: Image.Image) -> None:

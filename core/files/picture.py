@@ -100,7 +100,7 @@ class Picture:
 
     @property
     def upright(self) -> Tensor:
-        """The pixels turned by the EXIF orientation, for showing."""
+        """The pixels turned by the EXIF orientation, for showing: ``[1,3,H,W]`` or ``[1,3,W,H]`` in [0,1]."""
         return upright(self.pixels, self.facts.orientation)
 
 

@@ -30,7 +30,8 @@ FORMAT = "latent-tracer-fingerprint-basis"
 VERSION = 1
 # Cells per side of a patch: 4×4 cells of 16 channels are 256 dimensions, still estimated from a few dozen pictures.
 PATCH_SIDE = 4
-# A fraction of the directions carries a key. More of them cost more change in the picture, fewer are more visible.
+# A fraction of the directions carries a key. More of them cost more change in the picture, fewer are more visible
+# (benchmarks/results/constants.md, as the next and TYPICAL_MARGIN).
 CHOSEN_SHARE, CHOSEN_LEAST = 8, 16
 # Directions that answer less than this share of the median's response are left out.
 LEAST_ANSWER = 0.5
@@ -70,7 +71,7 @@ class FingerprintBasis:
 
     @cached_property
     def chosen(self) -> Tensor:
-        """Indices of the directions that carry keys, best first: low variance *and* surviving, per visible change.
+        """Indices ``[K]`` of directions that carry keys, best first: low variance *and* surviving, per visible change.
 
         To place a bit beyond its decision by a margin t, the expected change of the picture is about
         cost·(t²·noise + variance/2·gain²)/response²: the host's own value is in the way half of the time.

@@ -24,7 +24,7 @@ STRONGEST = 10.0
 # A margin grows with the fourth root of the number of patches: of what a larger picture gives, half goes into a smaller
 # change and half into certainty.
 MARGIN_PATCHES = 64
-# How the change is shared among patches of different activity; see :func:`allocation`.
+# How the change is shared among patches of different activity; measured as :func:`allocation` says.
 CALM_FLOOR, ALLOCATION = 0.1, -0.4
 
 
@@ -66,7 +66,7 @@ def embed(
 
 
 def check_latents(latents: Tensor, basis: FingerprintBasis) -> None:
-    """Raise :class:`InvalidLatentError` unless ``latents`` can carry a fingerprint of ``basis``."""
+    """Raise :class:`InvalidLatentError` unless ``latents`` are ``[B,C,h,w]``, finite, with the ``basis``'s channels."""
     if latents.ndim != 4 or latents.numel() == 0:
         raise InvalidLatentError(
             f"A latent batch has 4 dimensions [B,C,h,w], this one has shape {tuple(latents.shape)}: connect the"

@@ -62,6 +62,7 @@ def parse_key(text: str) -> Key:
 
 
 def check_key_bits(bits: int) -> None:
+    """Raise :class:`InvalidSettingError` unless keys can have so many bits."""
     if not FEWEST_BITS <= bits <= MOST_BITS or bits % 4:
         raise InvalidSettingError(
             f"A key of {bits} bits cannot be used: keys have {FEWEST_BITS} to {MOST_BITS} bits, four per hexadecimal"
@@ -119,6 +120,7 @@ def load_secret(path: str | Path) -> Secret:
 
 
 def secret_from_environment() -> Secret:
+    """The secret in :data:`SECRET_VARIABLE`; raises :class:`InvalidSecretError` where it is not set or too short."""
     value = os.environ.get(SECRET_VARIABLE)
     if not value:
         raise InvalidSecretError(f"The environment variable {SECRET_VARIABLE} is not set: set it, or name a file.")

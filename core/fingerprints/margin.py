@@ -14,7 +14,8 @@ from scipy import optimize, stats
 from .basis import FingerprintBasis
 from .codebook import coded_bits
 
-# In standard deviations of the basis's noise (half 8-bit storage, half JPEG q75), for 64 patches at strength 1.
+# In standard deviations of the basis's noise (half 8-bit storage, half JPEG q75), for 64 patches at strength 1
+# (benchmarks/results/fingerprints.md: keys right at which change, by strength).
 LEAST_MARGIN, LARGEST_MARGIN = 1.5, 4.0
 # Expected sum of squares of the change, all pixels of 64 patches in [0,1]: 29 dB for 256² and eight pixels per cell.
 # What is really changed is about a third of that (4 to 5 dB less on two decoders), because of 256 codewords of a key

@@ -27,7 +27,7 @@ class Change:
 
 
 def measure_change(marked: Tensor, unmarked: Tensor) -> Change:
-    """Compare two pictures ``[1,3,H,W]`` in [0,1]."""
+    """Compare two pictures ``[1,3,H,W]`` in [0,1]; raises :class:`InvalidImageError` unless they have one size."""
     if marked.shape != unmarked.shape or marked.ndim != 4:
         raise InvalidImageError("Only two pictures of the same size can be compared: decode both latents alike.")
     error = float((marked.double() - unmarked.double()).square().mean())
@@ -35,7 +35,10 @@ def measure_change(marked: Tensor, unmarked: Tensor) -> Change:
 
 
 def structural_similarity(first: Tensor, second: Tensor) -> float:
-    """Mean SSIM over channels and all places where the Gaussian window fits (Wang et al. 2004, equation 13)."""
+    """Mean SSIM of two pictures ``[1,3,H,W]`` in [0,1] of one size: at most 1, which only equal ones have.
+
+    Over channels and all places where the Gaussian window fits (Wang et al. 2004, equation 13).
+    """
     size = min(WINDOW, *first.shape[-2:])
     offsets = torch.arange(size, dtype=torch.float64) - (size - 1) / 2
     window = torch.exp(-(offsets**2) / (2 * DEVIATION**2))

@@ -57,7 +57,10 @@ class Register:
             raise InvalidSecretError("The secret is not the one this register was made with: use that one.")
 
     def add(self, names: list[str]) -> Register:
-        """With further users, in order; those already there stay as they are."""
+        """With further users, in order; those already there stay as they are.
+
+        Raises :class:`InvalidRegisterError` for a name that is empty, too long or not printable.
+        """
         for name in names:
             if not name.strip() or len(name) > LONGEST_NAME or not name.isprintable():
                 raise InvalidRegisterError(

@@ -23,11 +23,14 @@ from .patches import to_patches
 LARGEST_SIDE = 512
 # The condition besides plain storage under which noise is measured: the mildest that most pictures on the web met.
 STORED_AS = "jpeg-75"
-# Standard deviation of the small change whose response is measured, in units of the latent's spread.
+# Standard deviation of the small change whose response is measured, in units of the latent's spread
+# (benchmarks/results/constants.md).
 PROBE = 0.1
-# Backward passes are dear and the decoder's metric varies little between pictures.
+# Backward passes are dear and the decoder's metric varies little between pictures; the
+# bases of benchmarks/results/fingerprints.md were so measured.
 METRIC_IMAGES, METRIC_PROBES = 16, 2
-# A response below this fraction of the median says that estimation failed, not that the direction is costless.
+# A response below this fraction of the median says that estimation failed, not that the direction is costless. No
+# chosen direction lies there: LEAST_ANSWER leaves them out.
 LEAST_RESPONSE = 0.2
 
 

@@ -19,9 +19,9 @@ from numpy.typing import NDArray
 from scipy.fft import dctn
 from torch import Tensor
 
+from .regularity import JPEG_BLOCK
 from .tensors import central_part
 
-BLOCK = 8
 # The centre of a large picture tells as much as the whole.
 MAX_SIDE, MAX_BLOCKS = 512, 1024
 # Luminance steps at quality 50, row by row (T.81, table K.1).
@@ -34,12 +34,14 @@ LUMINANCE_50 = (
 QUALITY_50 = {(row, column): LUMINANCE_50[row][column] for row in range(5) for column in range(5) if row + column < 5}
 LARGEST_STEP = 255
 STEPS = np.maximum(1, np.arange(LARGEST_STEP + 1, dtype=np.float32))
-# Scatter of a coefficient about its multiple: pixels were rounded once as luminance and once as RGB.
+# Scatter of a coefficient about its multiple: pixels were rounded once as luminance and once as RGB,
+# with a variance of 1/12 and, by the weights of three channels, of 0.45/12.
 ROUNDING = 0.35
 # What that leaves of the mean cosine at the right step.
 EXPECTED = np.exp(-2 * (np.pi * ROUNDING / STEPS) ** 2)
 # Steps count where the circular mean reaches this share of what rounding leaves of 1, this many standard errors from 0,
-# on so many different multiples of at least two frequencies: a picture can have such values at one by chance.
+# on so many different multiples of at least two frequencies: a picture can have such values at one by chance
+# (benchmarks/results/constants.md).
 SHARE, STANDARD_ERRORS, MULTIPLES, FREQUENCIES = 0.7, 6.0, 4, 2
 
 
@@ -66,10 +68,10 @@ def luminance_coefficients(image: Tensor) -> NDArray[np.float64]:
 
     Blocks with clipped pixels are left out, for clipping moves every coefficient, and so are flat ones.
     """
-    pixels = 255 * central_part(image, MAX_SIDE, BLOCK)[0].cpu().double().numpy(force=True)
-    rows, columns = (side // BLOCK for side in pixels.shape[-2:])
-    cells = pixels[:, : rows * BLOCK, : columns * BLOCK].reshape(3, rows, BLOCK, columns, BLOCK)
-    cells = cells.transpose(1, 3, 0, 2, 4).reshape(-1, 3, BLOCK, BLOCK)
+    pixels = 255 * central_part(image, MAX_SIDE, JPEG_BLOCK)[0].cpu().double().numpy(force=True)
+    rows, columns = (side // JPEG_BLOCK for side in pixels.shape[-2:])
+    cells = pixels[:, : rows * JPEG_BLOCK, : columns * JPEG_BLOCK].reshape(3, rows, JPEG_BLOCK, columns, JPEG_BLOCK)
+    cells = cells.transpose(1, 3, 0, 2, 4).reshape(-1, 3, JPEG_BLOCK, JPEG_BLOCK)
     luminance = np.tensordot(cells, np.array([0.299, 0.587, 0.114]), axes=(1, 0))
     unclipped = (cells.min((1, 2, 3)) > 0) & (cells.max((1, 2, 3)) < 255)
     telling = luminance[unclipped & (np.ptp(luminance, (1, 2)) >= 4)]

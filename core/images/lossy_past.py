@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 from scipy.fft import dctn
 from torch import Tensor
 
+from .regularity import JPEG_BLOCK
 from .tensors import central_part
 
-BLOCK = 8
 MAX_SIDE = 512
 # Luma of ITU-R BT.601 and BT.709, and each again in the range of video.
 LUMA = np.array([[0.299, 0.587, 0.114], [0.2126, 0.7152, 0.0722]])
@@ -75,13 +75,19 @@ def lattice(levels: NDArray[np.uint8]) -> tuple[float, float]:
 
 def fine_chroma_lost(levels: NDArray[np.uint8]) -> float:
     """Share of 8×8 blocks of ``levels`` ``[3,H,W]`` whose diagonal chroma frequencies hold rounding noise alone."""
-    rows, columns = (side // BLOCK for side in levels.shape[-2:])
-    chroma = np.tensordot(CHROMA, levels[:, : rows * BLOCK, : columns * BLOCK].astype(np.float64), axes=(1, 0))
-    blocks = chroma.reshape(2, rows, BLOCK, columns, BLOCK).transpose(1, 3, 0, 2, 4).reshape(-1, 2, BLOCK, BLOCK)
+    rows, columns = (side // JPEG_BLOCK for side in levels.shape[-2:])
+    chroma = np.tensordot(
+        CHROMA, levels[:, : rows * JPEG_BLOCK, : columns * JPEG_BLOCK].astype(np.float64), axes=(1, 0)
+    )
+    blocks = (
+        chroma.reshape(2, rows, JPEG_BLOCK, columns, JPEG_BLOCK)
+        .transpose(1, 3, 0, 2, 4)
+        .reshape(-1, 2, JPEG_BLOCK, JPEG_BLOCK)
+    )
     if not len(blocks):
         return 0.0
     energy = dctn(blocks, axes=(2, 3), norm="ortho") ** 2
-    frequency = np.add.outer(np.arange(BLOCK), np.arange(BLOCK))
+    frequency = np.add.outer(np.arange(JPEG_BLOCK), np.arange(JPEG_BLOCK))
     coarse = energy[..., (frequency > 0) & (frequency < 3)].mean((1, 2))
     fine = energy[..., frequency >= 6].mean((1, 2))
     # Only where there is colour at all can its finest part be missing.
@@ -90,6 +96,6 @@ def fine_chroma_lost(levels: NDArray[np.uint8]) -> float:
 
 
 def _levels(image: Tensor) -> NDArray[np.uint8]:
-    pixels = (255 * central_part(image, MAX_SIDE, BLOCK)[0]).round().clamp(0, 255)
+    pixels = (255 * central_part(image, MAX_SIDE, JPEG_BLOCK)[0]).round().clamp(0, 255)
     levels: NDArray[np.uint8] = pixels.byte().numpy(force=True)
     return levels

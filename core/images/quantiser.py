@@ -23,9 +23,9 @@ ROUNDING_FLOOR = 1 / (12 * LEVELS**2)
 
 def check_quantiser(name: str) -> Quantiser:
     """Return ``name`` if it names a quantiser; raises :class:`InvalidSettingError` otherwise."""
-    for known in get_args(Quantiser):
-        if name == known:
-            return known
+    for quantiser in get_args(Quantiser):
+        if name == quantiser:
+            return quantiser
     raise InvalidSettingError(f"Unknown quantiser {name!r}: choose one of {', '.join(get_args(Quantiser))}.")
 
 

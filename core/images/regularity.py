@@ -13,16 +13,18 @@ from torch import Tensor
 
 from .tensors import central_part
 
-BLOCK = 8
+# Pixels per side of JPEG's blocks, and of a latent cell of most decoders.
+JPEG_BLOCK = 8
 # The middle of a larger picture is looked at.
 MAX_SIDE = 1024
-# Noise floor of second differences in 8-bit levels, so that rounding in flat parts is no pattern.
+# Noise floor of second differences in 8-bit levels, so that rounding in flat parts is no pattern
+# (benchmarks/results/constants.md).
 FLOOR = 0.5
-# A block is flat, and says nothing, below this range of levels in every channel.
+# A block is flat, and says nothing, below this range of levels in every channel: rounding alone has 1.
 FLAT_RANGE = 4
 
 
-def grid_strength(image: Tensor, period: int = BLOCK) -> float:
+def grid_strength(image: Tensor, period: int = JPEG_BLOCK) -> float:
     """How much one row or column in ``period`` stands out: ln of its second differences against its neighbours'.
 
     ``image`` ``[1,3,H,W]`` in [0,1]. The median over all lines of one phase, the largest of all phases and both
@@ -30,7 +32,7 @@ def grid_strength(image: Tensor, period: int = BLOCK) -> float:
     Second differences also show the knots of enlargement by interpolation (Gallagher, "Detection of linear and cubic
     interpolation in JPEG compressed images", 2005). 0 where the picture has fewer than four lines of each phase.
     """
-    pixels = 255 * central_part(image, MAX_SIDE, BLOCK)[0].cpu().double().numpy(force=True)
+    pixels = 255 * central_part(image, MAX_SIDE, JPEG_BLOCK)[0].cpu().double().numpy(force=True)
     luminance = np.tensordot(np.array([0.299, 0.587, 0.114]), pixels, axes=(0, 0))
     return max(_grid_strength_of_columns(lines, period) for lines in (luminance, luminance.T))
 
@@ -49,10 +51,10 @@ def _grid_strength_of_columns(luminance: NDArray[np.float64], period: int) -> fl
 
 def different_blocks(image: Tensor) -> tuple[int, int]:
     """Of the 8×8 blocks of ``image`` ``[1,3,H,W]`` that are not flat: how many differ, and how many there are."""
-    levels = (255 * central_part(image, MAX_SIDE, BLOCK)[0]).round().clamp(0, 255).byte().numpy(force=True)
-    rows, columns = (side // BLOCK for side in levels.shape[-2:])
-    cells = levels[:, : rows * BLOCK, : columns * BLOCK].reshape(3, rows, BLOCK, columns, BLOCK)
-    cells = cells.transpose(1, 3, 0, 2, 4).reshape(rows * columns, 3, BLOCK * BLOCK)
+    levels = (255 * central_part(image, MAX_SIDE, JPEG_BLOCK)[0]).round().clamp(0, 255).byte().numpy(force=True)
+    rows, columns = (side // JPEG_BLOCK for side in levels.shape[-2:])
+    cells = levels[:, : rows * JPEG_BLOCK, : columns * JPEG_BLOCK].reshape(3, rows, JPEG_BLOCK, columns, JPEG_BLOCK)
+    cells = cells.transpose(1, 3, 0, 2, 4).reshape(rows * columns, 3, JPEG_BLOCK * JPEG_BLOCK)
     ranges = cells.max(2).astype(int) - cells.min(2)
     telling = cells[(ranges >= FLAT_RANGE).any(1)]
     return len({cell.tobytes() for cell in telling}), len(telling)

@@ -16,12 +16,13 @@ from .tensors import check_images
 
 # Side of the thumbnail, and of the picture that its crops are cut from, in pixels.
 SIDE, WORKING_SIDE = 16, 160
-# Standard deviation in thumbnail pixels of the coarse light that is taken away.
+# Standard deviation in thumbnail pixels of the coarse light that is taken away
+# (benchmarks/results/constants.md, as SAME).
 COARSE = 3.0
 CROPS = (0.95, 0.9)
 # 82 different pictures (this project's 72 and scikit-image's) reach 0.62, with shared parts 0.88 (a stereo pair).
 # JPEG at quality 30, half the size, both, double the size, 10 % brighter or darker: 0.95 and more. Crops down to nine
-# tenths, half a degree of turn: 0.94 and more, but for two textures of stones with 0.87.
+# tenths, half a degree of turn: 0.94 and more, but for textures of stones and bricks with 0.77 to 0.87.
 SAME = 0.9
 # Root mean square of a thumbnail, in [0,1], below which it shows nothing but rounding.
 NOTHING = 0.5 / 255 / 4

@@ -83,7 +83,7 @@ def check_images(images: Tensor) -> Tensor:
 
 
 def finite_range(images: Tensor) -> tuple[float, float] | None:
-    """Smallest and largest value of ``images``, ``None`` where any is NaN or infinite; makes no copy of them."""
+    """Smallest and largest value of ``images`` ``[B,C,H,W]``, ``None`` where any is NaN or infinite; makes no copy."""
     low, high = (float(value) for value in torch.aminmax(images))
     return (low, high) if math.isfinite(low) and math.isfinite(high) else None
 

@@ -25,11 +25,14 @@ from .solvers import Search, Solver, Stopped, WhitenedLBFGS
 from .solvers.adam_ronan import AdamRonan
 from .solvers.levenberg_marquardt import LARGEST_INPUT, LevenbergMarquardt
 
+# With two, all 120 belonging images of benchmarks/results/origin.md reached the floor; four leave room for others.
 STARTS = 4
-#: A start that explains an image this well leaves nothing for further starts to find.
+#: A start that explains an image this well leaves nothing for further starts to find: belonging images end
+#: between 0.97 and 2 times the floor, others above 200 (benchmarks/results/origin.md).
 LOSS_TARGET = 2 * ROUNDING_FLOOR
 INPUT_SOLVERS = ("levenberg-marquardt", "lbfgs-whitened", "adam-ronan")
-#: Steps of limited-memory BFGS from a random start; from an encoder's it needs far fewer.
+#: Steps of limited-memory BFGS from a random start; from an encoder's it needs far fewer
+#: (benchmarks/results/origin.md, the VAE's decoder).
 LBFGS_STEPS = 200
 
 
@@ -48,7 +51,10 @@ class InputInversion(Inversion):
 
 
 class AsDecoder:
-    """A generator in the shape that solvers know: latents ``[n,C,h,w]``, whatever the inputs' own shape is."""
+    """A generator in the shape that solvers know: latents ``[n,C,h,w]``, whatever the inputs' own shape is.
+
+    It has no encoder: :meth:`encode` raises :class:`UnsupportedGeneratorError`.
+    """
 
     def __init__(self, generator: Generator) -> None:
         self.generator = generator
@@ -181,7 +187,10 @@ def invert_inputs(
 
 
 def check_size(images: Tensor, generator: Generator) -> Tensor:
-    """Return ``images`` if they have the generator's size: resampled or cropped ones would prove nothing."""
+    """Return ``images`` ``[B,3,H,W]`` if they have the generator's size, else raise :class:`InvalidImageError`.
+
+    Resampled or cropped ones would prove nothing.
+    """
     height, width = images.shape[-2:]
     if (height, width) != tuple(generator.image_size):
         made_height, made_width = generator.image_size
@@ -193,7 +202,7 @@ def check_size(images: Tensor, generator: Generator) -> Tensor:
 
 
 def check_inputs(inputs: Tensor, generator: Generator) -> None:
-    """Raise :class:`InvalidLatentError` unless ``inputs`` are finite and of the generator's shape."""
+    """Raise :class:`InvalidLatentError` unless ``inputs`` are finite and ``[starts, *input_shape]``."""
     if inputs.ndim < 2 or len(inputs) < 1 or tuple(inputs.shape[1:]) != tuple(generator.input_shape):
         raise InvalidLatentError(
             f"The initial inputs have shape {tuple(inputs.shape)}, {generator.name} needs"

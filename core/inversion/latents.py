@@ -163,7 +163,7 @@ def invert(
 
 
 def check_latents(latents: Tensor, autoencoder: Autoencoder, cropped: Tensor) -> None:
-    """Raise :class:`InvalidLatentError` unless ``latents`` has the shape of E(``cropped``) and finite values."""
+    """Raise :class:`InvalidLatentError` unless ``latents`` are finite and shaped as E(``cropped`` ``[B,3,H,W]``)."""
     ratio = autoencoder.spatial_ratio
     batch, _, height, width = cropped.shape
     expected = (batch, autoencoder.latent_channels, height // ratio, width // ratio)

@@ -25,10 +25,13 @@ from ..errors import NotEnoughMemoryError
 from ..models.autoencoder import Autoencoder
 from .frozen_convolution import frozen_convolutions
 
-# Of the free memory: the rest is for convolution workspaces and whoever shares the device.
+# Of the free memory: the rest is for what a backward pass holds besides (1.23 times the estimate in all,
+# benchmarks/results/constants.md), for convolution workspaces and whoever shares the device.
 SHARE_OF_FREE = 0.6
+# Cells per side of the picture by which that is estimated: it grows with the pixels (benchmarks/results/memory.md).
 PROBE_CELLS = 16
-# More than any known decoder keeps (Stable Diffusion's: 15 KiB in fp32): images this rules out need no probe.
+# More than any known decoder keeps (Stable Diffusion's: 15 KiB in fp32, benchmarks/results/memory.md): images this
+# rules out need no probe.
 MOST_BYTES_PER_PIXEL = 64 * 1024
 
 
@@ -211,7 +214,7 @@ def out_of_memory_error(autoencoder: Autoencoder, height: int, width: int) -> No
 
 
 def out_of_memory_sentence(doing: str, autoencoder: Autoencoder, image: Tensor) -> str:
-    """The same for what keeps nothing for a backward pass, after the smallest windows failed as well."""
+    """The same for what keeps nothing for a backward pass; the smallest windows of ``image`` ``[1,3,H,W]`` failed."""
     height, width = image.shape[-2:]
     return (
         f"{doing} {width}×{height} pixels with {autoencoder.name} ran out of memory even in the smallest windows"

@@ -55,22 +55,22 @@ class Objective:
         self.passes = Passes()
 
     def encode(self, images: Tensor) -> Tensor:
-        """Encoder pass without gradient, counted."""
+        """Latents ``[B,C,h,w]`` of ``images`` ``[B,3,H,W]``: an encoder pass without gradient, counted."""
         self.passes.encoder += 1
         with torch.no_grad():
             return self.autoencoder.encode(images)
 
     def loss(self, decoded: Tensor) -> Tensor:
-        """Scalar loss of a decoded image, differentiable."""
+        """Scalar ``[]``: loss of a decoded image ``[1,3,H,W]``, unclamped; differentiable."""
         losses = [mean_squared_residual(decoded, self.image, quantiser)[0] for quantiser in self.candidates]
         return torch.stack(losses).min()
 
     def quantiser(self, decoded: Tensor) -> Quantiser:
-        """The storage model that explains the image best, given a reconstruction."""
+        """The storage model that explains the image best, given a reconstruction ``[1,3,H,W]``, unclamped."""
         return min(self.candidates, key=lambda q: float(mean_squared_residual(decoded, self.image, q)))
 
     def is_exact(self, decoded: Tensor) -> bool:
-        """Whether storing ``decoded`` as 8 bit gives this very image: a certificate that needs no calibration."""
+        """Whether ``decoded`` ``[1,3,H,W]``, stored as 8 bit, is this very image: proof that needs no calibration."""
         stored = (q for q in self.candidates if q != "none")
         return any(bool(((quantise(decoded, q) - self.image).abs() < HALF_LEVEL).all()) for q in stored)
 

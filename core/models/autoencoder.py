@@ -42,7 +42,8 @@ class Autoencoder(Protocol):
 
     @property
     def fingerprint(self) -> str:
-        """Names the weights; see :func:`~latent_tracer.core.models.weight_digest.digest_in_order`."""
+        """The digest of the weights, by the name it has in files; see
+        :func:`~latent_tracer.core.models.weight_digest.digest_in_order`."""
 
     @property
     def device(self) -> torch.device: ...

@@ -69,8 +69,8 @@ def _weights_in(folder: Path) -> Path:
 
 def arguments_for(network: Any, config: dict[str, Any]) -> dict[str, Any]:
     """What ``config`` says to the constructor of ``network``; raises :class:`WeightFileError` for impossible values."""
-    known = inspect.signature(network.__init__).parameters.keys() - {"self"}
-    chosen = {key: value for key, value in config.items() if key in known}
+    accepted = inspect.signature(network.__init__).parameters.keys() - {"self"}
+    chosen = {key: value for key, value in config.items() if key in accepted}
     for key, value in chosen.items():
         entries = value if isinstance(value, list) else [value]
         if len(entries) > MOST_STAGES and key not in ("latents_mean", "latents_std"):

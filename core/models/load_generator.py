@@ -110,8 +110,8 @@ def _torchscript(path: Path, options: dict[str, str], device: str | torch.device
 def _check_options(text: str, options: dict[str, str], kind: str) -> None:
     unknown = sorted(set(options) - _OPTIONS[kind])
     if unknown:
-        known = ", ".join(sorted(_OPTIONS[kind])) or "none"
-        raise UnsupportedGeneratorError(f"{text} takes no option {unknown[0]!r} (known here: {known}).")
+        taken = ", ".join(sorted(_OPTIONS[kind])) or "none"
+        raise UnsupportedGeneratorError(f"{text} takes no option {unknown[0]!r} (known here: {taken}).")
 
 
 def _size(text: str, value: str) -> tuple[int, int]:

@@ -145,7 +145,10 @@ def _add(renamed: dict[str, T], key: str, value: T) -> None:
 
 
 def kl_config(state: Mapping[str, Shaped]) -> dict[str, Any]:
-    """Arguments for diffusers' ``AutoencoderKL``, read off the names and shapes of weights in its layout."""
+    """Arguments for diffusers' ``AutoencoderKL``, read off the names and shapes of weights in its layout.
+
+    Raises :class:`WeightFileError` where a layer is missing or of no possible shape.
+    """
     stages = _count(state, r"encoder\.down_blocks\.([0-9]+)\.", MOST_STAGES, "encoder stages")
     layers = _count(state, r"encoder\.down_blocks\.0\.resnets\.([0-9]+)\.", MOST_LAYERS, "layers per stage")
 

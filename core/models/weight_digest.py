@@ -23,8 +23,8 @@ _DIGEST = re.compile(r"[0-9a-f]{40}((-[0-9a-f]{40}){2})?")
 _OLD = re.compile(r"[0-9a-f]{32}")
 
 
-def weight_fingerprint(state: Mapping[str, Tensor]) -> str:
-    """The digest of tensors that come without their module: the place of each is its place in ``state``.
+def weight_digest(state: Mapping[str, Tensor]) -> str:
+    """The digest of tensors ``[…]`` that come without their module: the place of each is its place in ``state``.
 
     It equals the digest of a module with these weights where the module defines its layers in the order in which it
     calls them. Renaming does not change it, reordering does. See :func:`digest_in_order` for the form.
@@ -75,22 +75,22 @@ def digest_in_order(tensors: Iterable[Tensor]) -> str:
     return "-".join(_hash(placed, cast) for cast in casts)
 
 
-def equivalent_digests(fingerprint: str) -> frozenset[str]:
-    """The 40-digit digests under which the weights named ``fingerprint``, or a cast of them, are known.
+def equivalent_digests(digest: str) -> frozenset[str]:
+    """The 40-digit digests under which the weights of ``digest``, or a cast of them, are known.
 
     Empty for a text that is no digest of this release.
     """
-    return frozenset(fingerprint.split("-")) if _DIGEST.fullmatch(fingerprint) else frozenset()
+    return frozenset(digest.split("-")) if _DIGEST.fullmatch(digest) else frozenset()
 
 
 def same_weights(first: str, second: str) -> bool:
-    """Do two fingerprints name the same weights, or one a float16 or bfloat16 copy of the other?"""
+    """Do two digests name the same weights, or one a float16 or bfloat16 copy of the other?"""
     return first == second or bool(equivalent_digests(first) & equivalent_digests(second))
 
 
-def is_old_digest(fingerprint: str) -> bool:
+def is_old_digest(digest: str) -> bool:
     """Is this a digest of earlier releases, which did not tell biases or the order of layers apart?"""
-    return _OLD.fullmatch(fingerprint) is not None
+    return _OLD.fullmatch(digest) is not None
 
 
 def old_digest(state: Mapping[str, Tensor]) -> str:

@@ -26,7 +26,7 @@ class Fields:
         return f"{self.place}.{name}" if self.place else name
 
     def only(self, *names: str) -> None:
-        """Exactly these keys, no more and no fewer."""
+        """Raise :class:`Wrong` unless these are the keys, no more and no fewer."""
         odd = sorted(set(self.held) ^ set(names))
         if odd:
             raise Wrong(f"lacks or adds fields ({', '.join(self._at(name[:50]) for name in odd[:10])})")

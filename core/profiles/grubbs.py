@@ -27,7 +27,10 @@ def grubbs_critical(n: int, alpha: float = 0.05) -> float:
 
 
 def grubbs_threshold(belonging_losses: Sequence[float], alpha: float = 0.05) -> float:
-    """The loss mu + G·sigma from which an image counts as an outlier among ``belonging_losses``."""
+    """The loss mu + G·sigma from which one counts as an outlier among ``belonging_losses``; one-sided at ``alpha``.
+
+    Raises :class:`InvalidSettingError` for losses that are too few or not finite, and for an impossible ``alpha``.
+    """
     losses = np.asarray(belonging_losses, dtype=float)
     if losses.ndim != 1 or not np.isfinite(losses).all():
         raise InvalidSettingError("The belonging losses must be a flat list of finite numbers.")

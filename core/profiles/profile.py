@@ -19,7 +19,7 @@ from .trust import HANDED_OVER
 
 FORMAT = "latent-tracer-profile"
 VERSION = 2
-# Estimates of a JPEG quality are one off at most where all is well.
+# Estimates of a JPEG quality are one off at most where all is well (benchmarks/results/constants.md).
 JPEG_TOLERANCE = 2
 
 
@@ -27,11 +27,12 @@ JPEG_TOLERANCE = 2
 class Profile:
     """Calibration of one score for one decoder under one condition.
 
-    Scores are lower for belonging images. ``belonging`` and ``others`` hold them by source; rates count pictures, not
-    versions, and the weakest source sets them. ``fpr`` and ``fnr`` are the rates asked for, on average over
-    calibrations or, with ``guarantee`` (a confidence), as bounds; :attr:`stated_fpr` and :attr:`fpr_bound` are what so
-    many pictures support. ``image_sizes``: smallest and largest side in pixels. ``pictures_given`` and
-    ``pictures_counted``: before and after copies were left out, ``None`` where a profile of format 1 does not tell.
+    ``fingerprint``: the digest of the decoder's weights, by the name it has in files. Scores are lower for belonging
+    images. ``belonging`` and ``others`` hold them by source; rates count pictures, not versions, and the weakest source
+    sets them. ``fpr`` and ``fnr`` are the rates asked for, on average over calibrations or, with ``guarantee`` (a
+    confidence), as bounds; :attr:`stated_fpr` and :attr:`fpr_bound` are what so many pictures support.
+    ``image_sizes``: smallest and largest side in pixels. ``pictures_given`` and ``pictures_counted``: before and after
+    copies were left out, ``None`` where a profile of format 1 does not tell.
     ``calibration``: whose it is, see :mod:`.trust`; no part of the file.
     """
 
@@ -166,17 +167,17 @@ class Profile:
         """Whether pictures out of lossy files are among the non-belonging ones: then a yes holds for such files too."""
         return any(source.history in LOSSY for source in self.others)
 
-    def check(self, fingerprint: str, score: str, settings: dict[str, Any], grid: Grid | None = None) -> None:
+    def check(self, digest: str, score: str, settings: dict[str, Any], grid: Grid | None = None) -> None:
         """Raise :class:`InvalidProfileError` unless the profile was made for this decoder, score, settings and grid."""
         if is_old_digest(self.fingerprint):
             raise InvalidProfileError(
                 "The profile was made with an earlier release, whose weight digests did not tell biases or the order of"
                 " layers apart: calibrate again."
             )
-        if not same_weights(self.fingerprint, fingerprint):
+        if not same_weights(self.fingerprint, digest):
             raise InvalidProfileError(
                 f"The profile was calibrated for {self.autoencoder} ({self.fingerprint[:8]}), not for this decoder"
-                f" ({fingerprint[:8]}): calibrate this one, or load the profile's own VAE."
+                f" ({digest[:8]}): calibrate this one, or load the profile's own VAE."
             )
         if (self.score, self.score_settings) != (score, settings):
             raise InvalidProfileError(

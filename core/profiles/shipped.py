@@ -10,12 +10,12 @@ from .profile import Profile
 from .trust import EMBEDDED
 
 
-def builtin_profile(fingerprint: str) -> Profile | None:
+def builtin_profile(digest: str) -> Profile | None:
     """The profile that ships for the decoder with these weights, or ``None``.
 
     A calibration of one's own comes closer to one's images.
     """
-    return next((profile for profile in _shipped() if same_weights(profile.fingerprint, fingerprint)), None)
+    return next((profile for profile in _shipped() if same_weights(profile.fingerprint, digest)), None)
 
 
 @functools.cache
@@ -27,6 +27,6 @@ def _shipped() -> tuple[Profile, ...]:
 def default_profile() -> Profile:
     """What serves until a decoder is calibrated: other images' scores under several decoders, each its own source.
 
-    Its fingerprint is that of no decoder, so no verdict of its own can rest on it.
+    Its digest is that of no decoder, so no verdict of its own can rest on it.
     """
     return load_profile(EMBEDDED / "default.json")

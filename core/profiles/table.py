@@ -57,9 +57,9 @@ def source_table(profile: Profile) -> tuple[SourceRow, ...]:
         for source in profile.others:
             its_own.append(source.where(_is_made_by(source, decoder)))
             rest.append(source.where([not made for made in _is_made_by(source, decoder)]))
-        known = tuple(source for source in rest if source.scores)
-        if known:
-            ignorant = replace(profile, others=known)
+        others = tuple(source for source in rest if source.scores)
+        if others:
+            ignorant = replace(profile, others=others)
             rows.append(_row(f"{decoder}, left out", ignorant, _judged(its_own), False, profile.stated_fpr))
     return tuple(rows)
 
@@ -104,5 +104,5 @@ def _thresholds_without(profile: Profile, picture: int) -> tuple[float, float]:
     others, belonging = rest(profile.others), rest(profile.belonging)
     if not all(source.scores for source in (*others, *belonging)):
         return -math.inf, math.inf
-    known = replace(profile, others=others, belonging=belonging)
-    return known.acceptance_threshold, known.refusal_threshold
+    without = replace(profile, others=others, belonging=belonging)
+    return without.acceptance_threshold, without.refusal_threshold

@@ -57,7 +57,10 @@ def quantile_threshold(scores: Sequence[float] | Scores, alpha: float) -> float:
 
 
 def kde_threshold(scores: Sequence[float] | Scores, alpha: float) -> float:
-    """AEDR's rule: the smallest value whose Gaussian KDE distribution function (Scott bandwidth) reaches 1 - alpha."""
+    """AEDR's rule: the smallest value whose Gaussian KDE distribution function (Scott bandwidth) reaches 1 - alpha.
+
+    Raises :class:`InvalidSettingError` for ``scores`` that are all equal, too few or not finite.
+    """
     values = check_scores(scores)
     # The spread tells equal scores apart from different ones: rounding leaves a deviation even where all are equal.
     deviation = float(values.std(ddof=1)) if np.ptp(values) > 0 else 0.0

@@ -35,10 +35,22 @@ th[aria-sort=descending] button::after { content: " \\25BC"; }
 td.number { font-variant-numeric: tabular-nums; white-space: nowrap; }
 td img { display: block; max-width: 112px; max-height: 112px; background: #1e232b; }
 td:nth-child(2) { min-width: 16ch; }
-td.claims, td.notes { font-size: 13px; max-width: 40ch; }
+td.claims, td.notes { font-size: 13px; min-width: 22ch; max-width: 40ch; }
 .verdict { font-weight: 700; white-space: nowrap; }
 .belonging { color: #56b4e9; } .non-belonging { color: #e69f00; } .inconclusive { color: #c9c9c9; }
 .untraced { color: #d98cb3; } .disagree { color: #e69f00; } .agree { color: #56b4e9; }
+@media (max-width: 900px) {
+  table, tbody, td { display: block; }
+  thead tr { display: flex; flex-wrap: wrap; background: #1e232b; }
+  th { position: static; border: 0; }
+  th:first-child, td:empty { display: none; }
+  tbody tr { display: block; position: relative; min-height: 112px; padding: 12px 0 12px 128px;
+    border-bottom: 1px solid #343b47; }
+  td, td.claims, td.notes { padding: 0; border: 0; min-width: 0; max-width: none; }
+  td:first-child { position: absolute; left: 0; }
+  td:nth-child(4)::before { content: "p-value "; color: #9aa4b2; }
+  td:nth-child(5)::before { content: "score "; color: #9aa4b2; }
+}
 """
 
 # Numbers before text, text by the reader's own alphabet, empty cells last; the order of equal rows is kept.

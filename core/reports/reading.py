@@ -5,7 +5,7 @@ from __future__ import annotations
 from ..fingerprints.read import Reading
 from ..fingerprints.register import UserAttribution
 
-LIMITS = (
+READING_LIMITS = (
     "limits: resizing, cropping and turning break the alignment; whoever knows basis and secret can write or remove a"
     " key; a key proves the secret was used, not who used it"
 )
@@ -23,4 +23,4 @@ def reading_report(reading: Reading, owner: UserAttribution | None = None) -> st
         f" {reading.passes.encoder} encoder and {reading.passes.decoder} decoder passes"
         + (", read after inversion" if reading.refined else "")
     )
-    return "\n".join([*lines, LIMITS])
+    return "\n".join([*lines, READING_LIMITS])

@@ -26,6 +26,8 @@ from .protocol import Scored, Setting, check_single
 from .residuals import compared_pixels, grid_contrast, least_side, residual_energies
 from .spectral import band_energies
 
+# Latent cells per side of the region that is searched, at 128 phases: it found the crops and flips of
+# benchmarks/results/altered-192.md.
 REGION_CELLS = 14
 
 
@@ -48,10 +50,10 @@ class GridPhase:
 
 
 def find_grid_phase(autoencoder: Autoencoder, image: Tensor, passes: Passes) -> GridPhase:
-    """The phase at which a central region of ``image`` looks most like this decoder's work; 2·period² passes of each.
+    """The phase at which a central region of ``image`` ``[1,3,H,W]`` looks most like this decoder's work.
 
-    Every phase is held against the mean of all phases on the same pixels. Raises :class:`InvalidImageError` for a flat
-    or too small picture.
+    It takes 2·period² passes of each network. Every phase is held against the mean of all phases on the same pixels.
+    Raises :class:`InvalidImageError` for a flat or too small picture.
     """
     # The search only chooses where to look: the score itself is exact.
     if bfloat16_pays(autoencoder.device):

@@ -17,18 +17,19 @@ import math
 import torch
 from torch import Tensor
 
-from ..images.jpeg import BLOCK, jpeg_quality, luminance_steps
+from ..images.jpeg import jpeg_quality, luminance_steps
+from ..images.regularity import JPEG_BLOCK
 from ..models.autoencoder import Autoencoder
 from .double_reconstruction import DoubleReconstruction
 from .grid_contrast import Looks
 from .protocol import Scored, Setting, check_single
 
 # Of weights from 0 to 2, tried beside the plain contrast on five decoders and 28 belonging images each out of JPEG 75:
-# a larger one helps with easy pictures and loses the brick.
+# a larger one helps with easy pictures and loses the brick (altered-192.md and constants.md in benchmarks/results).
 RATIO_WEIGHT = 0.1
-# Ratios beyond these say no more, and must not carry a picture alone.
+# Ratios beyond these say no more, and must not carry a picture alone: no row of altered-192 comes near them.
 SMALLEST_RATIO, LARGEST_RATIO = 0.01, 100.0
-# The half step within which the original may lie.
+# The half step within which the original may lie, by the definition of rounding.
 SLACK_STEPS = 0.5
 
 
@@ -57,10 +58,10 @@ def rounding_slack(image: Tensor, spatial_ratio: int) -> Tensor | None:
     ``None`` where the picture shows no JPEG, and for a decoder whose cells do not begin where JPEG's blocks do.
     """
     quality = jpeg_quality(check_single(image))
-    if quality is None or spatial_ratio % BLOCK:
+    if quality is None or spatial_ratio % JPEG_BLOCK:
         return None
     luma = SLACK_STEPS * torch.tensor(luminance_steps(quality), dtype=torch.float32) / 255
-    unknown = torch.full((2, BLOCK, BLOCK), math.inf)
+    unknown = torch.full((2, JPEG_BLOCK, JPEG_BLOCK), math.inf)
     return torch.cat([luma[None], unknown])
 
 

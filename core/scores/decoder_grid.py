@@ -28,7 +28,8 @@ from .spectral import band_energies
 CELLS, BORDER = 16, 2
 LEAST_SIDE, LARGEST_SIDE = 128, 320
 # A shift of the decoder's own picture hides its trace where the contrast between both crops lies below this. Of seven
-# decoders shifts off the grid gave -0.24 to -0.92, shifts along it -0.12 and more. Near it three looks decide.
+# decoders shifts off the grid gave -0.24 to -0.92, shifts along it -0.12 and more. Near it three looks decide
+# (benchmarks/results/constants.md).
 HIDDEN, NEAR = -0.15, 0.08
 
 
@@ -61,7 +62,7 @@ def measure_grid(autoencoder: Autoencoder) -> Grid:
     """:func:`grid_of`, measured anew: six passes of each network through a picture of 16 cells, seldom more.
 
     The period divides the pixels of a latent cell, for a shift by a whole cell only moves the cells. Prime by prime it
-    is divided as long as a shift by the smaller one does not hide the trace.
+    is divided as long as a shift by the smaller one does not hide the trace. Raises as :func:`grid_of`.
     """
     ratio = autoencoder.spatial_ratio
     try:
@@ -103,7 +104,10 @@ def _primes(number: int) -> list[int]:
 
 
 def _own_picture(autoencoder: Autoencoder) -> Callable[[tuple[int, int], tuple[int, int]], float]:
-    """The contrast between two offsets (rows, columns) within one cell on a picture that ``autoencoder`` made."""
+    """The contrast between two offsets (rows, columns) within one cell on a picture that ``autoencoder`` made.
+
+    Raises :class:`NoGridError` where that is NaN or infinite.
+    """
     ratio = autoencoder.spatial_ratio
     side = _side(ratio)
     border = BORDER * ratio

@@ -88,7 +88,10 @@ def on_cells(score: Score, images: Tensor, spatial_ratio: int) -> Tensor:
 
 
 def check_single(image: Tensor) -> Tensor:
-    """Return ``image`` if it is one ``[1,3,H,W]`` of numbers: a score of a batch would be a mixture."""
+    """Return ``image`` if it is one ``[1,3,H,W]`` of finite numbers, else raise :class:`InvalidImageError`.
+
+    A score of a batch would be a mixture.
+    """
     if image.ndim != 4 or image.shape[:2] != (1, 3):
         raise InvalidImageError(
             f"A score judges one RGB image [1,3,H,W] at a time, got shape {tuple(image.shape)}: score each alone."

@@ -11,9 +11,9 @@ from ..errors import InvalidImageError
 from ..inversion.objective import Passes
 from ..models.autoencoder import Autoencoder
 from .protocol import reconstruct
-from .spectral import BAND_WEIGHTS, BLOCK, NOISE_LEVELS, ROUNDING_ENERGY, band_energies
+from .spectral import BAND_WEIGHTS, DCT_BLOCK, NOISE_LEVELS, ROUNDING_ENERGY, band_energies
 
-# One patch that happens to fit well must not carry the picture.
+# One patch that happens to fit well must not carry the picture (benchmarks/results/constants.md, as the next).
 LARGEST_LOG_RATIO = 1.0
 # Mean weight of blocks and bands below which a picture holds too little to compare: one colour has 0, photographs 0.16
 # and more.
@@ -51,7 +51,7 @@ def tiled_energies(
     if side is None:
         return part(0, 0, None, None)
     margin = 3 * autoencoder.spatial_ratio
-    step = math.lcm(autoencoder.spatial_ratio, BLOCK)
+    step = math.lcm(autoencoder.spatial_ratio, DCT_BLOCK)
     step *= max(1, side // step)
     rows, columns = (
         [(k * step, None if k == last else (k + 1) * step + margin) for k in range(last + 1)]
@@ -65,7 +65,10 @@ def tiled_energies(
 def reconstructed_crop(
     autoencoder: Autoencoder, image: Tensor, offset: tuple[int, int], passes: Passes, low_precision: bool = False
 ) -> tuple[Tensor, Tensor]:
-    """The crop ``[1,3,H-r,W-r]`` of ``image`` at ``offset``, and its reconstruction."""
+    """The crop ``[1,3,H-r,W-r]`` of ``image`` ``[1,3,H,W]`` at ``offset`` (rows, columns), and its reconstruction.
+
+    Raises :class:`InvalidImageError` for one that is too small or whose reconstruction is not finite.
+    """
     ratio = autoencoder.spatial_ratio
     height, width = image.shape[-2:]
     if min(height, width) < least_side(ratio):
@@ -94,11 +97,14 @@ def energies_of(residual: Tensor, offset: tuple[int, int], ratio: int, slack: Te
 
 def least_side(ratio: int) -> int:
     """Smallest side in pixels that leaves four blocks to compare."""
-    return 3 * ratio + 2 * BLOCK
+    return 3 * ratio + 2 * DCT_BLOCK
 
 
 def compared_pixels(image: Tensor, ratio: int) -> Tensor:
-    """The part of ``image`` whose residuals are compared: one cell inside the top left, two inside the bottom right."""
+    """The part ``[…,h,w]`` of ``image`` ``[…,H,W]`` whose residuals are compared.
+
+    Cells of ``ratio`` pixels are left out: one at the top and left, two at the bottom and right.
+    """
     height, width = (length // ratio * ratio for length in image.shape[-2:])
     return image[..., ratio : height - 2 * ratio, ratio : width - 2 * ratio]
 

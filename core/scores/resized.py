@@ -18,7 +18,8 @@ from ..models.autoencoder import Autoencoder
 from .grid_contrast import GridContrast
 from .protocol import Rough, Scored, Setting, check_single
 
-# One look is noisier here than on a picture as it was made: a high value alone does not settle it.
+# One look is noisier here than on a picture as it was made: a high value alone does not settle it
+# (resize-0.75 and resize-0.5 in benchmarks/results/altered-192.md).
 CLEARLY_NOT = 0.05
 
 
@@ -41,7 +42,7 @@ class Resized:
         return self._named(self.score(autoencoder, self._enlarged(autoencoder, image), window))
 
     def rough(self, autoencoder: Autoencoder, image: Tensor, window: int | None = None) -> Rough:
-        """The score in bfloat16, as that of the grid contrast."""
+        """The score of ``image`` ``[1,3,H,W]`` in bfloat16, as that of the grid contrast."""
         rough = self.score.rough(autoencoder, self._enlarged(autoencoder, image), window)
         return Rough(self._named(rough.scored), rough.candidates)
 

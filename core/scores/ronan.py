@@ -101,7 +101,7 @@ class CalibratedLoss:
     def invert(
         self, image: Tensor, quantiser: Quantiser = "auto", on_step: Callable[[Step], None] | None = None
     ) -> InputInversion:
-        """The inversion behind the score, for one image or a batch."""
+        """The inversion behind the score, for images ``[B,3,H,W]`` in [0,1]."""
         return self._invert(image, self.seed, quantiser, on_step)
 
     def __call__(

@@ -19,9 +19,10 @@ from ..profiles import Limit, Profile, measured_limit
 from . import Score, Scored
 from .protocol import RoughScore
 
-# The distance allowed for: this many times the largest that calibration saw. A further image beats the largest of n
-# with probability 1/(n+1), twice the largest far more rarely.
-SAFETY = 2.0
+# The distance allowed for is this many times the largest that calibration saw. A further image beats the largest of n
+# with probability 1/(n+1), twice the largest far more rarely: of 600, 7 and none (benchmarks/results/constants.md).
+DISTANCE_FACTOR = 2.0
+# Of fewer images the largest says little: a further one beats it with probability 1/21.
 MIN_DIFFERENCES = 20
 # Networks that overflow in bfloat16 or a picture that looks flat in it, and operations that bfloat16 does not have:
 # there the exact score has the only word.
@@ -32,11 +33,11 @@ def fit_roughness(differences: Sequence[float]) -> Limit | None:
     """A profile's limit from |rough - exact| of its samples, or ``None`` for too few to tell."""
     if len(differences) < MIN_DIFFERENCES:
         return None
-    return measured_limit("low_precision", SAFETY * max(differences), len(differences))
+    return measured_limit("low_precision", DISTANCE_FACTOR * max(differences), len(differences))
 
 
 def roughness_of(score: Score, autoencoder: Autoencoder, image: Tensor, exact: float) -> float | None:
-    """|rough - ``exact``| of one image, or ``None`` where a rough score does not exist or does not pay."""
+    """|rough - ``exact``| of an ``image`` ``[1,3,H,W]``; ``None`` where a rough score does not exist or pay."""
     if not (isinstance(score, RoughScore) and bfloat16_pays(autoencoder.device)):
         return None
     try:
@@ -46,7 +47,7 @@ def roughness_of(score: Score, autoencoder: Autoencoder, image: Tensor, exact: f
     return min(abs(candidate - exact) for candidate in candidates)
 
 
-def score_for(
+def score_as_exact_as_needed(
     profile: Profile, score: Score, autoencoder: Autoencoder, image: Tensor, window: int | None = None
 ) -> Scored:
     """``score`` of one image ``[1,3,H,W]``, roughly where that decides the verdict under ``profile``, else exactly.

@@ -13,11 +13,13 @@ from torch import Tensor
 
 from ..errors import InvalidImageError
 
-BLOCK = 8
+# Pixels per side of the blocks whose frequencies are compared, as in JPEG.
+DCT_BLOCK = 8
 # Energy of 8-bit rounding noise in one orthonormal DCT coefficient of luma or chroma: variance 1/12 level² times the
 # squared norm of the colour row, averaged over luma and chroma.
 ROUNDING_ENERGY = 5.5e-7
-# A block and band is trusted by how far it rises above this many times the rounding noise.
+# A block and band is trusted by how far it rises above this many times the rounding noise
+# (benchmarks/results/constants.md).
 NOISE_LEVELS = 10
 TO_YCBCR = torch.tensor([[0.299, 0.587, 0.114], [-0.169, -0.331, 0.5], [0.5, -0.419, -0.081]])
 # Bands of diagonal frequency u+v within an 8×8 block, and how much each counts. The constant term is left out: storing
@@ -27,7 +29,7 @@ CHROMA_BANDS = ((0, 1), (1, 3), (3, 6), (6, 15))
 BAND_WEIGHTS = torch.tensor([0, 0.5, 1, 1, 0.5, 0, 1, 1, 0.5])
 
 
-def dct_matrix(size: int = BLOCK) -> Tensor:
+def dct_matrix(size: int = DCT_BLOCK) -> Tensor:
     """Orthonormal DCT-II, ``[size,size]``."""
     rows = [
         [math.sqrt((1 if u == 0 else 2) / size) * math.cos((2 * i + 1) * u * math.pi / (2 * size)) for i in range(size)]
@@ -38,7 +40,7 @@ def dct_matrix(size: int = BLOCK) -> Tensor:
 
 def _band_masks(bands: tuple[tuple[int, int], ...]) -> Tensor:
     """``[64,len(bands)]``: columns average the coefficients of each band."""
-    frequency = (torch.arange(BLOCK)[:, None] + torch.arange(BLOCK)[None]).flatten()
+    frequency = (torch.arange(DCT_BLOCK)[:, None] + torch.arange(DCT_BLOCK)[None]).flatten()
     masks = [((frequency >= low) & (frequency < high)).float() for low, high in bands]
     return torch.stack([mask / mask.sum() for mask in masks], dim=1)
 
@@ -47,17 +49,18 @@ def band_energies(residual: Tensor, slack: Tensor | None = None) -> Tensor:
     """``[B,3,H,W]`` to ``[B,H//8,W//8,9]``: mean energy per 8×8 block in five luma and four (averaged) chroma bands.
 
     Rows and columns beyond the last whole block are left out. ``slack`` ``[3,8,8]``: by how much each coefficient of Y,
-    Cb and Cr may be off before it counts, on the pixels' scale.
+    Cb and Cr may be off before it counts, on the pixels' scale. Raises :class:`InvalidImageError` for less than one
+    block.
     """
-    height, width = residual.shape[-2] // BLOCK, residual.shape[-1] // BLOCK
+    height, width = residual.shape[-2] // DCT_BLOCK, residual.shape[-1] // DCT_BLOCK
     if height == 0 or width == 0:
         raise InvalidImageError(
-            f"The image is {residual.shape[-1]}×{residual.shape[-2]} pixels, less than one block of {BLOCK}×{BLOCK}:"
-            " use a larger picture."
+            f"The image is {residual.shape[-1]}×{residual.shape[-2]} pixels, less than one block of"
+            f" {DCT_BLOCK}×{DCT_BLOCK}: use a larger picture."
         )
-    residual = residual[..., : height * BLOCK, : width * BLOCK].float()
+    residual = residual[..., : height * DCT_BLOCK, : width * DCT_BLOCK].float()
     planes = torch.einsum("dc,bchw->bdhw", TO_YCBCR.to(residual), residual)
-    blocks = planes.reshape(len(planes), 3, height, BLOCK, width, BLOCK).permute(0, 1, 2, 4, 3, 5)
+    blocks = planes.reshape(len(planes), 3, height, DCT_BLOCK, width, DCT_BLOCK).permute(0, 1, 2, 4, 3, 5)
     transform = dct_matrix().to(residual)
     coefficients = transform @ blocks @ transform.T
     if slack is not None:

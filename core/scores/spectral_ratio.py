@@ -16,7 +16,8 @@ from .protocol import Scored, Setting, check_single, reconstruct
 from .spectral import band_energies, band_weights, spectral_log_ratio
 
 # Of 5.5 that all bands weigh together. A picture of one colour has 0, what a decoder makes of one about 0.3, a
-# photograph 4. Below this the ratio is one of rounding errors, and near the one of belonging images by construction.
+# photograph 4. Below this the ratio is one of rounding errors, and near the one of belonging images by construction
+# (benchmarks/results/constants.md).
 LEAST_EVIDENCE = 0.1
 
 

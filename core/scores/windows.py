@@ -17,14 +17,14 @@ from torch import Tensor
 from ..errors import NotEnoughMemoryError
 from ..inversion.memory import is_out_of_memory, let_go
 from .residuals import least_side
-from .spectral import BAND_WEIGHTS, BLOCK, NOISE_LEVELS, ROUNDING_ENERGY, band_energies
+from .spectral import BAND_WEIGHTS, DCT_BLOCK, NOISE_LEVELS, ROUNDING_ENERGY, band_energies
 
 # Pictures up to this size are looked at whole; beyond it WINDOWS windows of SIDE pixels. Chosen by
 # benchmarks/windows.py: results/windows.md.
 WHOLE_PIXELS, SIDE, WINDOWS = 640_000, 320, 6
 # Sides to try where even that does not fit into memory, each with as many pixels in all.
 SMALLER_SIDES = (224, 160, 112, 80)
-# Blocks along each side of a window that tell its detail.
+# Blocks along each side of a window that tell its detail; so were the windows of windows.md chosen.
 SAMPLED = 4
 
 T = TypeVar("T")
@@ -55,7 +55,7 @@ def windows_of(image: Tensor, cell: int, side: int | None = None) -> list[Window
         if height * width <= WHOLE_PIXELS:
             return [Window(0, 0, height, width)]
         side = SIDE
-    step = math.lcm(cell, BLOCK)
+    step = math.lcm(cell, DCT_BLOCK)
     across = max(math.ceil(least_side(cell) / step) * step, side // step * step)
     high, wide = (max(min(across, length // cell * cell), 1) for length in (height, width))
     # A picture narrower than a window gets longer ones.
@@ -74,11 +74,11 @@ def windows_of(image: Tensor, cell: int, side: int | None = None) -> list[Window
 
 def _detail(image: Tensor, tops: list[int], lefts: list[int], height: int, width: int) -> Tensor:
     """``[rows,columns]``: what share of the frequency bands of sampled blocks rises above rounding noise."""
-    if min(height, width) < BLOCK:
+    if min(height, width) < DCT_BLOCK:
         return torch.zeros(len(tops), len(lefts))
     total = torch.zeros(len(tops), len(lefts))
-    within = torch.arange(BLOCK)
-    starts = [[int(k * (side - BLOCK) / (SAMPLED - 1)) for k in range(SAMPLED)] for side in (height, width)]
+    within = torch.arange(DCT_BLOCK)
+    starts = [[int(k * (side - DCT_BLOCK) / (SAMPLED - 1)) for k in range(SAMPLED)] for side in (height, width)]
     for down in starts[0]:
         rows = (torch.tensor(tops)[:, None] + down + within).flatten()
         for across in starts[1]:

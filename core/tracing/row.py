@@ -148,7 +148,7 @@ def _number(value: float) -> float | None:
 
 
 def failed_row(facts: FileFacts, pixels: Tensor, error: str) -> TraceRow:
-    """The row of a picture that was read but cannot be judged, for example a flat one."""
+    """The row of a picture, ``pixels`` ``[1,3,H,W]``, that was read but cannot be judged, for example a flat one."""
     return TraceRow(**_file_fields(facts, ()), thumbnail=thumbnail(pixels), error=error)
 
 

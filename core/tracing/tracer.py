@@ -26,7 +26,7 @@ from ..scores import make_score, on_cells
 from ..scores.decoder_grid import NoGridError, grid_of
 from ..scores.own_check import own_check
 from ..scores.protocol import Scored
-from ..scores.rough_score import score_for
+from ..scores.rough_score import score_as_exact_as_needed
 from ..scores.windows import WHOLE_PIXELS, WINDOWS, within_memory
 from ..storage.safe_text import clean_text
 from ..verdicts.attribution import Attribution, Judged, decide
@@ -191,33 +191,33 @@ class Tracer:
         checks_refusal: bool,
     ) -> Traced:
         """By the score of the profile whose condition is nearest to what the pixels show, or the default profile's."""
-        known = self.profiles[0] if self.profiles else default_profile()
+        profile = self.profiles[0] if self.profiles else default_profile()
         facts = traced.picture.facts
         try:
             pixels = check_images(traced.picture.pixels)
             history = history or History.of(pixels)
             if self.profiles:
-                known = profile_for(history, self.profiles)
-            score = make_score(known.score)
+                profile = profile_for(history, self.profiles)
+            score = make_score(profile.score)
             placed = on_cells(score, pixels, autoencoder.spatial_ratio)
             if score.needs_grid:
                 grid = grid_of(self.autoencoder)
                 if self.profiles:
-                    known.check(autoencoder.fingerprint, score.name, dict(score.settings), grid)
-            like = known.like(history.jpeg_quality)
+                    profile.check(autoencoder.fingerprint, score.name, dict(score.settings), grid)
+            like = profile.like(history.jpeg_quality)
             scored, side = within_memory(
-                lambda window: score_for(like, score, autoencoder, placed, window),
+                lambda window: score_as_exact_as_needed(like, score, autoencoder, placed, window),
                 lambda: out_of_memory_sentence("Judging", autoencoder, placed),
             )
         except (InvalidImageError, NoGridError) as error:
-            verdict = Verdict("inconclusive", math.nan, str(error), condition=known.condition, stage="not scored")
+            verdict = Verdict("inconclusive", math.nan, str(error), condition=profile.condition, stage="not scored")
             return replace(traced, verdict=verdict, history=history)
-        verdict, notes = self._verdict(scored, known, placed, facts.lossy, history)
+        verdict, notes = self._verdict(scored, profile, placed, facts.lossy, history)
         if verdict.answer == "non-belonging" and checks_refusal:
             expect(USUAL_SEARCH)
             unchecked = verdict
             (verdict, passes), _ = within_memory(
-                lambda window: checked_refusal(unchecked, known, score, autoencoder, pixels, placed, window or side),
+                lambda window: checked_refusal(unchecked, profile, score, autoencoder, pixels, placed, window or side),
                 lambda: out_of_memory_sentence("Looking for other placements", autoencoder, placed),
             )
             scored = replace(scored, passes=scored.passes + passes)
@@ -230,28 +230,28 @@ class Tracer:
             traced,
             verdict=verdict,
             history=history,
-            profile=known,
+            profile=profile,
             scored=scored,
             notes=tuple(notes),
         )
 
     def _verdict(
-        self, scored: Scored, known: Profile, placed: Tensor, lossy: bool, history: History
+        self, scored: Scored, profile: Profile, placed: Tensor, lossy: bool, history: History
     ) -> tuple[Verdict, list[str]]:
         """The answer by a profile of this decoder, else by the default profile, with notes."""
         side = min(placed.shape[-2:])
         if self.profiles:
             verdict = verdict_from_profile(
-                scored.value, known, scored.stage, shortest_side=side, lossy=lossy, history=history
+                scored.value, profile, scored.stage, shortest_side=side, lossy=lossy, history=history
             )
             return verdict, []
         check, _ = within_memory(
-            lambda _: own_check(self.autoencoder, known),
+            lambda _: own_check(self.autoencoder, profile),
             lambda: out_of_memory_sentence("Checking the decoder on its own pictures", self.autoencoder, placed),
         )
         verdict = verdict_from_default_profile(
             scored.value,
-            known,
+            profile,
             scored.stage,
             is_recognised=check.passed,
             check=check.words,

@@ -19,7 +19,8 @@ from ..profiles import Profile
 from .doubt import History
 from .verdict import Verdict
 
-# Two accepting candidates whose scores, in units of their belonging spread, lie closer than this are a tie.
+# Two accepting candidates whose scores, in units of their belonging spread, lie closer than this are a tie:
+# within one spread either may be the nearer by chance.
 TIE_MARGIN = 1.0
 
 

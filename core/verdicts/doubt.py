@@ -12,14 +12,16 @@ from ..errors import InvalidSettingError
 from ..images.conditions import CLEAN, CONDITIONS, LOSSY, NO_JPEG, jpeg_quality_of
 from ..images.jpeg import jpeg_quality
 from ..images.lossy_past import few_colours, was_lossy
-from ..images.regularity import BLOCK, different_blocks, grid_strength
+from ..images.regularity import JPEG_BLOCK, different_blocks, grid_strength
 from ..profiles import JPEG_TOLERANCE, Limit, Profile, measured_limit
 
-# Pictures from five decoders had up to 0.11, JPEG of quality 10 and mosaics 0.7 and more.
+# Pictures from five decoders had up to 0.11, JPEG of quality 10 and mosaics 0.7 and more (localisation-whole-rows and
+# histories-rows, swept in benchmarks/results/constants.md).
 STRONG_GRID = 0.3
-# Of the strongest that calibration saw on belonging images: a decoder may leave an edge along its cells.
-SAFETY = 1.5
-# What JPEG adds to it per step of quality below 100.
+# Of the strongest that calibration saw on belonging images: a decoder may leave an edge along its cells. No rate
+# hangs on it: five shipped profiles stay below STRONG_GRID with it; the two of the demo come to 0.64 and 0.77.
+GRID_FACTOR = 1.5
+# What JPEG adds to it per step of quality below 100 (benchmarks/results/constants.md).
 GRID_OF_JPEG = 0.02
 
 
@@ -71,7 +73,7 @@ class History:
     @property
     def side_without_repeats(self) -> float:
         """Side in pixels of a square picture that holds as many different blocks."""
-        return BLOCK * math.sqrt(self.different_blocks)
+        return JPEG_BLOCK * math.sqrt(self.different_blocks)
 
 
 def doubt_about(answer: str, history: History, profile: Profile) -> str | None:
@@ -137,8 +139,8 @@ def profile_for(history: History, profiles: Sequence[Profile]) -> Profile:
 
 def condition_for(quality: int) -> str:
     """The mildest JPEG condition that is no milder than ``quality``, or the roughest there is."""
-    known = sorted({jpeg_quality_of(condition) for condition in CONDITIONS} - {NO_JPEG})
-    return f"jpeg-{max((one for one in known if one <= quality + JPEG_TOLERANCE), default=known[0])}"
+    qualities = sorted({jpeg_quality_of(condition) for condition in CONDITIONS} - {NO_JPEG})
+    return f"jpeg-{max((one for one in qualities if one <= quality + JPEG_TOLERANCE), default=qualities[0])}"
 
 
 def roughest_jpeg(profile: Profile) -> int:
@@ -154,4 +156,4 @@ def strongest_grid(profile: Profile) -> float:
 
 def fit_grid(strengths: Sequence[float]) -> Limit | None:
     """A profile's limit from the grid strengths of its belonging samples, ``None`` without any."""
-    return measured_limit("own_grid", SAFETY * max(strengths), len(strengths)) if strengths else None
+    return measured_limit("own_grid", GRID_FACTOR * max(strengths), len(strengths)) if strengths else None

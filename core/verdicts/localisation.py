@@ -26,14 +26,16 @@ from ..profiles.thresholds import quantile_threshold
 from ..scores.decoder_grid import grid_of
 from ..scores.protocol import check_single
 from ..scores.residuals import block_contrasts, compared_pixels, tiled_energies
-from ..scores.spectral import BLOCK, band_energies
+from ..scores.spectral import DCT_BLOCK, band_energies
 from ..scores.windows import SIDE, WHOLE_PIXELS, within_memory
 
-# Standard deviation of the smoothing in blocks: a neighbourhood of about 90 blocks, 76 pixels across.
+# Standard deviation of the smoothing in blocks: a neighbourhood of about 90 blocks, 76 pixels across
+# (benchmarks/results/constants.md, as the next two).
 SMOOTHING = 2.7
 # The part of the picture that is taken for belonging: a foreign region may cover up to two thirds of it.
 REFERENCE_QUANTILE = 0.25
-# The largest excess of wholly belonging pictures under a decoder nobody calibrated.
+# For a decoder that nobody calibrated: of wholly belonging pictures of five decoders one in eight goes beyond it, and
+# every patch of 128² does.
 UNCALIBRATED_THRESHOLD = 8.0
 
 
@@ -119,6 +121,7 @@ def _map(autoencoder: Autoencoder, image: Tensor, profile: Profile | None, side:
     excess = (smoothed - reference) / error
     threshold, rate = threshold_of(profile)
     whole = image.shape[-2:]
+    # Less than a fifth of the mean weight is the blur of what lies beside it; only what is said of the map hangs on it.
     return ForeignMap(
         contrast=to_pixels(smoothed, ratio, whole),
         excess=to_pixels(excess, ratio, whole),
@@ -135,11 +138,11 @@ def smooth(contrast: Tensor, weight: Tensor) -> tuple[Tensor, Tensor]:
 
     A block's own scatter is taken from how far blocks lie from their neighbourhood, robustly (median).
     """
-    mass = _blur(weight)
+    mass = _blur(weight, SMOOTHING)
     # Flat all around: nothing there can stand out, however far from the rest.
     empty = mass <= 1e-6 * weight.mean()
     mass = mass.clamp_min(1e-12)
-    smoothed = _blur(weight * contrast) / mass
+    smoothed = _blur(weight * contrast, SMOOTHING) / mass
     scatter = 1.4826 * weighted_quantile((contrast - smoothed).abs(), weight, 0.5)
     # Variance of a weighted mean of independent blocks: sum of squared weights over the square of their sum.
     narrow = SMOOTHING / math.sqrt(2)
@@ -148,7 +151,7 @@ def smooth(contrast: Tensor, weight: Tensor) -> tuple[Tensor, Tensor]:
     return smoothed, error.masked_fill(empty, math.inf)
 
 
-def _blur(values: Tensor, sigma: float = SMOOTHING) -> Tensor:
+def _blur(values: Tensor, sigma: float) -> Tensor:
     """Gaussian mean over ``[h,w]``; beyond the border there is nothing, and it counts as nothing."""
     # The same for every sigma: a mean reaches no farther than the error that is stated for it.
     reach = math.ceil(3 * SMOOTHING)
@@ -159,7 +162,10 @@ def _blur(values: Tensor, sigma: float = SMOOTHING) -> Tensor:
 
 
 def weighted_quantile(values: Tensor, weights: Tensor, share: float) -> float:
-    """The smallest value with at least ``share`` of the total weight at or below it."""
+    """The smallest of ``values`` with at least ``share`` (0 to 1) of the total weight at or below it.
+
+    ``weights`` are not negative and have the shape of ``values``, ``[…]``.
+    """
     # On the CPU: some devices have no float64.
     values, weights = values.flatten().cpu(), weights.flatten().cpu()
     order = values.argsort()
@@ -170,7 +176,7 @@ def weighted_quantile(values: Tensor, weights: Tensor, share: float) -> float:
 
 def to_pixels(blocks: Tensor, ratio: int, whole: Sequence[int]) -> Tensor:
     """Block values ``[h,w]`` as pixels ``[H,W]`` of the whole picture; its border takes the nearest block's value."""
-    pixels = blocks.repeat_interleave(BLOCK, 0).repeat_interleave(BLOCK, 1)
+    pixels = blocks.repeat_interleave(DCT_BLOCK, 0).repeat_interleave(DCT_BLOCK, 1)
     rows = (torch.arange(whole[0]) - ratio).clamp(0, pixels.shape[0] - 1)
     columns = (torch.arange(whole[1]) - ratio).clamp(0, pixels.shape[1] - 1)
     return pixels.cpu()[rows][:, columns]

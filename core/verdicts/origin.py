@@ -21,8 +21,9 @@ from ..scores.ronan import RONAN, CalibratedLoss, Complexity, inversion_settings
 from .doubt import History
 from .verdict import Verdict, verdict_from_losses, verdict_from_profile, verdict_from_threshold
 
+# The paper's level; how it does here: benchmarks/results/origin.md.
 GRUBBS_ALPHA = 0.05
-LIMITS = (
+ORIGIN_LIMITS = (
     "This names a set of weights by the images it can make: a generator whose range holds nearly every image (as large"
     " an input as its image, or a VAE decoder) cannot be told from others this way, an image it could have made counts"
     " as made by it, and resizing, cropping or JPEG hide the origin unless calibrated for."
@@ -49,9 +50,9 @@ def check_inversion_profile(profile: Profile, inversion: InputInversion) -> Comp
     _check_generator(profile, inversion.fingerprint, inversion.autoencoder)
     for complexity in ("entropy", "none"):
         if profile.score_settings.get("complexity") == complexity:
-            known: Complexity = complexity
-            profile.check(inversion.fingerprint, RONAN, dict(inversion_settings(inversion, known)))
-            return known
+            fitting: Complexity = complexity
+            profile.check(inversion.fingerprint, RONAN, dict(inversion_settings(inversion, fitting)))
+            return fitting
     raise InvalidProfileError(
         f"The profile divides by the {profile.score_settings.get('complexity')} complexity, which a trace alone does"
         " not have: calibrate with entropy or none."
@@ -73,11 +74,11 @@ def _check_kind(profile: Profile) -> None:
         )
 
 
-def _check_generator(profile: Profile, fingerprint: str, name: str) -> None:
-    if not same_weights(profile.fingerprint, fingerprint):
+def _check_generator(profile: Profile, digest: str, name: str) -> None:
+    if not same_weights(profile.fingerprint, digest):
         raise InvalidProfileError(
             f"The profile was calibrated for the generator {profile.autoencoder} ({profile.fingerprint[:8]}), not for"
-            f" {name} ({fingerprint[:8]}): calibrate this one, or load the profile's own generator."
+            f" {name} ({digest[:8]}): calibrate this one, or load the profile's own generator."
         )
 
 
@@ -126,4 +127,4 @@ def origin_report(inversion: InputInversion, index: int, judged: OriginVerdict) 
 
 
 def _of_generator(verdict: Verdict) -> Verdict:
-    return dataclasses.replace(verdict, limits=LIMITS, subject="generator", stage="input inversion")
+    return dataclasses.replace(verdict, limits=ORIGIN_LIMITS, subject="generator", stage="input inversion")

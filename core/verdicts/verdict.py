@@ -88,6 +88,7 @@ def verdict_from_threshold(loss: float, threshold: float | None) -> Verdict:
     """LatentTracer's rule with a hand-given threshold: belonging iff ``loss`` < ``threshold``.
 
     Without one the answer is inconclusive: a reconstruction loss says more about the picture than about its origin.
+    Raises :class:`InvalidSettingError` for a loss that is not finite and a threshold that is not positive.
     """
     _check_score(loss)
     if threshold is None:
@@ -102,6 +103,7 @@ def verdict_from_losses(loss: float, belonging_losses: Sequence[float], alpha: f
     """RONAN's rule: non-belonging iff ``loss`` is a one-sided Grubbs outlier among losses of known belonging images.
 
     ``alpha`` bounds the rate at which belonging images are refused; how often others pass is not known from them.
+    Raises :class:`InvalidSettingError` for losses that are not finite or too few.
     """
     _check_score(loss)
     threshold = grubbs_threshold(belonging_losses, alpha)
@@ -126,6 +128,7 @@ def verdict_from_profile(
     calibrated on, whose scores scatter more, and a ``lossy`` file under a profile for clean images. There a yes stands
     if pictures out of lossy files were among the others: a loss weakens the trace but does not make one. And where the
     picture's ``history`` gives ground to :func:`doubt <latent_tracer.core.verdicts.doubt.doubt_about>` the answer.
+    Raises :class:`InvalidSettingError` for a score that is not finite.
     """
     _check_score(score)
     jpeg = None if history is None else history.jpeg_quality
@@ -201,9 +204,9 @@ def verdict_from_default_profile(
     What other pictures score hardly depends on the decoder, what its own score does: only where it recognises its own
     work (``is_recognised``, ``check`` in words) is there an answer. Arguments else as for :func:`verdict_from_profile`.
     """
-    known = verdict_from_profile(score, profile, stage, shortest_side=shortest_side, lossy=lossy, history=history)
+    judged = verdict_from_profile(score, profile, stage, shortest_side=shortest_side, lossy=lossy, history=history)
     if is_recognised:
-        return replace(known, fpr_basis=OTHER_DECODERS, calibration=f"{decoders_of(profile)} other decoders")
+        return replace(judged, fpr_basis=OTHER_DECODERS, calibration=f"{decoders_of(profile)} other decoders")
     basis = (
         f"nobody calibrated this decoder, and it recognises {check}, too few for an answer without a calibration:"
         " calibrate it on photographs."
@@ -212,11 +215,11 @@ def verdict_from_default_profile(
         "inconclusive",
         score,
         basis,
-        p_value=known.p_value,
-        condition=known.condition,
+        p_value=judged.p_value,
+        condition=judged.condition,
         stage=stage,
-        jpeg_quality=known.jpeg_quality,
-        state=known.state,
+        jpeg_quality=judged.jpeg_quality,
+        state=judged.state,
     )
 
 

@@ -13,7 +13,8 @@ from torch import Tensor
 
 from ..objective import Evaluation, Objective
 
-# Added to the channel block, in units of its mean eigenvalue: channels the decoder ignores must not explode.
+# Added to the channel block, in units of its mean eigenvalue: channels the decoder ignores must not explode
+# (benchmarks/results/constants.md).
 RIDGE = 0.02
 
 
@@ -72,10 +73,12 @@ def channel_whitening(objective: Objective, latents: Tensor, probes: int, low_pr
 
 
 def inner(first: Tensor | None, second: Tensor | None) -> float:
+    """The inner product of two ``[1,C,h,w]``, summed in float64."""
     assert first is not None and second is not None
     return float((first * second).sum(dtype=torch.float64))
 
 
 def difference(trial: Evaluation, current: Evaluation) -> Tensor:
+    """``[1,C,h,w]``: how the gradient changed from ``current`` to ``trial``."""
     assert trial.gradient is not None and current.gradient is not None
     return trial.gradient - current.gradient

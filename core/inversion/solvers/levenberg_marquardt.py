@@ -17,11 +17,13 @@ from ...images.quantiser import Quantiser, residual
 from ..objective import Objective
 from .protocol import Search
 
+#: Inputs beyond which the Jacobian, that many images, costs more than a limited-memory search.
 LARGEST_INPUT = 1024
 #: Images per batch of the Jacobian: bounds memory, no result depends on it beyond rounding.
 CHUNK = 128
 #: In units of the inputs' spread: small against the bends of a network, large against float32's rounding.
 DIFFERENCE = 1e-2
+#: Those with which benchmarks/results/origin.md was measured.
 FIRST_DAMPING, DAMPING_UP, DAMPING_DOWN, SMALLEST_DAMPING = 1e-2, 4.0, 5.0, 1e-6
 REFUSALS = 6
 #: Relative improvement of one step below which the search has settled: forty such steps would not halve the loss.

@@ -20,6 +20,7 @@ from ..precision import bfloat16_pays
 from .curvature import Curvature, channel_whitening, difference, inner
 from .protocol import Search
 
+# Nocedal & Wright, section 3.1; how much a refused step shrinks is swept in benchmarks/results/constants.md.
 ARMIJO = 1e-4
 SHRINK_STEP = 0.3
 SMALLEST_STEP = 0.02

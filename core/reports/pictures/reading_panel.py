@@ -3,41 +3,46 @@
 from __future__ import annotations
 
 import math
-import textwrap
 
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image
 from torch import Tensor
 
 from ...fingerprints.read import Reading
 from ...fingerprints.register import UserAttribution
 from ...images.tensors import to_picture
+from .style import FAINT, INK, MARGIN, SURFACE, blank, fit, font, wrapped
 
-PANEL, MARGIN = 320, 24
-CANVAS, SURFACE, INK, FAINT = "#14171c", "#1e232b", "#f2f4f7", "#9aa4b2"
+PANEL = 320
 CERTAIN, UNCERTAIN = (86, 180, 233), (230, 159, 0)
 
 
 def reading_picture(image: Tensor, reading: Reading, owner: UserAttribution | None = None) -> Image.Image:
-    """``image`` ``[1,3,H,W]`` and one cell per bit, from orange (a coin toss) to blue (certain)."""
+    """``image`` ``[1,3,H,W]`` in [0,1] and one cell per bit, from orange (a coin toss) to blue (certain)."""
     title = "no key" if reading.key is None else f"a key of {reading.key_bits} bits"
     if owner is not None:
         title += f", user: {(owner.user or 'none')[:60]}"
-    lines = textwrap.wrap(f"{title}; p <= {reading.p_value:.2g} for an unmarked picture", 80)
-    top = MARGIN + 22 * len(lines) + 8
-    picture = Image.new("RGB", (3 * MARGIN + 2 * PANEL, top + PANEL + MARGIN), CANVAS)
-    draw = ImageDraw.Draw(picture)
+    width = 3 * MARGIN + 2 * PANEL
+    lines = wrapped(f"{title}; p <= {reading.p_value:.2g} for an unmarked picture", 21, width - 2 * MARGIN)
+    top = MARGIN + 28 * len(lines) + 8
+    picture, draw = blank(width, top + PANEL + 44)
     for row, line in enumerate(lines):
-        draw.text((MARGIN, MARGIN + 22 * row), line, font=ImageFont.load_default(16), fill=INK)
-    small = to_picture(image)
-    small.thumbnail((PANEL, PANEL))
-    picture.paste(small, (MARGIN, top))
-    left, columns = 2 * MARGIN + PANEL, math.ceil(math.sqrt(reading.key_bits))
-    draw.rectangle((left, top, left + PANEL, top + PANEL), fill=SURFACE)
-    size = PANEL / columns
+        draw.text((MARGIN, MARGIN - 6 + 28 * row), line, font=font(21), fill=INK)
+    tiles = (("image", fit(to_picture(image), PANEL)), ("certainty of each bit", certainty_tile(reading, PANEL)))
+    for column, (label, tile) in enumerate(tiles):
+        left = MARGIN + column * (PANEL + MARGIN)
+        picture.paste(tile, (left, top))
+        draw.text((left, top + PANEL + 6), label, font=font(21), fill=FAINT)
+    return picture
+
+
+def certainty_tile(reading: Reading, side: int) -> Image.Image:
+    """A square of ``side`` pixels with one cell per bit."""
+    tile, draw = blank(side, side, SURFACE)
+    columns = math.ceil(math.sqrt(reading.key_bits))
+    size = side / columns
     for number, confidence in enumerate(reading.bit_confidence):
-        x, y = left + number % columns * size, top + number // columns * size
+        x, y = number % columns * size, number // columns * size
         share = min(1.0, max(0.0, 2 * confidence - 1))
         colour = tuple(round(a + share * (b - a)) for a, b in zip(UNCERTAIN, CERTAIN, strict=True))
-        draw.rectangle((x + 1, y + 1, x + size - 1, y + size - 1), fill=colour)
-    draw.text((left, top + PANEL + 4), "certainty of each bit", font=ImageFont.load_default(12), fill=FAINT)
-    return picture
+        draw.rectangle((x + 1, y + 1, x + size - 2, y + size - 2), fill=colour)
+    return tile

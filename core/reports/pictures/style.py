@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from PIL import Image, ImageDraw, ImageFont
 
 from ...storage.safe_text import clean_text
@@ -9,6 +11,8 @@ from ...verdicts.verdict import Answer
 
 MARGIN = 24
 WIDTH = 1200
+#: Below this width, in pixels, what stands side by side is stacked: help pages are a narrow column.
+NARROW = 900
 CANVAS, SURFACE, INK, FAINT, GRID = "#14171c", "#1e232b", "#f2f4f7", "#9aa4b2", "#343b47"
 COLOURS: dict[Answer, str] = {"belonging": "#56b4e9", "non-belonging": "#e69f00", "inconclusive": "#c9c9c9"}
 # The same, faint enough to lie under ink: where a score would get each answer.
@@ -41,11 +45,14 @@ def printable(text: str, limit: int = 1000) -> str:
 
 
 def wrapped(text: str, size: int, width: float) -> list[str]:
-    """``text`` in lines of at most ``width`` pixels at font ``size``; a word longer than that is broken."""
+    """``text`` in lines of at most ``width`` pixels at font ``size``; a word longer than that is broken.
+
+    A per cent sign stays with its number, and a number with what it is the value of.
+    """
     face = font(size)
     lines: list[str] = []
     line = ""
-    for word in printable(text).split():
+    for word in re.findall(r"\S+(?: %\S*| = \S+)*", " ".join(printable(text).split())):
         while face.getlength(word) > width:
             fitting = max(n for n in range(1, len(word) + 1) if n == 1 or face.getlength(word[:n]) <= width)
             lines += [line] if line else []

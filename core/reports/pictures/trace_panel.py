@@ -14,35 +14,42 @@ from ...images.tensors import to_picture
 from ...tracing.traced import Traced
 from .loss_curve import loss_curve
 from .score_distribution import score_distribution
-from .style import FAINT, MARGIN, WIDTH, blank, fit, font
+from .style import FAINT, MARGIN, NARROW, WIDTH, blank, fit, font, wrapped
 from .verdict_card import verdict_card
 
 
-def trace_picture(traced: Traced, facts: dict[str, str] | None = None) -> Image.Image:
-    """One RGB picture, 1200 pixels wide, about one traced picture, shown upright: the verdict's card, the picture, its
-    reconstruction and their difference (of the inversion, else of the score's own first pass), the loss per step where
-    there was an inversion, and the scores of the calibration images. ``facts`` are further lines of the card.
+def trace_picture(traced: Traced, facts: dict[str, str] | None = None, width: int = WIDTH) -> Image.Image:
+    """One RGB picture, ``width`` pixels wide, about one traced picture, shown upright: the verdict's card, the picture,
+    its reconstruction and their difference (of the inversion, else of the score's own first pass), the loss per step
+    where there was an inversion, and the scores of the calibration images. ``facts`` are further lines of the card.
     """
     verdict, profile = traced.verdict, traced.profile
     tiles = _tiles(traced)
-    side = min((WIDTH - MARGIN) // max(3, len(tiles)) - MARGIN, 376)
+    columns = max(3, len(tiles)) if width >= NARROW or len(tiles) == 3 else 2
+    side = min((width - MARGIN) // columns - MARGIN, 376)
     cost = {} if traced.inversion is None else {"inversion": f"loss {traced.inversion.loss[0]:.3g}"}
-    card = verdict_card(verdict, traced.model, profile, cost | (facts or {}))
+    card = verdict_card(verdict, traced.model, profile, cost | (facts or {}), width)
     # A picture that could not be scored has no place among the profile's.
     placed = profile.like(verdict.jpeg_quality) if profile is not None and math.isfinite(verdict.score) else None
-    chart = None if placed is None else score_distribution(placed, verdict.score)
-    below = card.height + 8 + side + 44
-    picture, draw = blank(WIDTH, below + (0 if chart is None else chart.height + 40) + MARGIN - 12)
+    chart = None if placed is None else score_distribution(placed, verdict.score, width - 2 * MARGIN)
+    titles = [wrapped(title, 21, side) for title, _ in tiles]
+    step = side + 16 + 28 * max(map(len, titles))
+    below = card.height + 8 + step * math.ceil(len(tiles) / columns)
+    said = f"{profile.score if profile else ''} score: pictures made by this decoder lie left, others right"
+    lines = [] if chart is None else wrapped(said, 21, width - 2 * MARGIN)
+    picture, draw = blank(width, below + (0 if chart is None else chart.height + 12 + 28 * len(lines)) + MARGIN - 12)
     picture.paste(card, (0, 0))
-    for column, (title, tile) in enumerate(tiles):
-        left = MARGIN + column * (side + MARGIN)
+    for place, (_, tile) in enumerate(tiles):
+        left = MARGIN + place % columns * (side + MARGIN)
+        top = card.height + 8 + place // columns * step
         shown = fit(tile, side) if isinstance(tile, Image.Image) else loss_curve(tile, verdict, side)
-        picture.paste(shown, (left, card.height + 8))
-        draw.text((left, card.height + 8 + side + 8), title, font=font(21), fill=FAINT)
-    if chart is not None and profile is not None:
+        picture.paste(shown, (left, top))
+        for row, line in enumerate(titles[place]):
+            draw.text((left, top + side + 8 + 28 * row), line, font=font(21), fill=FAINT)
+    if chart is not None:
         picture.paste(chart, (MARGIN, below))
-        title = f"{profile.score} score: pictures made by this decoder lie left, others right"
-        draw.text((MARGIN, below + chart.height + 6), title, font=font(21), fill=FAINT)
+        for row, line in enumerate(lines):
+            draw.text((MARGIN, below + chart.height + 6 + 28 * row), line, font=font(21), fill=FAINT)
     return picture
 
 

@@ -9,22 +9,36 @@ from PIL import Image
 from ...profiles import Profile
 from ...profiles.thresholds import shown_rate
 from ...verdicts.verdict import Verdict
-from .style import COLOURS, FAINT, GRID, INK, MARGIN, WIDTH, blank, font, shortened, wrapped
+from .style import COLOURS, FAINT, GRID, INK, MARGIN, NARROW, WIDTH, blank, font, shortened, wrapped
 
-FACTS = 460
+FACTS, LINE = 460, 34
+# A fact has room for so many lines.
+MOST_LINES = 3
 
 
 def verdict_card(
-    verdict: Verdict, model: str, profile: Profile | None = None, facts: dict[str, str] | None = None
+    verdict: Verdict,
+    model: str,
+    profile: Profile | None = None,
+    facts: dict[str, str] | None = None,
+    width: int = WIDTH,
 ) -> Image.Image:
-    """1200 pixels wide. ``model`` is the inspected one; ``facts`` are shown after those of the verdict."""
-    left = WIDTH - FACTS - 5 * MARGIN
+    """RGB, ``width`` pixels wide. ``model`` is the inspected one; ``facts`` are shown after those of the verdict."""
+    beside = width >= NARROW
+    left = width - FACTS - 5 * MARGIN if beside else width - 3 * MARGIN
     said = verdict.sentence.removeprefix("Inconclusive: ")
     sentence = wrapped(said[:1].upper() + said[1:], 24, left)
-    limits = wrapped(f"Limits: {verdict.limits}", 19, WIDTH - 3 * MARGIN)
-    table = card_facts(verdict, model, profile) | (facts or {})
-    body = max(104 + 32 * len(sentence), 24 + 34 * len(table))
-    picture, draw = blank(WIDTH, body + 26 * len(limits) + 32)
+    limits = wrapped(f"Limits: {verdict.limits}", 19, width - 3 * MARGIN)
+    edge = width - MARGIN - FACTS if beside else MARGIN + 12
+    table = [
+        (name, _value_lines(value, width - MARGIN - edge - font(21).getlength(name) - 16))
+        for name, value in (card_facts(verdict, model, profile) | (facts or {})).items()
+    ]
+    said_to, first = 104 + 32 * len(sentence), 20
+    if not beside:
+        first += said_to
+    body = max(said_to, first + 4 + LINE * sum(len(lines) for _, lines in table))
+    picture, draw = blank(width, body + 26 * len(limits) + 32)
     colour = COLOURS[verdict.answer]
     draw.rectangle((0, 0, 12, picture.height), fill=colour)
     size = 68 if verdict.answer != "non-belonging" else 62
@@ -33,15 +47,23 @@ def verdict_card(
     )
     for row, line in enumerate(sentence):
         draw.text((MARGIN + 12, 100 + 32 * row), line, font=font(24), fill=INK)
-    edge = WIDTH - MARGIN - FACTS
-    draw.line((edge - MARGIN, 22, edge - MARGIN, body - 4), fill=GRID, width=2)
-    for row, (name, value) in enumerate(table.items()):
-        draw.text((edge, 20 + 34 * row), name, font=font(21), fill=FAINT)
-        room = FACTS - font(21).getlength(name) - 16
-        draw.text((WIDTH - MARGIN, 20 + 34 * row), shortened(value, 21, room), font=font(21), fill=INK, anchor="ra")
+    divider = (edge - MARGIN, 22, edge - MARGIN, body - 4) if beside else (edge, first - 8, width - MARGIN, first - 8)
+    draw.line(divider, fill=GRID, width=2)
+    top = first
+    for name, lines in table:
+        draw.text((edge, top), name, font=font(21), fill=FAINT)
+        for line in lines:
+            draw.text((width - MARGIN, top), line, font=font(21), fill=INK, anchor="ra")
+            top += LINE
     for row, line in enumerate(limits):
         draw.text((MARGIN + 12, body + 16 + 26 * row), line, font=font(19), fill=FAINT)
     return picture
+
+
+def _value_lines(value: str, room: float) -> list[str]:
+    """At least one; what exceeds the last is shortened."""
+    lines = wrapped(value, 21, room) or [""]
+    return [*lines[: MOST_LINES - 1], shortened(" ".join(lines[MOST_LINES - 1 :]), 21, room)][: len(lines)]
 
 
 def _rate(rate: float | None, bound: float | None) -> str:
