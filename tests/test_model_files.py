@@ -10,6 +10,7 @@ import tracemalloc
 from pathlib import Path
 
 import pytest
+import safetensors
 import torch
 from latent_tracer.core import LatentTracerError, UnsupportedGeneratorError, load_autoencoder, load_generator
 from latent_tracer.core.models.weight_files import MOST_TENSORS, WeightFileError, fill, open_weights
@@ -18,6 +19,8 @@ from torch import nn
 from torch.nn import BatchNorm2d, Conv2d, Linear
 
 diffusers = pytest.importorskip("diffusers", reason="loading outside ComfyUI needs diffusers")
+# Older releases refuse the same headers without the parser's own words.
+SAYS_WHY = int(safetensors.__version__.split(".")[0]) > 0 or int(safetensors.__version__.split(".")[1]) >= 6
 for _name in ("AutoencoderKL", "AutoencoderTiny", "VQModel", "UNet2DModel"):
     getattr(diffusers, _name)  # imported on first use, which takes seconds
 WEIGHTS = "diffusion_pytorch_model"
@@ -69,7 +72,7 @@ def kl():
         (b"\x80\x02}q\x00" + bytes(range(99)), "a PyTorch checkpoint"),
         (b"GGUF" + b"\x03\x00\x00\x00" * 9, "a GGUF file"),
         (struct.pack("<Q", 50) + b'{"a":', "ends within its header"),
-        (struct.pack("<Q", 3) + b"{]}", "invalid JSON"),
+        (struct.pack("<Q", 3) + b"{]}", "invalid JSON" if SAYS_WHY else "InvalidHeader"),
         (struct.pack("<Q", 2**63) + b"{]}", "ends within its header"),
     ],
 )
@@ -100,7 +103,9 @@ def test_a_file_cut_off_anywhere_says_so(tmp_path, kl):
 
 def test_headers_without_measure_are_refused(tmp_path):
     nested = b'{"a":' + b"[" * 5000 + b"]" * 5000 + b"}"
-    assert "recursion limit" in refusal(written(tmp_path / "nested.safetensors", nested))
+    assert ("recursion limit" if SAYS_WHY else "InvalidHeader") in refusal(
+        written(tmp_path / "nested.safetensors", nested)
+    )
     many = {f"k{number}": hollow(0) for number in range(MOST_TENSORS + 1)}
     assert f"no model has more than {MOST_TENSORS}" in refusal(written(tmp_path / "many.safetensors", many))
     path = written(tmp_path / "long.safetensors", b'{"a"' + b" " * (17 << 20) + b":1}")

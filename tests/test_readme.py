@@ -166,7 +166,7 @@ def test_the_newcomers_walk_ends_at_a_score_that_answers(run: Callable[[str], st
     shipped = builtin_profile(demo.fingerprint)
     assert shipped is not None
     profile = dataclasses.replace(shipped, score=added, score_settings={})
-    traced = Tracer(demo, profile).trace(Picture.read("picture.png"))
+    traced = Tracer(demo, profile).trace(Picture.read("folder/small.png"))
     assert (
         traced.verdict.stage == "mean error"
         and traced.verdict.score == SCORES[added]()(demo, traced.picture.pixels).value
