@@ -35,7 +35,7 @@ def ordinary(**changes) -> History:
 
 
 def test_a_picture_about_which_nothing_is_known_raises_no_doubt(profile):
-    assert dataclasses.astuple(History()) == (None, 0.0, 0, 0)
+    assert dataclasses.astuple(History()) == (None, 0.0, 0, 0, False, None)
     assert not History().repeats and History().side_without_repeats == 0
     assert [doubt_about(answer, History(), profile) for answer in ("belonging", "non-belonging")] == [None, None]
 

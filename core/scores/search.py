@@ -26,8 +26,9 @@ from .residuals import compared_pixels, grid_contrast, least_side, residual_ener
 from .spectral import band_energies
 from .windows import windows_of
 
-# Sides in latent cells of the windows of the coarse and the finer look.
-COARSE_CELLS, FINE_CELLS = 16, 32
+# Sides in latent cells of the windows of the coarse looks, of which those at other sizes have weaker traces to see, and
+# of the finer one.
+COARSE_CELLS, RESIZED_CELLS, FINE_CELLS = 12, 16, 24
 # How many placements get a finer look, and how many of them are scored.
 FINE, SCORED = 6, 2
 # So low a coarse look is scored at once.
@@ -111,7 +112,7 @@ class _Search:
         height, width = self.image.shape[-2:]
         for size in made_sizes(height, width, self.ratio):
             placement = Placement(size=size)
-            yield placement, self.look(placement, COARSE_CELLS)
+            yield placement, self.look(placement, RESIZED_CELLS)
 
     def look(self, placement: Placement, cells: int) -> float:
         """The contrast of one window under ``placement``; infinite where it cannot be looked at."""

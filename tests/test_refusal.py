@@ -1,0 +1,234 @@
+"""A no is given only where a yes could have been seen: control, placements, lossy pasts, palettes, contradictions."""
+
+from __future__ import annotations
+
+import dataclasses
+import io
+import math
+
+import pytest
+import torch
+from latent_tracer.core import (
+    ModuleAutoencoder,
+    Picture,
+    Tracer,
+    builtin_profile,
+    load_autoencoder,
+    quantise,
+    synthetic_photograph,
+    to_picture,
+    to_tensor,
+)
+from latent_tracer.core.images.lossy_past import few_colours, was_lossy
+from latent_tracer.core.images.quantiser import ROUNDING_FLOOR
+from latent_tracer.core.scores.placement import Placement, made_sizes, resampled, turned_placements
+from latent_tracer.core.scores.search import SIGN, search_placements
+from latent_tracer.core.scores.spectral import dct_matrix
+from latent_tracer.core.tracing.refusal import contradicted
+from latent_tracer.core.verdicts.doubt import History, doubt_about
+from latent_tracer.core.verdicts.verdict import verdict_from_threshold
+from PIL import Image, ImageFilter
+from torch import nn
+from torch.nn import functional as F
+
+SIDE = 192
+TURNS = {"mirrored": Image.Transpose.FLIP_LEFT_RIGHT, "turned by 90°": Image.Transpose.ROTATE_90}
+
+
+class LowFrequencies(nn.Module):
+    """The quickest decoder with a grid: of every 8×8 block it keeps the cosine coefficients of low frequencies."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        matrix = dct_matrix(8)
+        low = [(u, v) for u in range(8) for v in range(8) if u + v < 5]
+        kernels = torch.stack([torch.outer(matrix[u], matrix[v]) for u, v in low])[:, None]
+        self.kernels = nn.Parameter(kernels.repeat(3, 1, 1, 1))
+
+    def encode(self, images):
+        return F.conv2d(images - 0.5, self.kernels, stride=8, groups=3)
+
+    def decode(self, latents):
+        return F.conv_transpose2d(latents, self.kernels, stride=8, groups=3) + 0.5
+
+
+@pytest.fixture(scope="module")
+def quick():
+    module = LowFrequencies()
+    return ModuleAutoencoder("low frequencies", module, module.encode, module.decode)
+
+
+@pytest.fixture(scope="module")
+def demo():
+    return load_autoencoder("demo-a")
+
+
+@pytest.fixture(scope="module")
+def photograph():
+    return synthetic_photograph(77, SIDE)
+
+
+@pytest.fixture(scope="module")
+@torch.no_grad()
+def own(demo, photograph):
+    return quantise(demo.decode(demo.encode(photograph)))
+
+
+@pytest.fixture(scope="module")
+def refused(demo, photograph):
+    return Tracer(demo).trace(Picture.of(photograph))
+
+
+def delivered(image, how):
+    picture = to_picture(image)
+    if how in TURNS:
+        picture = picture.transpose(TURNS[how])
+    elif how == "cut":
+        picture = picture.crop((3, 5, picture.width, picture.height))
+    elif how == "canvas":
+        canvas = Image.new("RGB", (picture.width + 80, picture.height + 70), "#ddd")
+        canvas.paste(picture, (37, 51))
+        picture = canvas
+    else:
+        factor = float(how.removeprefix("×"))
+        picture = picture.resize([round(side * factor) for side in picture.size], Image.Resampling.LANCZOS)
+    return to_tensor(picture)
+
+
+@pytest.mark.parametrize(
+    ("how", "placement"),
+    [
+        ("cut", Placement(top=3, left=5)),
+        ("canvas", Placement(top=3, left=5)),
+        ("×0.75", Placement(size=(256, 256))),
+        ("×1.5", Placement(size=(256, 256))),
+    ],
+)
+@torch.no_grad()
+def test_what_happened_to_an_own_picture_is_found(quick, how, placement):
+    photograph = synthetic_photograph(78, 256)
+    own = quantise(quick.decode(quick.encode(photograph)))
+    found = search_placements(quick, delivered(own, how))
+    assert found is not None and found.is_sign and found.score < 2 * SIGN
+    assert found.placement == placement
+    of_another = search_placements(quick, delivered(photograph, how))
+    assert of_another is not None and not of_another.is_sign
+
+
+@pytest.mark.parametrize(
+    ("how", "placement"),
+    [
+        ("turned by 90°", Placement(turns=1)),
+        ("mirrored", Placement(mirrored=True)),
+        ("×0.75", Placement(size=(SIDE, SIDE))),
+    ],
+)
+@torch.no_grad()
+def test_a_network_finds_its_own_turned_and_resized(demo, own, how, placement):
+    found = search_placements(demo, delivered(own, how))
+    assert found is not None and found.is_sign and found.placement == placement
+
+
+def test_a_photograph_gets_its_no_and_the_no_says_what_was_looked_at(refused, photograph):
+    verdict = refused.verdict
+    assert verdict.answer == "non-belonging"
+    assert verdict.power is not None and verdict.power < -0.4 and verdict.state == ()
+    assert "under 1" in verdict.basis and "other placements none shows a trace" in verdict.basis
+    assert refused.passes.encoder > 100
+
+
+def test_without_the_check_a_no_costs_a_look(demo, photograph):
+    traced = Tracer(demo).trace(Picture.of(photograph), checks_refusal=False)
+    assert traced.verdict.answer == "non-belonging" and traced.passes.encoder <= 4 and traced.verdict.power is None
+
+
+def test_a_mirrored_picture_is_never_refused_and_says_why(demo, own):
+    verdict = Tracer(demo).trace(Picture.of(own.flip(-1))).verdict
+    assert verdict.answer == "inconclusive" and "taken as mirrored" in verdict.basis
+    assert verdict.state == ("a trace shows where the picture is taken as mirrored",)
+
+
+@torch.no_grad()
+def test_pictures_too_empty_for_a_trace_are_never_refused(demo):
+    down, across = torch.meshgrid(torch.linspace(0, 1, SIDE), torch.linspace(0, 1, SIDE), indexing="ij")
+    ramp = torch.stack([0.3 + 0.3 * down, 0.3 + 0.2 * across, 0.5 - 0.2 * down])[None]
+    latents = demo.encode(ramp)
+    pictures = [quantise(demo.decode(torch.zeros_like(latents))), quantise(demo.decode(latents))]
+    answers = {Tracer(demo).trace(Picture.of(picture)).verdict.answer for picture in pictures}
+    assert answers <= {"belonging", "inconclusive"}
+
+
+@pytest.mark.parametrize(
+    ("file_format", "settings"),
+    [("WEBP", {"quality": 80}), ("WEBP", {"quality": 60}), ("AVIF", {"quality": 75}), ("AVIF", {"quality": 60})],
+)
+def test_a_lossy_past_shows_in_the_pixels(own, photograph, file_format, settings):
+    if file_format == "AVIF" and ".avif" not in Image.registered_extensions():
+        pytest.skip("this Pillow writes no AVIF")
+    assert not was_lossy(own) and not was_lossy(photograph)
+    stored = io.BytesIO()
+    # Smoother than the drawn noise, whose chroma is too strong for AVIF to take away.
+    to_picture(own).filter(ImageFilter.GaussianBlur(0.7)).save(stored, file_format, **settings)
+    assert was_lossy(to_tensor(Image.open(stored).convert("RGB")))
+
+
+def test_a_grey_picture_tells_nothing_of_its_past(photograph):
+    grey = to_tensor(to_picture(photograph).convert("L").convert("RGB"))
+    assert not was_lossy(grey) and few_colours(grey) is None
+
+
+@pytest.mark.parametrize("colours", [256, 64, 16])
+def test_palettes_show(photograph, colours):
+    reduced = to_tensor(to_picture(photograph).quantize(colours).convert("RGB"))
+    assert few_colours(photograph) is None and few_colours(reduced) in range(2, colours + 1)
+
+
+def test_lossy_pasts_and_palettes_withhold_a_no_and_no_yes(demo):
+    profile = builtin_profile(demo.fingerprint)
+    for history, word in ((History(was_lossy=True), "lossy file"), (History(colours=64), "64 colours")):
+        assert word in doubt_about("non-belonging", history, profile)
+        assert doubt_about("belonging", history, profile) is None
+        assert any(word in one for one in history.findings)
+    rough = dataclasses.replace(profile, condition="webp-90")
+    assert doubt_about("non-belonging", History(was_lossy=True), rough) is None
+
+
+def test_an_inversion_that_explains_the_picture_takes_back_a_no_and_nothing_else(refused):
+    no = refused.verdict
+    assert contradicted(no, 20 * ROUNDING_FLOOR) == no
+    taken_back = contradicted(no, 9 * ROUNDING_FLOOR)
+    assert taken_back.answer == "inconclusive" and "9.0 times the 8-bit floor" in taken_back.basis
+    yes = dataclasses.replace(no, answer="belonging")
+    assert contradicted(yes, 0.0) == yes
+    by_hand = verdict_from_threshold(2e-5, 1e-5)
+    assert contradicted(by_hand, 2e-5 * 0) == by_hand
+
+
+def test_the_control_is_told_in_the_row(demo, refused):
+    record = Tracer(demo).row(refused).to_record()
+    assert record["power"] == refused.verdict.power and record["state"] == [] and record["fpr_basis"] == "this decoder"
+
+
+def test_undoing_a_placement_gives_the_picture_back(photograph):
+    for placement in turned_placements():
+        done = photograph.flip(-1) if placement.mirrored else photograph
+        done = torch.rot90(done, placement.turns, (-2, -1))
+        assert torch.equal(placement.undo(done), photograph)
+    assert len(set(turned_placements())) == 7
+
+
+def test_sizes_are_those_whose_resize_gives_the_delivered_one():
+    assert made_sizes(384, 288, 8)[0] == (512, 384)
+    for delivered_size in ((384, 288), (361, 240), (500, 500)):
+        for height, width in made_sizes(*delivered_size, 8):
+            factor = delivered_size[1] / width
+            assert height % 8 == width % 8 == 0 and (height, width) != delivered_size
+            assert abs(height * factor - delivered_size[0]) <= 1.5 and 0.39 < factor < 2.51
+
+
+def test_a_part_is_resampled_as_the_whole(photograph):
+    whole = resampled(photograph, (128, 160), (0, 0), (128, 160))
+    part = resampled(photograph, (128, 160), (16, 40), (64, 48))
+    assert part.shape == (1, 3, 64, 48)
+    assert (part - whole[..., 16:80, 40:88]).abs().max() < 1e-3
+    assert math.isclose(float(whole.mean()), float(photograph.mean()), abs_tol=2e-3)
