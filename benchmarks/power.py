@@ -25,7 +25,9 @@ from rich.progress import track
 from torch import Tensor
 from torch.nn import functional as F
 
-from common import DECODERS, Row, cells_table, crop_of, decoder, made_by, parser_of, pictures_of_side, rows_of, write_json  # isort: skip  # fmt: skip
+from common import (  # isort: skip
+    DECODERS, Row, cells_table, crop_of, decoder, made_by, parser_of, pictures_of_side, rows_of, write_json,
+)  # fmt: skip
 
 LANCZOS, BICUBIC = Image.Resampling.LANCZOS, Image.Resampling.BICUBIC
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import re
 
 import pytest
 import torch
@@ -26,11 +27,12 @@ from latent_tracer.core import (
     synthetic_photograph,
 )
 from latent_tracer.core.images.conditions import LOSSY
-from latent_tracer.core.profiles import Grid
+from latent_tracer.core.profiles import Grid, default_profile
 from latent_tracer.core.reports.pictures import trace_picture, verdict_card
 from latent_tracer.core.reports.pictures.trace_panel import _tiles
 from latent_tracer.core.reports.words import trace_report
 from latent_tracer.core.scores.decoder_grid import grid_of
+from latent_tracer.core.scores.own_check import OwnCheck, own_check
 from PIL import Image
 
 FLAT = torch.ones(1, 3, 160, 160)
@@ -90,18 +92,43 @@ def test_a_lossy_file_may_get_a_yes_but_never_a_no(demo, judge, own, photograph)
     assert judge(autoencoder, stored, blind, lossy=True).answer == "inconclusive"
 
 
-def test_without_a_profile_there_is_a_p_value_under_other_decoders_and_never_an_answer(demo, judge):
-    autoencoder = demo[0]
+@pytest.fixture(scope="module")
+def untaught(demo):
+    """Answers of a decoder that nobody calibrated, about a picture of its own and a photograph of 192²."""
     photograph = synthetic_photograph(77, 192)
     with torch.no_grad():
-        own = quantise(autoencoder.decode(autoencoder.encode(photograph)))
-    first, second = judge(autoencoder, own, None), judge(autoencoder, photograph, None)
-    assert first.answer == second.answer == "inconclusive"
-    assert first.fpr is None and second.fpr is None
-    assert first.p_value is not None and second.p_value is not None and first.p_value < second.p_value
-    assert "no calibration for this decoder" in first.sentence and "a sign that it belongs" in first.sentence
-    assert "no sign that it belongs" in second.sentence
+        own = quantise(demo[0].decode(demo[0].encode(photograph)))
+    return [Tracer(demo[0], ()).trace(Picture.of(image)) for image in (own, photograph)]
+
+
+def test_a_decoder_that_nobody_calibrated_answers_with_rates_of_other_decoders(untaught):
+    yes, no = (traced.verdict for traced in untaught)
+    assert (yes.answer, no.answer) == ("belonging", "non-belonging")
+    for verdict in (yes, no):
+        assert verdict.fpr_basis == "other decoders" and verdict.sentence.endswith(
+            "; measured on 5 other decoders, not on this one)."
+        )
+    assert yes.fpr == default_profile().stated_fpr and "false-positive rate 1.4 % on average" in yes.sentence
+    assert no.fnr == default_profile().stated_fnr and "false-negative rate 1.4 % on average" in no.sentence
     assert builtin_profile("no decoder") is None
+
+
+def test_it_says_how_to_get_rates_of_its_own_and_how_long_that_takes_here(untaught):
+    for traced in untaught:
+        assert re.search(r"Calibrate it on 99 photographs or more .* take about \d+ min here\)", traced.notes[0])
+
+
+def test_one_that_does_not_recognise_its_own_work_gives_no_answer(demo, untaught, monkeypatch):
+    check = OwnCheck((-0.5, -0.5, -0.5, -0.5, 0.1, math.nan), 4)
+    monkeypatch.setattr("latent_tracer.core.tracing.tracer.own_check", lambda *_: check)
+    verdict = Tracer(demo[0], ()).trace(untaught[0].picture).verdict
+    assert verdict.answer == "inconclusive" and verdict.fpr is None and verdict.fpr_basis == ""
+    assert "recognises 4 of 6 pictures it made for this check, too few" in verdict.basis
+
+
+def test_the_check_is_made_once(demo, untaught, monkeypatch):
+    monkeypatch.setattr(demo[0], "_decode", lambda _: pytest.fail("decoded again"))
+    assert own_check(demo[0], default_profile()).passed
 
 
 def test_sides_beyond_the_last_whole_cell_are_not_looked_at_and_said(demo, own):
