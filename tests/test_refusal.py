@@ -19,6 +19,8 @@ from latent_tracer.core import (
     to_picture,
     to_tensor,
 )
+from latent_tracer.core.files.claims_of_graphs import claims_of_prompt
+from latent_tracer.core.files.provenance import Claims
 from latent_tracer.core.images.lossy_past import few_colours, was_lossy
 from latent_tracer.core.images.quantiser import ROUNDING_FLOOR
 from latent_tracer.core.scores.placement import Placement, made_sizes, resampled, turned_placements
@@ -193,3 +195,42 @@ def test_a_part_is_resampled_as_the_whole(photograph):
     assert part.shape == (1, 3, 64, 48)
     assert (part - whole[..., 16:80, 40:88]).abs().max() < 1e-3
     assert math.isclose(float(whole.mean()), float(photograph.mean()), abs_tol=2e-3)
+
+
+def graph(*between):
+    """A prompt that decodes, passes the picture through nodes of the classes ``between``, and saves it."""
+    nodes = {
+        "1": {"class_type": "VAELoader", "inputs": {"vae_name": "a.safetensors"}},
+        "2": {"class_type": "LatentUpscale", "inputs": {}},
+        "3": {"class_type": "VAEDecode", "inputs": {"samples": ["2", 0], "vae": ["1", 0]}},
+        "4": {"class_type": "UpscaleModelLoader", "inputs": {}},
+    }
+    for number, kind in enumerate(between, start=5):
+        source = "3" if number == 5 else str(number - 1)
+        nodes[str(number)] = {"class_type": kind, "inputs": {"image": [source, 0], "model": ["4", 0]}}
+    last = str(4 + len(between)) if between else "3"
+    return {**nodes, "99": {"class_type": "SaveImage", "inputs": {"images": [last, 0]}}}
+
+
+@pytest.mark.parametrize(
+    ("between", "alterations"),
+    [
+        ((), ()),
+        (("ImageInvert",), ()),
+        (("ImageScale",), ("ImageScale",)),
+        (("ImageUpscaleWithModel", "ImageCrop"), ("ImageCrop", "ImageUpscaleWithModel")),
+        (("ImageFlip",), ("ImageFlip",)),
+    ],
+)
+def test_the_graph_tells_what_happened_after_decoding(between, alterations):
+    assert claims_of_prompt(graph(*between)).alterations == alterations
+
+
+def test_an_alteration_in_the_files_graph_withholds_a_no(demo, photograph, monkeypatch):
+    monkeypatch.setattr("latent_tracer.core.tracing.refusal.search_placements", lambda *_: None)
+    picture = Picture.of(photograph)
+    claims = Claims(vaes=("a.safetensors",), alterations=("ImageScale",))
+    picture = dataclasses.replace(picture, facts=dataclasses.replace(picture.facts, claims=claims))
+    verdict = Tracer(demo).trace(picture).verdict
+    assert verdict.answer == "inconclusive" and "went through ImageScale after it was decoded" in verdict.basis
+    assert verdict.state == ("the file's own graph says: ImageScale after decoding",)

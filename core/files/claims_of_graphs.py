@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections import deque
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,6 +19,9 @@ MAX_CLAIMS = 8
 _SAMPLER_FIELDS = ("scheduler", "steps", "cfg", "denoise", "seed", "noise_seed")
 # Core's decoders, those of packs, and samplers of packs that decode by themselves.
 _DECODES = re.compile(r"vae.?decode|decode.*vae|ksampler.*(efficient|pipe)|easy k?sampler", re.IGNORECASE)
+# What changes pixels after they were decoded, in a way that can hide a trace.
+_ALTERS = re.compile(r"upscale|resize|scale|crop|rotate|flip|mirror|stitch|composite", re.IGNORECASE)
+_NO_PICTURE = re.compile(r"latent|loader|mask|condition", re.IGNORECASE)
 _VAE_INPUTS = ("vae", "optional_vae", "pipe", "optional_pipe")
 _MODEL_FIELDS = ("ckpt_name", "unet_name", "base_ckpt_name")
 
@@ -30,6 +33,7 @@ class GraphClaims:
     checkpoints: tuple[str, ...] = ()
     vaes: tuple[str, ...] = ()
     samplers: tuple[str, ...] = ()
+    alterations: tuple[str, ...] = ()
 
     def __bool__(self) -> bool:
         return bool(self.checkpoints or self.vaes or self.samplers)
@@ -53,7 +57,17 @@ def claims_of_prompt(prompt: Any) -> GraphClaims:
         if _DECODES.search(_class(node)):
             links = (_link(nodes, inputs.get(name)) for name in _VAE_INPUTS)
             _collect(vaes, next((nearest[link] for link in links if link in nearest), None))
-    return GraphClaims(tuple(checkpoints), tuple(vaes), tuple(samplers))
+    return GraphClaims(tuple(checkpoints), tuple(vaes), tuple(samplers), _alterations(nodes, savers))
+
+
+def _alterations(nodes: dict[str, dict[str, Any]], savers: Sequence[str]) -> tuple[str, ...]:
+    """The nodes between decoders and ``savers`` that resize, cut or turn."""
+    found: list[str] = []
+    for node in _upstream(nodes, savers, lambda node: _DECODES.search(_class(node)) is not None):
+        kind = _class(node)
+        if _ALTERS.search(kind) and not _NO_PICTURE.search(kind):
+            _collect(found, kind)
+    return tuple(found)
 
 
 def loaded_vae_names(prompt: Any, node: str, name: str = "vae") -> tuple[str, ...]:
@@ -104,12 +118,16 @@ def _class(node: Mapping[str, Any]) -> str:
     return node["class_type"] if isinstance(node["class_type"], str) else ""
 
 
-def _upstream(nodes: dict[str, dict[str, Any]], starts: Sequence[str]) -> Iterator[dict[str, Any]]:
-    """``starts`` and all nodes they depend on, nearest first; loops end."""
+def _upstream(
+    nodes: dict[str, dict[str, Any]], starts: Sequence[str], is_end: Callable[[dict[str, Any]], bool] = lambda _: False
+) -> Iterator[dict[str, Any]]:
+    """``starts`` and all nodes they depend on, nearest first, none behind one that ``is_end``; loops end."""
     waiting, seen = deque(starts), set(starts)
     while waiting:
         node = nodes[waiting.popleft()]
         yield node
+        if is_end(node):
+            continue
         for value in node["inputs"].values():
             source = _link(nodes, value)
             if source is not None and source not in seen:

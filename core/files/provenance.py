@@ -23,7 +23,8 @@ MAX_JSON_CHARACTERS = 8 * 1024 * 1024
 @dataclass(frozen=True)
 class Claims:
     """Cleaned names from the metadata. ``vaes`` are those that decoded the picture, by the file or the checkpoint they
-    came from; nearest to the saved picture first. ``notes``: what could not be read, and why.
+    came from; nearest to the saved picture first. ``notes``: what could not be read, and why. ``alterations``: nodes
+    that resized, cut or turned the picture after it was decoded.
     """
 
     checkpoints: tuple[str, ...] = ()
@@ -31,6 +32,7 @@ class Claims:
     samplers: tuple[str, ...] = ()
     source: str = ""
     notes: tuple[str, ...] = ()
+    alterations: tuple[str, ...] = ()
 
     def __bool__(self) -> bool:
         return bool(self.checkpoints or self.vaes or self.samplers)
@@ -105,7 +107,7 @@ def _cleaned(claims: GraphClaims | ProgramClaims, source: str) -> Claims:
     if isinstance(claims, ProgramClaims):
         model, vae, sampler = ((clean_text(one),) if one else () for one in (claims.model, claims.vae, claims.sampler))
         return Claims(model, vae, sampler, source)
-    return Claims(claims.checkpoints, claims.vaes, claims.samplers, source)
+    return Claims(claims.checkpoints, claims.vaes, claims.samplers, source, alterations=claims.alterations)
 
 
 def parse_json(text: str) -> tuple[Any, str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 from torch import Tensor
@@ -29,11 +30,13 @@ def checked_refusal(
     pixels: Tensor,
     placed: Tensor,
     window: int | None = None,
+    alterations: Sequence[str] = (),
 ) -> tuple[Verdict, Passes]:
     """A non-belonging ``verdict``, or inconclusive with the reason, and the passes that the question took.
 
     ``pixels`` ``[1,3,H,W]``: the picture; ``placed``: its whole latent cells, which were scored. First the regenerated
-    control, then, for scores that compare places on the grid, the search for another placement.
+    control, then, for scores that compare places on the grid, the search for another placement, last the
+    ``alterations`` that the file's metadata own up to.
     """
     try:
         control = control_score(score, autoencoder, placed, verdict.jpeg_quality, window)
@@ -50,10 +53,8 @@ def checked_refusal(
     if not (score.needs_grid and not getattr(score, "finds_cells", False)):
         return verdict, passes
     found = search_placements(autoencoder, pixels, window)
-    if found is None:
-        return verdict, passes
-    passes += found.passes
-    if found.is_sign:
+    passes += found.passes if found else Passes()
+    if found is not None and found.is_sign:
         reason = (
             f"as the picture lies it shows no trace of this decoder (score {verdict.score:.3g}), but taken as"
             f" {found.placement.words} it does ({found.score:.3g}, the lowest of {found.looks} placements; how often"
@@ -61,6 +62,16 @@ def checked_refusal(
         )
         state = (*verdict.state, f"a trace shows where the picture is taken as {found.placement.words}")
         return replace(_withheld(verdict, reason), state=state), passes
+    if alterations:
+        named = ", ".join(alterations)
+        reason = (
+            f"it shows no trace of this decoder (score {verdict.score:.3g}), but the file's own graph says that it went"
+            f" through {named} after it was decoded: trace it as it was before."
+        )
+        state = (*verdict.state, f"the file's own graph says: {named} after decoding")
+        return replace(_withheld(verdict, reason), state=state), passes
+    if found is None:
+        return verdict, passes
     searched = f"{verdict.basis}, and under {found.looks} other placements none shows a trace"
     return replace(verdict, basis=searched), passes
 

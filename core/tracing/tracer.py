@@ -217,7 +217,16 @@ class Tracer:
             expect(USUAL_SEARCH)
             unchecked = verdict
             (verdict, passes), _ = within_memory(
-                lambda window: checked_refusal(unchecked, profile, score, autoencoder, pixels, placed, window or side),
+                lambda window: checked_refusal(
+                    unchecked,
+                    profile,
+                    score,
+                    autoencoder,
+                    pixels,
+                    placed,
+                    window or side,
+                    facts.claims.alterations,
+                ),
                 lambda: out_of_memory_sentence("Looking for other placements", autoencoder, placed),
             )
             scored = replace(scored, passes=scored.passes + passes)
