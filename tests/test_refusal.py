@@ -158,7 +158,7 @@ def test_lossy_pasts_and_palettes_withhold_a_no_and_no_yes(demo):
 
 def test_an_inversion_that_explains_the_picture_takes_back_a_no_and_nothing_else(refused):
     no = refused.verdict
-    assert contradicted(no, 20 * ROUNDING_FLOOR) == no
+    assert contradicted(no, 61 * ROUNDING_FLOOR) == no
     taken_back = contradicted(no, 9 * ROUNDING_FLOOR)
     assert taken_back.answer == "inconclusive" and "9.0 times the 8-bit floor" in taken_back.basis
     yes = dataclasses.replace(no, answer="belonging")

@@ -31,8 +31,8 @@ FINE_CHROMA_LOST = 0.12
 ROUNDING = 1 / 12 * float((CHROMA**2).sum(1).mean())
 # A palette: fewer colours than this, in a picture of at least so many pixels.
 FEW_COLOURS, ENOUGH_PIXELS = 512, 4096
-# Pixels that are needed to tell.
-LEAST_PIXELS = 1000
+# Different colours that are needed to tell.
+LEAST_COLOURS = 1000
 
 
 def was_lossy(image: Tensor) -> bool:
@@ -50,12 +50,11 @@ def few_colours(image: Tensor) -> int | None:
 
     A grey picture cannot have more than 256, so it counts as one of few colours below a quarter of those.
     """
-    levels = _levels(image).astype(np.uint32)
+    levels = _levels(image)
     if levels[0].size < ENOUGH_PIXELS:
         return None
-    packed = (levels[0] << 16 | levels[1] << 8 | levels[2]).ravel()
     limit = FEW_COLOURS if (levels != levels[:1]).any() else 64
-    found = len(np.unique(packed))
+    found = len(np.unique(_packed(levels)))
     return found if found <= limit else None
 
 
@@ -64,10 +63,12 @@ def lattice(levels: NDArray[np.uint8]) -> tuple[float, float]:
 
     The absolute mean of exp(2πi·luma), for the standard that fits best.
     """
-    pixels = levels.reshape(3, -1).astype(np.float64)
+    # Each colour once: a canvas around the picture must not outweigh it.
+    colours = np.unique(_packed(levels))
+    pixels = np.stack([colours >> 16, colours >> 8 & 255, colours & 255]).astype(np.float64)
     # Clipping moves luma, and grey is its own luma whatever it was stored as.
     pixels = pixels[:, (pixels > 0).all(0) & (pixels < 255).all(0) & (np.ptp(pixels, 0) > 0)]
-    if pixels.shape[1] < LEAST_PIXELS:
+    if pixels.shape[1] < LEAST_COLOURS:
         return 0.0, 0.0
     near = np.abs(np.exp(2j * np.pi * (LUMA @ pixels)).mean(1))
     return float(near[:2].max()), float(near[2:].max())
@@ -93,6 +94,13 @@ def fine_chroma_lost(levels: NDArray[np.uint8]) -> float:
     # Only where there is colour at all can its finest part be missing.
     telling = coarse > 4 * ROUNDING
     return float((fine[telling] < 2 * ROUNDING).mean()) if telling.any() else 0.0
+
+
+def _packed(levels: NDArray[np.uint8]) -> NDArray[np.uint32]:
+    """One number ``[H,W]`` for each colour of ``levels`` ``[3,H,W]``."""
+    red, green, blue = levels.astype(np.uint32)
+    packed: NDArray[np.uint32] = red << 16 | green << 8 | blue
+    return packed
 
 
 def _levels(image: Tensor) -> NDArray[np.uint8]:
