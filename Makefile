@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test browser-test check mutate docs clean
+.PHONY: demo test browser-test check mutate coverage docs clean
 
 $(VENV)/.installed: pyproject.toml
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
@@ -22,6 +22,10 @@ check: $(VENV)/.installed
 
 test: check
 	$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile
+
+# How much of the core the tests without ComfyUI run; fails below 95 %.
+coverage: $(VENV)/.installed
+	$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile --ignore tests/comfyui --cov latent_tracer.core --cov-report term:skip-covered --cov-fail-under 95
 
 # A real ComfyUI in a real Chromium: minutes, and screenshots to look at.
 browser-test: $(VENV)/.installed

@@ -141,13 +141,23 @@ def rate_bound(rank: int, n: int, confidence: float = 0.95) -> float:
 
 
 def pictures_needed(rate: float, guarantee: float | None = None) -> int:
-    """How many independent pictures it takes to state ``rate``: on average, or with confidence ``guarantee``."""
+    """How many independent pictures it takes to state ``rate``: on average, or with confidence ``guarantee``.
+
+    >>> pictures_needed(0.01), pictures_needed(0.01, guarantee=0.95)
+    (99, 299)
+    """
     needed = 1 / rate - 1 if guarantee is None else math.log1p(-guarantee) / math.log1p(-rate)
     return math.ceil(needed - 1e-9)
 
 
 def shown_rate(rate: float | None, bound: float | None = None) -> str:
-    """A rate in words: "1.4 % on average, with 95 % confidence at most 4.2 %"."""
+    """A rate in words.
+
+    >>> shown_rate(1 / 70, rate_bound(1, 69))
+    '1.4 % on average, with 95 % confidence at most 4.2 %'
+    >>> shown_rate(None)
+    'not measured'
+    """
     if rate is None:
         return "not measured"
     return _percent(rate) + ("" if bound is None else f" on average, with 95 % confidence at most {_percent(bound)}")

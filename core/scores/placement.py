@@ -46,7 +46,11 @@ class Placement:
 
     @property
     def words(self) -> str:
-        """The end of "taken as …"."""
+        """The end of "taken as …".
+
+        >>> Placement(size=(512, 768), left=3).words
+        'resized from 768×512 and cut 3 and 0 pixels beside its grid'
+        """
         parts = ["mirrored"] if self.mirrored else []
         parts += [f"turned by {90 * self.turns}°"] if self.turns else []
         parts += [f"resized from {self.size[1]}×{self.size[0]}"] if self.size else []
@@ -62,7 +66,11 @@ def turned_placements() -> Iterator[Placement]:
 
 def made_sizes(height: int, width: int, cell: int) -> list[tuple[int, int]]:
     """Sizes ``(height, width)`` in whole latent cells that a picture of ``height``×``width`` may have been resized
-    from with both sides by one factor, rounded to whole pixels; the roundest first."""
+    from with both sides by one factor, rounded to whole pixels; the roundest first.
+
+    >>> made_sizes(384, 288, 8)[:2]
+    [(512, 384), (256, 192)]
+    """
     found: dict[tuple[int, int], float] = {}
     for cells in range(math.ceil(width / LARGEST_SCALE / cell), math.floor(width / SMALLEST_SCALE / cell) + 1):
         made_width = cells * cell

@@ -18,6 +18,9 @@ def clean_text(text: str, limit: int = SHOWN) -> str:
     """``text`` with invisible characters written out as escapes and cut after ``limit`` characters of the original.
 
     The result can be encoded in UTF-8 whatever ``text`` holds; it still has to be escaped for HTML.
+
+    >>> print(clean_text("a long\\u202ename", limit=7))
+    a long\\u202e…
     """
     head = text[:limit]
     shown = head if head.isprintable() else "".join(map(_visible, head))
