@@ -200,8 +200,8 @@ def test_figures_of_the_documents_are_those_of_the_code() -> None:
     assert f"{WHOLE_PIXELS:,} pixels" in pictures and f"six windows of {SIDE}×{SIDE}" in pictures.replace("\n", " ")
     assert all(name in pictures for name in re.split(", | or ", READ_FORMATS))
     assert f"{SMALLER_SIDES[-1]}×{SMALLER_SIDES[-1]}" in pictures
-    bounds = [f"−{abs(bound):.2f}" for bound in (CLEARLY_BELONGING, CLEARLY_BELONGING_JPEG, CLEARLY_NOT)]
-    assert re.findall(r"−\d\.\d+", method) == bounds
+    bounds = [f"\N{MINUS SIGN}{abs(bound):.2f}" for bound in (CLEARLY_BELONGING, CLEARLY_BELONGING_JPEG, CLEARLY_NOT)]
+    assert re.findall("\N{MINUS SIGN}\\d\\.\\d+", method) == bounds
     table = method.partition("## Other scores")[2].partition("## ")[0]
     assert sorted(re.findall(r"`([\w.-]+)`", "".join(re.findall(r"^\|(.+?)\|", table, re.MULTILINE)))) == sorted(SCORES)
 

@@ -61,7 +61,7 @@ def few_colours(image: Tensor) -> int | None:
 def lattice(levels: NDArray[np.uint8]) -> tuple[float, float]:
     """How near to whole levels of full and of limited range the luma of ``levels`` ``[3,H,W]`` lies, each 0 … 1.
 
-    The absolute mean of exp(2πi·luma), for the standard that fits best.
+    The absolute mean of exp(2 pi i luma), for the standard that fits best.
     """
     # Each colour once: a canvas around the picture must not outweigh it.
     colours = np.unique(_packed(levels))
