@@ -206,5 +206,5 @@ class TraceRun:
         elif tracer.threshold is not None:
             shown["threshold of the loss"] = f"{tracer.threshold:g} (false-positive rate not measured)"
         else:
-            shown["calibration"] = "none: every answer is inconclusive"
+            shown["calibration"] = "none: rates were measured on other decoders"
         return shown

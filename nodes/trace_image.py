@@ -44,7 +44,7 @@ class TraceImage(io.ComfyNode):
                     "profile",
                     optional=True,
                     tooltip="From Calibrate Trace. Without it a profile that ships for this VAE is used; if there is"
-                    " none, the answer stays inconclusive.",
+                    " none, rates measured on other VAEs.",
                 ),
                 io.Int.Input(
                     "steps",
