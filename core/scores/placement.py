@@ -14,7 +14,7 @@ from torch import Tensor
 # Factors between which a picture is taken to have been resized.
 SMALLEST_SCALE, LARGEST_SCALE = 0.4, 2.5
 # Sizes to try at most, those with the roundest numbers first: most generators' sizes are multiples of 64.
-MAX_SIZES = 32
+MAX_SIZES = 24
 # Nobody makes smaller pictures, and a look at one tells little.
 LEAST_CELLS = 16
 # No picture is enlarged beyond this many pixels to look at it.

@@ -24,7 +24,7 @@ from ..verdicts.verdict import Verdict
 # photographs stay above 230 (benchmarks/power.py).
 NEAR_THE_FLOOR = 60.0
 # Before a no, one window of so many latent cells is inverted by so many steps.
-INVERTED_CELLS, STEPS = 16, 20
+INVERTED_CELLS, STEPS = 16, 12
 
 
 def checked_refusal(
