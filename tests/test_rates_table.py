@@ -40,12 +40,21 @@ def test_a_kde():
     width = math.sqrt(2) * 2**-0.2
     alpha = (1 - 0.5 * (1 + math.erf(2 / width / math.sqrt(2)))) / 2 + 0.25
     assert kde_threshold([0.0, 2.0], alpha) == pytest.approx(2.0, abs=1e-9)
-    for scores in ([1.0], [0.1] * 9, [-1e308, 1e308]):
+    for scores in ([1.0], [0.1] * 3, [-1e308, 1e308]):
         with (
             np.errstate(all="ignore"),
             pytest.raises(InvalidSettingError, match="^The kde rule needs at least two diff"),
         ):
             kde_threshold(scores, 0.05)
+
+
+@pytest.mark.parametrize("scale", [1e-6, 1.0, 1e3])
+def test_a_kde_at_any_scale(scale):
+    width = scale * math.sqrt(2) * 2**-0.2
+    for alpha in (0.05, 0.95):  # above all scores and below them
+        value = kde_threshold([-scale, scale], alpha)
+        below = sum(0.5 * (1 + math.erf((value - score) / width / math.sqrt(2))) for score in (-scale, scale)) / 2
+        assert below == pytest.approx(1 - alpha, abs=1e-10)
 
 
 def test_scores_that_are_none():
@@ -102,6 +111,8 @@ SHOWN = {
     0.0: "0 %",
     1.0: "100 %",
     1e-13: "0 %",
+    1e-12: "0 %",
+    1.5e-12: "0.00000000015 %",
     1 - 1e-13: "100 %",
     1e-11: "0.0000000010 %",
     0.00999: "1.00 %",

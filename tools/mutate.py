@@ -6,8 +6,8 @@ mutmut makes the mutants (https://mutmut.readthedocs.io, its version 2: one chan
 in a folder of its own and starts Python anew for every mutant. Here each mutant runs in a fork of one process that has
 imported torch and the like, and is put in place as the module is imported: no file is ever changed.
 
-Every mutant's fate is a row of ``benchmarks/results/mutation-rows.jsonl``, which holds as long as its module and its
-tests are the same: a run that was interrupted goes on, and measures anew what was changed. Survivors are printed with
+Every mutant's fate is a row of ``benchmarks/results/mutation-rows.jsonl``: a run that was interrupted goes on. A module
+that was changed is measured anew; where only its tests were, its survivors are. Survivors are printed with
 the reason that ``benchmarks/mutation_reasons.json`` gives for each, and written as ``benchmarks/results/mutation.md``.
 Not mutated: the wording of errors, docstrings, type annotations and aliases of types.
 """
@@ -162,9 +162,16 @@ def run(mutant: Mutant | None, tests: list[str], limit: float) -> str:
         code = 1
         try:
             # One file after another: most mutants die in the first, and the others need not even be imported.
-            # What those two plugins do at the end, collecting all of torch's garbage, takes longer than most tests.
+            # Nobody reads how they fail, and the garbage of torch that two plugins collect at the end takes longer than
+            # most tests.
             without = ("cacheprovider", "unraisableexception", "threadexception")
-            options = ["-x", "-q", *(word for plugin in without for word in ("-p", f"no:{plugin}"))]
+            options = [
+                "-x",
+                "-q",
+                "--tb=native",
+                "--assert=plain",
+                *(word for plugin in without for word in ("-p", f"no:{plugin}")),
+            ]
             code = next((found for test in tests if (found := int(pytest.main([*options, test])))), 0)
         finally:
             os._exit(code)
@@ -182,10 +189,18 @@ def run(mutant: Mutant | None, tests: list[str], limit: float) -> str:
 Row = dict[str, Any]
 
 
-def state_of(module: str) -> str:
-    """A digest of the module and its tests: what a row was measured on."""
-    files = [path_of(module), *(REPOSITORY / "tests" / f"test_{name}.py" for name in TESTS[module])]
-    return hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()[:12]
+def states_of(module: str) -> tuple[str, str]:
+    """Digests of the module and of its tests: what its rows were measured on."""
+    tests = [REPOSITORY / "tests" / f"test_{name}.py" for name in TESTS[module]]
+    texts = path_of(module).read_bytes(), b"".join(file.read_bytes() for file in tests)
+    source, tested = (hashlib.sha256(text).hexdigest()[:12] for text in texts)
+    return source, tested
+
+
+def holds(row: Row) -> bool:
+    """Whether a row still says what is so: a survivor may die of new tests, what died is not tried again."""
+    source, tested = states_of(row["module"])
+    return row["source"] == source and (row["fate"] != "survived" or row["tests"] == tested)
 
 
 def read_rows() -> list[Row]:
@@ -193,9 +208,9 @@ def read_rows() -> list[Row]:
 
 
 def measure(module: str, known: list[Row]) -> None:
-    """Append a row for every mutant of ``module`` that has none of the present state among ``known``."""
-    tests, state = [f"tests/test_{name}.py" for name in TESTS[module]], state_of(module)
-    met = Counter((row["line"], row["before"], row["after"]) for row in known if row["state"] == state)
+    """Append a row for every mutant of ``module`` that has none among those ``known``."""
+    tests, (source, tested) = [f"tests/test_{name}.py" for name in TESTS[module]], states_of(module)
+    met = Counter((row["line"], row["before"], row["after"]) for row in known)
     waiting = []
     for mutant in mutants_of(module):
         place = mutant.number, mutant.before.strip(), mutant.after.strip()
@@ -212,9 +227,10 @@ def measure(module: str, known: list[Row]) -> None:
         fate = run(mutant, tests, limit)
         if fate != "killed":
             print(f"{fate}: {mutant.name}", flush=True)
-        place = {"line": mutant.number, "before": mutant.before.strip(), "after": mutant.after.strip()}
+        row = {"module": module, "line": mutant.number, "before": mutant.before.strip(), "after": mutant.after.strip()}
+        row |= {"fate": fate, "source": source, "tests": tested}
         with ROWS.open("a", encoding="utf-8") as rows:
-            rows.write(json.dumps({"module": module, **place, "fate": fate, "state": state}, ensure_ascii=False) + "\n")
+            rows.write(json.dumps(row, ensure_ascii=False) + "\n")
     print(f"{module}: {len(waiting)} mutants in {time.monotonic() - began:.0f} s", flush=True)
 
 
@@ -233,7 +249,7 @@ def report(rows: list[Row], reasons: dict[str, str]) -> str:
         fates = [row["fate"] for row in rows if row["module"] == module]
         counts = [fates.count(fate) for fate in ("killed", "timeout", "survived")]
         lines.append(f"| {module} | {len(fates)} | {' | '.join(map(str, counts))} |")
-    earlier = [module for module in modules if any(row["module"] == module and not row["state"] for row in rows)]
+    earlier = [module for module in modules if any(row["module"] == module and not row["source"] for row in rows)]
     if earlier:
         lines += ["", f"Measured on an earlier state of the tests: {', '.join(earlier)}."]
     survived = [row for module in modules for row in rows if row["module"] == module and row["fate"] == "survived"]
@@ -263,10 +279,8 @@ def main() -> int:
             # The forks compile the tests and the rest of the package once, not once each.
             sys.pycache_prefix, sys.dont_write_bytecode = folder, False
             for module in arguments.modules or TESTS:
-                known = [row for row in read_rows() if row["module"] == module]
-                measure(module, known)
-                # Rows of other states have been replaced.
-                kept = [row for row in read_rows() if row["module"] != module or row["state"] == state_of(module)]
+                measure(module, [row for row in read_rows() if row["module"] == module and holds(row)])
+                kept = [row for row in read_rows() if row["module"] != module or holds(row)]
                 write_text(ROWS, "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in kept))
     reasons = json.loads(REASONS.read_text(encoding="utf-8")) if REASONS.exists() else {}
     text = report(read_rows(), reasons)
