@@ -41,3 +41,17 @@ def test_a_constant_is_among_the_values_of_its_sweep_with_others_on_both_sides_o
     value = getattr(import_module(f"latent_tracer.core.{module}"), constant)
     measured = {row["value"] for row in ROWS if row["constant"] == name}
     assert value in measured and len(measured) >= 3
+
+
+def test_few_changes_of_a_line_go_unnoticed_and_each_for_a_reason():
+    """``make mutate`` writes both files: the report is that of the rows."""
+    rows = [json.loads(line) for line in (RESULTS / "mutation-rows.jsonl").read_text(encoding="utf-8").splitlines()]
+    report = (RESULTS / "mutation.md").read_text(encoding="utf-8")
+    reasons = json.loads((BENCHMARKS / "mutation_reasons.json").read_text(encoding="utf-8"))
+    for module in {row["module"] for row in rows}:
+        fates = [row["fate"] for row in rows if row["module"] == module]
+        counts = [fates.count(fate) for fate in ("killed", "timeout", "survived")]
+        assert f"| {module} | {len(fates)} | {counts[0]} | {counts[1]} | {counts[2]} |" in report
+        assert counts[2] <= 0.05 * len(fates), module
+    survived = [f"{row['module']}: {row['before']} -> {row['after']}" for row in rows if row["fate"] == "survived"]
+    assert [name for name in survived if name not in reasons] == []

@@ -18,7 +18,7 @@ PAGES = sorted(
 )
 LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
 NAMED = re.compile(r"`((?:benchmarks|cli|core|docs|nodes|tests|tools|web|workflows)/[\w./-]+)`")
-WRITTEN_LATER = ("tests/comfyui/browser/screenshots", "benchmarks/results/mutation.md")
+WRITTEN_LATER = ("tests/comfyui/browser/screenshots",)
 FENCED = re.compile(r"^```.*?^```$", re.MULTILINE | re.DOTALL)
 
 

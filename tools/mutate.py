@@ -1,19 +1,23 @@
 """Mutation testing: does a test fail when a line of a module whose numbers people rely on is changed a little?
 
-python tools/mutate.py [--json FILE] [module …]     (make mutate: all of them)
+python tools/mutate.py [--report-only] [module …]     (make mutate: all of them)
 
 mutmut makes the mutants (https://mutmut.readthedocs.io, its version 2: one change each). Its own runner wants a package
 in a folder of its own and starts Python anew for every mutant. Here each mutant runs in a fork of one process that has
 imported torch and the like, and is put in place as the module is imported: no file is ever changed.
 
-Survivors are printed with the reason that ``benchmarks/mutation_reasons.json`` gives for each, and written as
-``benchmarks/results/mutation.md``. Not mutated: the wording of errors, docstrings, type annotations.
+Every mutant's fate is a row of ``benchmarks/results/mutation-rows.jsonl``: a run that was interrupted goes on. A module
+that was changed is measured anew; where only its tests were, its survivors are. Survivors are printed with
+the reason that ``benchmarks/mutation_reasons.json`` gives for each, and written as ``benchmarks/results/mutation.md``.
+Not mutated: the wording of errors, docstrings, type annotations and aliases of types.
 """
 
 from __future__ import annotations
 
 import argparse
 import ast
+import gc
+import hashlib
 import importlib
 import importlib.abc
 import importlib.util
@@ -21,7 +25,9 @@ import json
 import os
 import signal
 import sys
+import tempfile
 import time
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib.machinery import ModuleSpec, SourceFileLoader
@@ -34,15 +40,20 @@ from latent_tracer.core.storage.atomic import write_text
 from mutmut import Context, list_mutations, mutate
 
 REPOSITORY = Path(__file__).resolve().parent.parent
-REASONS, RESULT = REPOSITORY / "benchmarks" / "mutation_reasons.json", REPOSITORY / "benchmarks/results/mutation.md"
+REASONS, RESULTS = REPOSITORY / "benchmarks" / "mutation_reasons.json", REPOSITORY / "benchmarks" / "results"
+ROWS, RESULT = RESULTS / "mutation-rows.jsonl", RESULTS / "mutation.md"
 FINGERPRINTS = ("golden", "user_attribution", "frozen_values", "fingerprint_files", "latent_fingerprints")
-PROFILES = ("profile", "fields", "limits", "consistency", "table", "trust", "source", "format_1", "file")
+PROFILES = ("fields", "limits", "consistency", "table", "trust", "source", "format_1", "file")
 # The quick tests of each module, those that fail most often first.
 TESTS = {
-    "profiles.thresholds": ("frozen_values", "thresholds"),
-    "verdicts.verdict": ("frozen_values", "verdict", "verdict_from_profile"),
-    "verdicts.doubt": ("history_rules", "frozen_values", "history"),
-    **dict.fromkeys([f"profiles.{name}" for name in PROFILES], ("profile", "verdict_from_profile", "golden")),
+    "profiles.thresholds": ("rates_table", "frozen_values"),
+    "verdicts.verdict": ("verdict_table", "frozen_values"),
+    "verdicts.doubt": ("doubt_table", "frozen_values"),
+    "profiles.profile": ("profile_table", "frozen_values"),
+    **dict.fromkeys(
+        [f"profiles.{name}" for name in PROFILES],
+        ("profile_table", "frozen_values", "profile"),
+    ),
     "reports.journal": ("journal", "golden"),
     "inversion.memory": ("memory_limits", "memory"),
     "fingerprints.register": FINGERPRINTS,
@@ -64,7 +75,7 @@ class Mutant:
     number: int
     before: str
     after: str
-    source: str
+    source: str = ""
 
     @property
     def name(self) -> str:
@@ -91,8 +102,20 @@ def path_of(module: str) -> Path:
     return REPOSITORY / "core" / f"{module.replace('.', '/')}.py"
 
 
-def bare(source: str) -> str:
-    """What of ``source`` runs: without comments and annotations; empty for what is no Python."""
+def aliases_of(source: str) -> set[str]:
+    """Names of types, such as ``Answer = Literal["yes", "no"]``: with annotations unread, nothing depends on them."""
+    return {
+        target.id
+        for node in ast.parse(source).body
+        if isinstance(node, ast.Assign) and isinstance(node.value, ast.Subscript)
+        if isinstance(node.value.value, ast.Name) and node.value.value.id in ("Literal", "NDArray")
+        for target in node.targets
+        if isinstance(target, ast.Name)
+    }
+
+
+def bare(source: str, aliases: set[str]) -> str:
+    """What of ``source`` runs: without comments, annotations and ``aliases``; empty for what is no Python."""
     try:
         tree = ast.parse(source)
     except SyntaxError:  # mutmut's stars: {**one, "two": 2} becomes {*one, "two": 2}
@@ -104,19 +127,23 @@ def bare(source: str) -> str:
             node.annotation = None
         elif isinstance(node, ast.FunctionDef):
             node.returns = None
+        elif isinstance(node, ast.Assign) and {getattr(target, "id", "") for target in node.targets} <= aliases:
+            node.value = ast.Constant(None)
     return ast.dump(tree)
 
 
 def mutants_of(module: str) -> Iterator[Mutant]:
     source = path_of(module).read_text(encoding="utf-8")
     raising = [node for node in ast.walk(ast.parse(source)) if isinstance(node, ast.Raise)]
+    aliases = aliases_of(source)
+    plain = bare(source, aliases)
     wording = {line for node in raising for line in range(node.lineno, (node.end_lineno or node.lineno) + 1)}
     for place in list_mutations(Context(source=source)):
         changed, count = mutate(Context(source=source, mutation_id=place))
         pairs = list(zip(source.splitlines(), changed.splitlines(), strict=False))
         number = next((index for index, (one, other) in enumerate(pairs, start=1) if one != other), 0)
         is_wording = number in wording and changed.replace("XX", "") == source
-        if count != 1 or is_wording or bare(changed) in ("", bare(source)):
+        if count != 1 or is_wording or bare(changed, aliases) in ("", plain):
             continue
         yield Mutant(module, number, *pairs[number - 1], changed)
 
@@ -135,7 +162,16 @@ def run(mutant: Mutant | None, tests: list[str], limit: float) -> str:
         code = 1
         try:
             # One file after another: most mutants die in the first, and the others need not even be imported.
-            options = ["-x", "-q", "-p", "no:cacheprovider"]
+            # Nobody reads how they fail, and the garbage of torch that two plugins collect at the end takes longer than
+            # most tests.
+            without = ("cacheprovider", "unraisableexception", "threadexception")
+            options = [
+                "-x",
+                "-q",
+                "--tb=native",
+                "--assert=plain",
+                *(word for plugin in without for word in ("-p", f"no:{plugin}")),
+            ]
             code = next((found for test in tests if (found := int(pytest.main([*options, test])))), 0)
         finally:
             os._exit(code)
@@ -150,54 +186,107 @@ def run(mutant: Mutant | None, tests: list[str], limit: float) -> str:
     return "timeout"
 
 
-def report(results: dict[str, dict[str, list[Mutant]]], reasons: dict[str, str]) -> str:
+Row = dict[str, Any]
+
+
+def states_of(module: str) -> tuple[str, str]:
+    """Digests of the module and of its tests: what its rows were measured on."""
+    tests = [REPOSITORY / "tests" / f"test_{name}.py" for name in TESTS[module]]
+    texts = path_of(module).read_bytes(), b"".join(file.read_bytes() for file in tests)
+    source, tested = (hashlib.sha256(text).hexdigest()[:12] for text in texts)
+    return source, tested
+
+
+def holds(row: Row) -> bool:
+    """Whether a row still says what is so: a survivor may die of new tests, what died is not tried again."""
+    source, tested = states_of(row["module"])
+    return row["source"] == source and (row["fate"] != "survived" or row["tests"] == tested)
+
+
+def read_rows() -> list[Row]:
+    return [json.loads(line) for line in ROWS.read_text(encoding="utf-8").splitlines()] if ROWS.exists() else []
+
+
+def measure(module: str, known: list[Row]) -> None:
+    """Append a row for every mutant of ``module`` that has none among those ``known``."""
+    tests, (source, tested) = [f"tests/test_{name}.py" for name in TESTS[module]], states_of(module)
+    met = Counter((row["line"], row["before"], row["after"]) for row in known)
+    waiting = []
+    for mutant in mutants_of(module):
+        place = mutant.number, mutant.before.strip(), mutant.after.strip()
+        met[place] -= 1
+        if met[place] < 0:
+            waiting.append(mutant)
+    if not waiting:
+        return
+    began = time.monotonic()
+    if run(None, tests, 600) != "survived":
+        raise SystemExit(f"The tests of {module} fail without any mutant: mend them first.")
+    limit = 10 + 4 * (time.monotonic() - began)
+    for mutant in waiting:
+        fate = run(mutant, tests, limit)
+        if fate != "killed":
+            print(f"{fate}: {mutant.name}", flush=True)
+        row = {"module": module, "line": mutant.number, "before": mutant.before.strip(), "after": mutant.after.strip()}
+        row |= {"fate": fate, "source": source, "tests": tested}
+        with ROWS.open("a", encoding="utf-8") as rows:
+            rows.write(json.dumps(row, ensure_ascii=False) + "\n")
+    print(f"{module}: {len(waiting)} mutants in {time.monotonic() - began:.0f} s", flush=True)
+
+
+def report(rows: list[Row], reasons: dict[str, str]) -> str:
     lines = [
         "# Mutants",
         "",
-        "Made by `make mutate`. A mutant that survives is a change of one line that no test of its",
+        "Made by `make mutate` from `mutation-rows.jsonl`. A mutant that survives is a change of one line that no",
+        "test of its module notices.",
+        "",
+        "| module | mutants | killed | out of time | survived |",
+        "|---|---|---|---|---|",
     ]
-    lines += ["module notices.", "", "| module | mutants | killed | out of time | survived |", "|---|---|---|---|---|"]
-    for module, kinds in results.items():
-        counts = [len(kinds[kind]) for kind in ("killed", "timeout", "survived")]
-        lines.append(f"| {module} | {sum(counts)} | {' | '.join(map(str, counts))} |")
-    survived = [mutant for kinds in results.values() for mutant in kinds["survived"]]
-    total = sum(len(found) for kinds in results.values() for found in kinds.values())
-    lines += ["", f"{len(survived)} of {total} survive ({len(survived) / max(1, total):.1%}):", ""]
-    for mutant in survived:
-        lines.append(f"- `{mutant.module}`: `{mutant.before.strip()}`  ")
-        lines.append(f"  as `{mutant.after.strip()}`: {reasons.get(mutant.name, 'UNEXPLAINED')}")
+    modules = [module for module in TESTS if any(row["module"] == module for row in rows)]
+    for module in modules:
+        fates = [row["fate"] for row in rows if row["module"] == module]
+        counts = [fates.count(fate) for fate in ("killed", "timeout", "survived")]
+        lines.append(f"| {module} | {len(fates)} | {' | '.join(map(str, counts))} |")
+    earlier = [module for module in modules if any(row["module"] == module and not row["source"] for row in rows)]
+    if earlier:
+        lines += ["", f"Measured on an earlier commit, under the names of its modules: {', '.join(earlier)}."]
+    if missing := [module for module in TESTS if module not in modules]:
+        lines += ["", f"Not measured yet: {', '.join(missing)}."]
+    survived = [row for module in modules for row in rows if row["module"] == module and row["fate"] == "survived"]
+    lines += ["", f"{len(survived)} of {len(rows)} survive ({len(survived) / max(1, len(rows)):.1%}):", ""]
+    for row in survived:
+        name = Mutant(row["module"], row["line"], row["before"], row["after"]).name
+        lines.append(f"- `{row['module']}`: `{row['before']}`  ")
+        lines.append(f"  as `{row['after']}`: {reasons.get(name, 'UNEXPLAINED')}")
     return "\n".join(lines) + "\n"
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("modules", nargs="*", help=f"of {', '.join(TESTS)}; all by default")
-    parser.add_argument("--output", type=Path, default=RESULT)
+    parser.add_argument("--report-only", action="store_true", help="summarise the rows there are")
     arguments = parser.parse_args()
-    chosen = {module: TESTS[module] for module in arguments.modules or TESTS}
-    # Mutants must meet a fresh package: what this script itself imported of it is forgotten.
-    for name in [name for name in sys.modules if name.split(".")[0] == "latent_tracer"]:
-        del sys.modules[name]
-    for name in HEAVY:
-        importlib.import_module(name)
-    os.chdir(REPOSITORY)
-    os.environ["PYTEST_DISABLE_PLUGIN_AUTOLOAD"] = "1"  # looking for plugins takes longer than most tests
-    results: dict[str, dict[str, list[Mutant]]] = {}
-    for module, names in chosen.items():
-        tests = [f"tests/test_{name}.py" for name in names]
-        began = time.monotonic()
-        if run(None, tests, 600) != "survived":
-            raise SystemExit(f"The tests of {module} fail without any mutant: mend them first.")
-        limit = 10 + 4 * (time.monotonic() - began)
-        results[module] = {"killed": [], "timeout": [], "survived": []}
-        for mutant in mutants_of(module):
-            fate = run(mutant, tests, limit)
-            results[module][fate].append(mutant)
-            if fate != "killed":
-                print(f"{fate}: {mutant.name}", flush=True)
-        print(f"{module}: {time.monotonic() - began:.0f} s", flush=True)
-    text = report(results, json.loads(REASONS.read_text(encoding="utf-8")) if REASONS.exists() else {})
-    write_text(arguments.output, text)
+    if not arguments.report_only:
+        # Mutants must meet a fresh package: what this script itself imported of it is forgotten.
+        for name in [name for name in sys.modules if name.split(".")[0] == "latent_tracer"]:
+            del sys.modules[name]
+        for name in HEAVY:
+            importlib.import_module(name)
+        gc.freeze()
+        os.chdir(REPOSITORY)
+        os.environ["PYTEST_DISABLE_PLUGIN_AUTOLOAD"] = "1"  # looking for plugins takes longer than most tests
+        with tempfile.TemporaryDirectory() as folder:
+            # The forks compile the tests and the rest of the package once, not once each.
+            sys.pycache_prefix, sys.dont_write_bytecode = folder, False
+            for module in arguments.modules or TESTS:
+                measure(module, [row for row in read_rows() if row["module"] == module and holds(row)])
+                kept = [row for row in read_rows() if row["module"] != module or holds(row)]
+                write_text(ROWS, "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in kept))
+    reasons = json.loads(REASONS.read_text(encoding="utf-8")) if REASONS.exists() else {}
+    text = report(read_rows(), reasons)
+    write_text(RESULT, text)
     print(text)
     return 1 if "UNEXPLAINED" in text else 0
 
