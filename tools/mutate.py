@@ -251,7 +251,10 @@ def report(rows: list[Row], reasons: dict[str, str]) -> str:
         lines.append(f"| {module} | {len(fates)} | {' | '.join(map(str, counts))} |")
     earlier = [module for module in modules if any(row["module"] == module and not row["source"] for row in rows)]
     if earlier:
-        lines += ["", f"Measured on an earlier commit, under the names of its modules: {', '.join(earlier)}."]
+        lines += [
+            "",
+            f"Measured, wholly or in part, on an earlier commit under the names of its modules: {', '.join(earlier)}.",
+        ]
     if missing := [module for module in TESTS if module not in modules]:
         lines += ["", f"Not measured yet: {', '.join(missing)}."]
     survived = [row for module in modules for row in rows if row["module"] == module and row["fate"] == "survived"]
