@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -76,6 +76,18 @@ def pytest_testnodedown(node: Any, error: object) -> None:
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
     for line in config.stash[_CLOSING_LINES]:
         terminalreporter.write_line(line)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def search_before_a_no(request: pytest.FixtureRequest) -> Iterator[None]:
+    """A hundred looks before every no would be most of the time of all tests: test_refusal.py takes them, others do not.
+
+    Commands that run in a process of their own do, too.
+    """
+    with pytest.MonkeyPatch.context() as patch:
+        if request.path.name != "test_refusal.py":
+            patch.setattr("latent_tracer.core.tracing.refusal.search_placements", lambda *_: None)
+        yield
 
 
 class LinearPatches(nn.Module):
