@@ -80,7 +80,7 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
 
 @pytest.fixture(scope="module", autouse=True)
 def search_before_a_no(request: pytest.FixtureRequest) -> Iterator[None]:
-    """A hundred looks before every no would be most of the time of all tests: test_refusal.py takes them, others do not.
+    """A hundred looks before every no would be most of the time of all tests: only test_refusal.py takes them.
 
     Commands that run in a process of their own do, too.
     """
