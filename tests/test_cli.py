@@ -53,16 +53,21 @@ def test_trace_prints_one_json_object_per_image_with_the_promised_fields(picture
     assert (rows[1]["crop"]["width"], rows[1]["crop"]["left"]) == (64, 0)
 
 
-def test_a_decoder_without_calibration_never_gets_a_bare_yes(pictures, tmp_path):
+def test_a_decoder_without_calibration_never_gets_a_bare_yes(tmp_path):
     # One changed weight makes another decoder of it, for which no profile ships.
     weights = load_file(EMBEDDED["demo-a"])
     weights["taesd_decoder.1.weight"][0, 0, 0, 0] += 0.5
     copy = tmp_path / "unknown.safetensors"
     save_file(weights, copy)
-    done = run("trace", pictures / "made.png", "--vae", copy, "--steps", 2, "--json")
+    model = load_autoencoder(copy)
+    with torch.no_grad():
+        own = quantise(model.decode(model.encode(synthetic_photograph(seed=3, size=192))))
+    to_picture(own).save(tmp_path / "own.png")
+    done = run("trace", tmp_path / "own.png", "--vae", copy, "--json")
     row = json.loads(done.stdout)
-    assert row["verdict"] == "inconclusive"
-    assert row["fpr"] is None
+    assert row["verdict"] == "belonging" and row["fpr"] == 1 / 70
+    assert (row["fpr_basis"], row["calibration"]) == ("other decoders", "5 other decoders")
+    assert any("nobody calibrated this decoder" in note for note in row["notes"])
 
 
 def test_of_several_profiles_the_one_for_the_pictures_history_decides(pictures, tmp_path):

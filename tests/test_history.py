@@ -221,8 +221,10 @@ def test_doubt_reaches_every_face_of_the_verdict(demo, decide_by_scores):
     assert verdict_from_profile(highest, profile, history=doubtful).answer == "inconclusive"
     assert decide_by_scores([("one", lowest, profile)], history=ORDINARY).vae == "one"
     assert decide_by_scores([("one", lowest, profile)], history=doubtful).vae is None
-    hint = verdict_from_default_profile(lowest, profile, "x", history=doubtful).basis
-    assert "no sign that it belongs" in hint
+    untaught = verdict_from_default_profile(
+        lowest, profile, "x", is_recognised=True, check="6 of 6 pictures", history=doubtful
+    )
+    assert untaught.answer == "inconclusive" and "quality 10" in untaught.basis
 
 
 def test_rough_jpegs_of_photographs_get_no_yes_and_own_pictures_keep_theirs(demo, judge):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import io
 import math
+import re
 
 import pytest
 import torch
@@ -92,8 +93,9 @@ def test_a_photograph_gets_its_no_and_the_no_says_what_was_looked_at(refused, ph
     verdict = refused.verdict
     assert verdict.answer == "non-belonging"
     assert verdict.power is not None and verdict.power < -0.4 and verdict.state == ()
-    assert "under 1" in verdict.basis and "other placements none shows a trace" in verdict.basis
-    assert refused.passes.encoder > 100
+    looks = re.search(r"under (\d+) other placements none shows a trace$", verdict.basis)
+    assert looks is not None and 70 < int(looks[1]) < 100
+    assert refused.passes.encoder > 80
 
 
 def test_without_the_check_a_no_costs_a_look(demo, photograph):
