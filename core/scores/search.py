@@ -29,9 +29,9 @@ from .windows import windows_of
 # Sides in latent cells of the windows of the coarse looks, of which those at other sizes have weaker traces to see, and
 # of the finer one.
 COARSE_CELLS, RESIZED_CELLS, FINE_CELLS = 12, 16, 24
-# How many placements get a finer look, and how many of them are scored; where the finer look would see the whole
-# picture, the scores are taken at once.
-FINE, SCORED = 5, 2
+# How many placements get a finer look, and how many of them are scored. Of one picture resized to three quarters the
+# right size was no better than fourth in the coarse looks (benchmarks/results/power.md).
+FINE, SCORED = 8, 2
 # So low a coarse look is scored at once.
 OBVIOUS = -0.25
 # Below this the placement's score is a sign that the picture was made so: benchmarks/power.py.
@@ -80,11 +80,8 @@ class _Search:
                         break
             else:
                 best = sorted(self.ranked, key=self.ranked.__getitem__)[:FINE]
-                if min(self.image.shape[-2:]) > FINE_CELLS * self.ratio:
-                    finer = {placement: self.look(placement, FINE_CELLS) for placement in best}
-                    best.sort(key=finer.__getitem__)
-                    best = best[:SCORED]
-                for placement in best[: SCORED + 1]:
+                finer = {placement: self.look(placement, FINE_CELLS) for placement in best}
+                for placement in sorted(best, key=finer.__getitem__)[:SCORED]:
                     self.score(placement)
         if not self.scores:
             return None
