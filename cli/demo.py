@@ -56,7 +56,8 @@ def demo(
     with progress_bar(len(images) * len(tracers), "tracing") as (progress, task):
         for image in images:
             for tracer in tracers:
-                traced = tracer.trace(Picture.of(image.pixels, image.name))
+                # Of these pictures everybody knows how they lie: looking for other placements would take minutes.
+                traced = tracer.trace(Picture.of(image.pixels, image.name), checks_refusal=False)
                 verdict = traced.verdict
                 expected = "belonging" if image.made_by == tracer.name else "non-belonging"
                 if as_json:
