@@ -206,9 +206,22 @@ def to_comfy_latents(latents: Tensor, vae: Any) -> dict[str, Tensor]:
 
 
 def pass_reporter(index: int = 0, of: int = 1) -> Callable[[int, int], None]:
-    """An ``on_pass`` callback of picture ``index`` of so many: moves the progress bar, raises when interrupted."""
-    report = count_reporter()
-    return lambda done, expected: report(1000 * index + 1000 * done // expected, 1000 * of)
+    """An ``on_pass`` callback of picture ``index`` of so many: moves the progress bar, raises when interrupted.
+
+    The bar never goes back: before a no more passes are to come than were expected, and it stays where it is.
+    """
+    report, shown = count_reporter(), -1
+
+    def told(done: int, expected: int) -> None:
+        nonlocal shown
+        at = 1000 * index + 1000 * done // expected
+        if at > shown:
+            shown = at
+            report(at, 1000 * of)
+        else:
+            comfy.model_management.throw_exception_if_processing_interrupted()
+
+    return told
 
 
 def tell(node: Any, text: str) -> None:
