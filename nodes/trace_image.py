@@ -67,7 +67,7 @@ class TraceImage(io.ComfyNode):
                     optional=True,
                     advanced=True,
                     tooltip="Also search the latent that reproduces the image best, and show how close it comes. Takes"
-                    " many times as long and the memory of a backward pass; the answer is the same.",
+                    " many times as long and the memory of a backward pass; all it can change is to take back a no.",
                 ),
             ],
             outputs=[*verdict_outputs(), row_output()],

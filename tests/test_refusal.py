@@ -236,3 +236,12 @@ def test_an_alteration_in_the_files_graph_withholds_a_no(demo, photograph, monke
     verdict = Tracer(demo).trace(picture).verdict
     assert verdict.answer == "inconclusive" and "went through ImageScale after it was decoded" in verdict.basis
     assert verdict.state == ("the file's own graph says: ImageScale after decoding",)
+
+
+def test_a_decoder_that_cannot_be_inverted_still_answers(demo, photograph, monkeypatch):
+    def no_gradient(*_, **__):
+        raise RuntimeError("element 0 of tensors does not require grad")
+
+    monkeypatch.setattr("latent_tracer.core.tracing.refusal.invert", no_gradient)
+    monkeypatch.setattr("latent_tracer.core.tracing.refusal.search_placements", lambda *_: None)
+    assert Tracer(demo).trace(Picture.of(photograph)).verdict.answer == "non-belonging"

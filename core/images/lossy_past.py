@@ -22,7 +22,7 @@ LUMA = np.array([[0.299, 0.587, 0.114], [0.2126, 0.7152, 0.0722]])
 LUMA = np.concatenate([LUMA, LUMA * 219 / 255])
 CHROMA = np.array([[-0.169, -0.331, 0.5], [0.5, -0.419, -0.081]])
 # |mean of exp(2 pi i luma)|: 0.41 to 0.56 in 36 pictures out of JPEG, WebP and AVIF files of any quality, 0.22 and less
-# in 60 that never were one (benchmarks/power.py).
+# in 60 that never were one. Measured while this was built; benchmarks/power.py shows what it does to answers.
 LATTICE = 0.3
 # Share of blocks whose finest chroma does not exceed rounding noise: 0.25 and more after AVIF of quality 60 to 90, 0.09
 # and less in photographs whose JPEG file was too fine to matter.

@@ -17,7 +17,7 @@ from .protocol import Score, Scored, reconstruct
 from .windows import windows_of
 
 # Of a large picture the windows with most detail: to tell whether it can be recognised takes less than a score.
-WINDOWS = 2
+CONTROL_WINDOWS = 2
 
 
 def control_score(
@@ -31,7 +31,7 @@ def control_score(
     passes = Passes()
     parts = [
         reconstruct(autoencoder, one.cut(image).to(autoencoder.device, autoencoder.dtype), passes).float().cpu()
-        for one in windows_of(image, autoencoder.spatial_ratio, window)[:WINDOWS]
+        for one in windows_of(image, autoencoder.spatial_ratio, window)[:CONTROL_WINDOWS]
     ]
     made = quantise(torch.cat(parts, dim=-1))
     if jpeg_quality is not None:

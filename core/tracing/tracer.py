@@ -47,7 +47,7 @@ class Tracer:
     """An inspected model with the calibrations that answer for it.
 
     ``profiles``: one for each condition; ``None``: the one that ships for these weights, if there is one. Without any
-    the answer is inconclusive, with a p-value under other decoders. ``threshold``: instead, the inverted loss below
+    the default profile of other decoders answers, and says so. ``threshold``: instead, the inverted loss below
     which a picture belongs (LatentTracer's own rule), at the price of an inversion each. ``name``: what the user calls
     the model; ``known_as``: by what names a picture's metadata may call it. ``solver``, ``steps`` and ``quantiser`` are
     those of inversions. Raises :class:`InvalidProfileError` for a profile of other weights or settings, and two for one
@@ -125,14 +125,16 @@ class Tracer:
     def explain(
         self, traced: Traced, steps: int | None = None, on_step: Callable[[Step], None] | None = None
     ) -> Inversion:
-        """The inversion behind the picture of an answer; it changes nothing about the answer. Raises as
-        :func:`invert` does."""
+        """The inversion behind the picture of an answer. Raises as :func:`invert` does."""
         return traced.inversion or self._inversion(traced.picture, steps or self.steps, on_step)
 
     def explained(
         self, traced: Traced, steps: int | None = None, on_step: Callable[[Step], None] | None = None
     ) -> Traced:
-        """``traced`` with its explanation, or with a note on why there is none: the answer stands either way."""
+        """``traced`` with its explanation, or with a note on why there is none.
+
+        The answer stands, but for a no that the inversion contradicts: that becomes inconclusive.
+        """
         if traced.inversion is not None:
             return traced
         began = time.perf_counter()

@@ -28,15 +28,15 @@ LIMITS = (
 class Verdict:
     """An answer about one image with all that is needed to judge it.
 
-    ``fpr`` is the false-positive rate of a ``belonging`` answer on average over calibrations, ``fpr_bound`` what it is
-    at most under this one with 95 % confidence; ``fnr`` and ``fnr_bound`` the same of a ``non-belonging`` answer.
-    ``p_value``: how often an image that does not belong scores this low; ``belonging_p_value``: how often one that
-    belongs scores this high. All are ``None`` when nothing was measured that could support them; with only other
-    decoders measured there is a ``p_value`` alone. ``threshold``: belonging lies below it. ``jpeg_quality``: of a JPEG
-    file the picture once was, where its pixels were asked and show one. ``calibration``: whose it is, "shipped", "made
-    on this machine" or "handed over", empty without one. ``power``: before a no, the score of this decoder's own
-    version of the picture; ``state``: what shows of what happened to the picture since it was made.
-    ``fpr_basis``: whether the rates were measured on "this decoder" or on "other decoders", empty without rates.
+    ``fpr`` is the false-positive rate of a ``belonging`` answer on average over calibrations, ``fpr_bound`` what it
+    is at most under this one with 95 % confidence; ``fnr`` and ``fnr_bound`` the same of a ``non-belonging``
+    answer. ``p_value``: how often an image that does not belong scores this low; ``belonging_p_value``: how often
+    one that belongs scores this high. All are ``None`` when nothing was measured that could support them.
+    ``threshold``: belonging lies below it. ``jpeg_quality``: of a JPEG file the picture once was, where its pixels
+    were asked and show one. ``calibration``: whose it is, "shipped", "made on this machine" or "handed over", for a
+    default profile "5 other decoders", empty without one. ``power``: before a no, the score of this decoder's own
+    version of the picture; ``state``: what shows of what happened to the picture since it was made. ``fpr_basis``:
+    whether the rates were measured on "this decoder" or on "other decoders", empty without rates.
     """
 
     answer: Answer
