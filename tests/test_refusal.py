@@ -22,14 +22,17 @@ from latent_tracer.core import (
 )
 from latent_tracer.core.files.claims_of_graphs import claims_of_prompt
 from latent_tracer.core.files.provenance import Claims
+from latent_tracer.core.images.canvas import Box, content_box
 from latent_tracer.core.images.lossy_past import few_colours, was_lossy
 from latent_tracer.core.images.quantiser import ROUNDING_FLOOR
+from latent_tracer.core.images.regularity import repeated_pattern
 from latent_tracer.core.scores.placement import Placement, made_sizes, resampled, turned_placements
 from latent_tracer.core.scores.search import SIGN, search_placements
-from latent_tracer.core.tracing.refusal import contradicted
+from latent_tracer.core.tracing.refusal import CELL_PATTERN, contradicted
 from latent_tracer.core.verdicts.doubt import History, doubt_about
 from latent_tracer.core.verdicts.verdict import verdict_from_threshold
 from PIL import Image
+from torch.nn import functional as F
 
 SIDE = 192
 TURNS = {"mirrored": Image.Transpose.FLIP_LEFT_RIGHT, "turned by 90°": Image.Transpose.ROTATE_90}
@@ -78,7 +81,7 @@ def delivered(image, how):
         ("turned by 90°", Placement(turns=1)),
         ("mirrored", Placement(mirrored=True)),
         ("cut", Placement(top=3, left=5)),
-        ("canvas", Placement(top=3, left=5)),
+        ("canvas", Placement(box=Box(51, 37, SIDE, SIDE))),
         ("×0.75", Placement(size=(SIDE, SIDE))),
         ("×1.5", Placement(size=(SIDE, SIDE))),
     ],
@@ -107,6 +110,21 @@ def test_a_mirrored_picture_is_never_refused_and_says_why(demo, own):
     verdict = Tracer(demo).trace(Picture.of(own.flip(-1))).verdict
     assert verdict.answer == "inconclusive" and "taken as mirrored" in verdict.basis
     assert verdict.state == ("a trace shows where the picture is taken as mirrored",)
+
+
+@pytest.mark.parametrize("seed", range(3))
+@torch.no_grad()
+def test_what_a_smooth_latent_leaves_is_never_refused(demo, seed):
+    noise = torch.randn(1, demo.latent_channels, 4, 4, generator=torch.Generator().manual_seed(seed))
+    latents = demo.latent_spread * F.interpolate(noise, (SIDE // 8, SIDE // 8), mode="bicubic")
+    picture = quantise(demo.decode(latents))
+    assert repeated_pattern(picture, 8) > CELL_PATTERN
+    assert Tracer(demo).trace(Picture.of(picture)).verdict.answer != "non-belonging"
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_photographs_repeat_no_pattern(seed):
+    assert abs(repeated_pattern(synthetic_photograph(seed, SIDE), 8)) < CELL_PATTERN / 2
 
 
 @torch.no_grad()
@@ -140,6 +158,26 @@ def test_a_lossy_past_shows_in_the_pixels(demo, file_format, settings):
 def test_a_grey_picture_tells_nothing_of_its_past(photograph):
     grey = to_tensor(to_picture(photograph).convert("L").convert("RGB"))
     assert not was_lossy(grey) and few_colours(grey) is None
+
+
+@pytest.mark.parametrize(
+    ("sides", "box"),
+    [((51, 37, 59, 43), Box(51, 37, SIDE, SIDE)), ((40, 0, 40, 0), Box(40, 0, SIDE, SIDE)), ((0, 0, 0, 0), None)],
+    ids=["a page", "bars", "none"],
+)
+def test_what_lies_on_a_canvas_is_found(photograph, sides, box):
+    top, left, bottom, right = sides
+    canvas = torch.full((1, 3, top + SIDE + bottom, left + SIDE + right), 0.2)
+    canvas[..., top : top + SIDE, left : left + SIDE] = photograph
+    assert content_box(canvas) == box
+    if top and left:  # another one around it
+        around = torch.full((1, 3, canvas.shape[-2] + 20, canvas.shape[-1] + 20), 0.9)
+        around[..., 10:-10, 10:-10] = canvas
+        assert content_box(around) == Box(top + 10, left + 10, SIDE, SIDE)
+
+
+def test_an_empty_picture_has_no_canvas():
+    assert content_box(torch.full((1, 3, 64, 64), 0.5)) is None
 
 
 @pytest.mark.parametrize("colours", [256, 64, 16])

@@ -58,3 +58,29 @@ def different_blocks(image: Tensor) -> tuple[int, int]:
     ranges = cells.max(2).astype(int) - cells.min(2)
     telling = cells[(ranges >= FLAT_RANGE).any(1)]
     return len({cell.tobytes() for cell in telling}), len(telling)
+
+
+def repeated_pattern(image: Tensor, period: int) -> float:
+    """How much more the pixels of ``image`` ``[1,3,H,W]`` in [0,1] are like those one and two ``period`` pixels on than
+    like the neighbours of those: correlations of first differences of luma, -4 to 4, about 0 in photographs.
+
+    A decoder that writes equal cells side by side, of an empty or a smooth latent, leaves its own pattern in each. The
+    larger of both directions; 0 where the middle of the picture has fewer than four periods.
+    """
+    pixels = 255 * central_part(image, MAX_SIDE, JPEG_BLOCK)[0].cpu().double().numpy(force=True)
+    luminance = np.tensordot(np.array([0.299, 0.587, 0.114]), pixels, axes=(0, 0))
+    if min(luminance.shape) < 4 * period:
+        return 0.0
+    return max(_repeated_along_rows(lines, period) for lines in (luminance, luminance.T))
+
+
+def _repeated_along_rows(luminance: NDArray[np.float64], period: int) -> float:
+    changes = np.diff(luminance, axis=1)
+    changes -= changes.mean(1, keepdims=True)
+    # In flat parts rounding is no pattern.
+    power = float((changes**2).mean()) + FLOOR**2
+
+    def likeness(lag: int) -> float:
+        return float((changes[:, lag:] * changes[:, :-lag]).mean()) / power
+
+    return sum(likeness(at) - (likeness(at - 1) + likeness(at + 1)) / 2 for at in (period, 2 * period))

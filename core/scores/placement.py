@@ -11,6 +11,8 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from ..images.canvas import Box
+
 # Factors between which a picture is taken to have been resized.
 SMALLEST_SCALE, LARGEST_SCALE = 0.4, 2.5
 # Sizes to try at most, those with the roundest numbers first: most generators' sizes are multiples of 64.
@@ -25,9 +27,9 @@ MAX_PIXELS = 2**24
 class Placement:
     """What happened to a picture since it was made; :meth:`undo` takes it back.
 
-    ``mirrored``: left and right were exchanged, then ``turns`` quarter turns counter-clockwise were made. ``size``:
-    (height, width) in pixels it was made in, where it was resized. ``top``, ``left``: pixels before the first whole
-    latent cell.
+    ``box``: it lies on a canvas there, and the rest happened before. ``mirrored``: left and right were exchanged, then
+    ``turns`` quarter turns counter-clockwise were made. ``size``: (height, width) in pixels it was made in, where it
+    was resized. ``top``, ``left``: pixels before the first whole latent cell.
     """
 
     mirrored: bool = False
@@ -35,9 +37,11 @@ class Placement:
     size: tuple[int, int] | None = None
     top: int = 0
     left: int = 0
+    box: Box | None = None
 
     def undo(self, image: Tensor) -> Tensor:
         """``image`` ``[1,3,H,W]`` in [0,1] as it was made, as far as that can be had; a view where not resized."""
+        image = image if self.box is None else self.box.cut(image)
         image = torch.rot90(image, -self.turns, (-2, -1)) if self.turns else image
         image = image.flip(-1) if self.mirrored else image
         if self.size is not None:
@@ -55,6 +59,7 @@ class Placement:
         parts += [f"turned by {90 * self.turns}°"] if self.turns else []
         parts += [f"resized from {self.size[1]}×{self.size[0]}"] if self.size else []
         parts += [f"cut {self.left} and {self.top} pixels beside its grid"] if self.top or self.left else []
+        parts += [f"put on a canvas at ({self.box.left}, {self.box.top})"] if self.box else []
         return " and ".join(parts) or "it lies"
 
 
