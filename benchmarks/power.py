@@ -144,7 +144,8 @@ def main() -> None:
         (name, picture, number, kind)
         for number, picture in enumerate(pictures_of_side(size, count))
         for name in names
-        for kind in (*DELIVERIES, *(MADE if number < 4 else ()), *OTHERS)
+        # There is one empty latent; of what does not belong, photographs and others' pictures take turns.
+        for kind in (*DELIVERIES, *MADE[number > 0 :], OTHERS[number % 2])
     ]
     with tempfile.TemporaryDirectory() as folder:
         for name, picture, number, kind in track([] if args.report_only else jobs, "tracing"):
