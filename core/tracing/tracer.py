@@ -23,6 +23,7 @@ from ..inversion.solvers import DEFAULT_SOLVER
 from ..models.autoencoder import Autoencoder
 from ..profiles import InvalidProfileError, Profile, builtin_profile, default_profile
 from ..scores import make_score, on_cells
+from ..scores.contrast_map import ContrastMap, contrast_map
 from ..scores.decoder_grid import NoGridError, grid_of
 from ..scores.own_check import own_check
 from ..scores.protocol import Scored
@@ -169,7 +170,22 @@ class Tracer:
                 " first."
             )
         traced = self.trace(picture, on_pass, history, checks_refusal)
-        return Judged(self.name, traced.verdict, traced.profile or self.profiles[0], traced.history)
+        contrasts = self._contrasts(traced) if traced.verdict.answer == "belonging" else None
+        return Judged(self.name, traced.verdict, traced.profile or self.profiles[0], traced.history, contrasts)
+
+    def _contrasts(self, traced: Traced) -> ContrastMap | None:
+        """Where ``traced``'s picture shows the trace, to be held against another candidate's; ``None`` for a score that
+        compares no places."""
+        assert traced.profile is not None
+        score = make_score(traced.profile.score)
+        if not score.needs_grid:
+            return None
+        placed = on_cells(score, check_images(traced.picture.pixels), self.autoencoder.spatial_ratio)
+        found, _ = within_memory(
+            lambda window: contrast_map(self.autoencoder, placed, window),
+            lambda: out_of_memory_sentence("Comparing candidates on", self.autoencoder, placed),
+        )
+        return found
 
     def row(self, traced: Traced) -> TraceRow:
         """The line of a report about ``traced``."""

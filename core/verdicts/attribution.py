@@ -8,7 +8,7 @@ far more clearly than the rest.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,12 +16,16 @@ import numpy as np
 
 from ..errors import InvalidSettingError
 from ..profiles import Profile
+from ..scores.contrast_map import ContrastMap
 from .doubt import History
+from .paired import Paired, paired
 from .verdict import Verdict
 
 # Two accepting candidates whose scores, in units of their belonging spread, lie closer than this are a tie:
 # within one spread either may be the nearer by chance.
 TIE_MARGIN = 1.0
+# Of the two-sided test on pairs of blocks that may break a tie (benchmarks/results/relatives.md).
+PAIR_LEVEL = 0.001
 
 
 @dataclass(frozen=True)
@@ -81,12 +85,14 @@ def standing(score: float, profile: Profile) -> float:
 
 @dataclass(frozen=True)
 class Judged:
-    """One candidate's ``verdict`` on the picture, the ``profile`` it rests on, and the picture's ``history``."""
+    """One candidate's ``verdict`` on the picture, the ``profile`` it rests on, the picture's ``history``, and for a yes
+    where in the picture it shows."""
 
     name: str
     verdict: Verdict
     profile: Profile
     history: History | None = None
+    contrasts: ContrastMap | None = None
 
 
 def decide(candidates: Sequence[Judged]) -> Attribution:
@@ -117,12 +123,32 @@ def decide(candidates: Sequence[Judged]) -> Attribution:
     if not accepting:
         return Attribution(None, ordered, (), "no candidate is certain, and not all can be ruled out", fpr)
     first = accepting[0]
-    # A candidate that is merely not ruled out ties too: it may have made the image and only be hard to recognise.
-    close = [c for c in possible if c is not first and _typical(c) - _typical(first) < TIE_MARGIN]
-    if close:
-        tied = (first.name, *(candidate.name for candidate in close))
-        return Attribution(None, ordered, tied, f"{' and '.join(tied)} explain it equally well", fpr)
-    return Attribution(first.name, ordered, (), f"{first.name} explains it: {first.verdict.basis}", fpr)
+    # A candidate that is merely not ruled out ties too: it may have made the image and only be hard to recognise. So
+    # does every other one that accepts, for relatives accept each other's.
+    rivals = [
+        c
+        for c in possible
+        if c is not first and (c.verdict.answer == "belonging" or _typical(c) - _typical(first) < TIE_MARGIN)
+    ]
+    if not rivals:
+        return Attribution(first.name, ordered, (), f"{first.name} explains it: {first.verdict.basis}", fpr)
+    maps = {one.name: one.contrasts for one in candidates}
+    for best in (first, *(rival for rival in rivals if rival in accepting)):
+        beaten = [_pair(maps, best, other) for other in (first, *rivals) if other is not best]
+        if all(pair is not None and pair.difference < 0 and pair.p_value < PAIR_LEVEL for pair in beaten):
+            largest = max(pair.p_value for pair in beaten if pair is not None)
+            reason = (
+                f"{best.name} explains it: of {len(beaten) + 1} that might have made it, it does so best on the same"
+                f" pixels (pairs of blocks, p = {largest:.2g})"
+            )
+            return Attribution(best.name, ordered, (), reason, fpr)
+    tied = (first.name, *(candidate.name for candidate in rivals))
+    return Attribution(None, ordered, tied, f"{' and '.join(tied)} explain it equally well", fpr)
+
+
+def _pair(maps: Mapping[str, ContrastMap | None], one: Candidate, other: Candidate) -> Paired | None:
+    first, second = maps[one.name], maps[other.name]
+    return None if first is None or second is None else paired(first, second)
 
 
 def _p_value(candidate: Candidate) -> float:
