@@ -124,10 +124,16 @@ def test_without_a_difference_they_tie(judged):
         assert result.vae is None and set(result.tied) == {"maker", other.name}
 
 
-def test_one_that_may_not_be_ruled_out_is_no_rival_on_the_pixels(judged):
-    open_verdict = dataclasses.replace(judged[1].verdict, answer="inconclusive")
-    result = decide((judged[0], dataclasses.replace(judged[1], verdict=open_verdict, contrasts=None)))
-    assert result.vae is None and result.tied
+def test_one_that_cannot_be_ruled_out_is_a_rival_too(judged):
+    doubtful = dataclasses.replace(judged[1].verdict, answer="inconclusive")
+    beaten = dataclasses.replace(judged[1], verdict=doubtful)
+    assert decide((judged[0], beaten)).vae == "maker"
+    unknown = decide((judged[0], dataclasses.replace(beaten, contrasts=None)))
+    assert unknown.vae is None and unknown.tied
+    # It explains the picture best, but does not accept it.
+    doubtful_maker = dataclasses.replace(judged[0], verdict=doubtful)
+    result = decide((doubtful_maker, judged[1]))
+    assert result.vae is None and set(result.tied) == {"maker", "stranger"}
 
 
 def test_attribution_asks_for_no_map_of_a_decoder_that_says_no(demo, own):

@@ -170,15 +170,14 @@ class Tracer:
                 " first."
             )
         traced = self.trace(picture, on_pass, history, checks_refusal)
-        contrasts = self._contrasts(traced) if traced.verdict.answer == "belonging" else None
+        contrasts = None if traced.verdict.answer == "non-belonging" else self._contrasts(traced)
         return Judged(self.name, traced.verdict, traced.profile or self.profiles[0], traced.history, contrasts)
 
     def _contrasts(self, traced: Traced) -> ContrastMap | None:
-        """Where ``traced``'s picture shows the trace, to be held against another candidate's; ``None`` for a score that
-        compares no places."""
-        assert traced.profile is not None
-        score = make_score(traced.profile.score)
-        if not score.needs_grid:
+        """Where ``traced``'s picture shows the trace, to be held against another candidate's; ``None`` where no places
+        were compared."""
+        score = None if traced.profile is None or traced.scored is None else make_score(traced.profile.score)
+        if score is None or not score.needs_grid:
             return None
         placed = on_cells(score, check_images(traced.picture.pixels), self.autoencoder.spatial_ratio)
         found, _ = within_memory(

@@ -85,8 +85,8 @@ def standing(score: float, profile: Profile) -> float:
 
 @dataclass(frozen=True)
 class Judged:
-    """One candidate's ``verdict`` on the picture, the ``profile`` it rests on, the picture's ``history``, and for a yes
-    where in the picture it shows."""
+    """One candidate's ``verdict`` on the picture, the ``profile`` it rests on, the picture's ``history``, and
+    where in the picture the trace shows, unless it is ruled out."""
 
     name: str
     verdict: Verdict
@@ -123,16 +123,17 @@ def decide(candidates: Sequence[Judged]) -> Attribution:
     if not accepting:
         return Attribution(None, ordered, (), "no candidate is certain, and not all can be ruled out", fpr)
     first = accepting[0]
+    maps = {one.name: one.contrasts for one in candidates}
     # A candidate that is merely not ruled out ties too: it may have made the image and only be hard to recognise. So
-    # does every other one that accepts, for relatives accept each other's.
+    # does every other one that can be compared on the pixels, for relatives accept each other's pictures.
     rivals = [
-        c
-        for c in possible
-        if c is not first and (c.verdict.answer == "belonging" or _typical(c) - _typical(first) < TIE_MARGIN)
+        other
+        for other in possible
+        if other is not first
+        and (_typical(other) - _typical(first) < TIE_MARGIN or _pair(maps, first, other) is not None)
     ]
     if not rivals:
         return Attribution(first.name, ordered, (), f"{first.name} explains it: {first.verdict.basis}", fpr)
-    maps = {one.name: one.contrasts for one in candidates}
     for best in (first, *(rival for rival in rivals if rival in accepting)):
         beaten = [_pair(maps, best, other) for other in (first, *rivals) if other is not best]
         if all(pair is not None and pair.difference < 0 and pair.p_value < PAIR_LEVEL for pair in beaten):
