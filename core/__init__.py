@@ -35,8 +35,9 @@ from .profiles.thresholds import Threshold, fit_threshold
 from .scores import DEFAULT_SCORE, SCORES, Score, Scored, make_score
 from .scores.decoder_grid import NoGridError
 from .scores.ronan import CalibratedLoss, calibrated_loss, image_entropy
+from .tracing.attribute import attribute
 from .tracing.traced import Traced
-from .tracing.tracer import Tracer, attribute
+from .tracing.tracer import Tracer
 from .verdicts.attribution import Attribution
 from .verdicts.localisation import ForeignMap, locate_foreign
 from .verdicts.origin import (

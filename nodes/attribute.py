@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 from comfy_api.latest import io, ui
@@ -13,7 +14,7 @@ from ..core import LIMITS, Attribution, InvalidProfileError, Tracer, Unsupported
 from ..core.files.claims_of_graphs import loaded_vae_names
 from ..core.profiles.thresholds import shown_rate
 from ..core.reports.pictures import attribution_chart, picture_tensor
-from ..core.verdicts.attribution import Judged, decide
+from ..core.tracing.attribute import attribute_all
 from . import comfy_adapter
 from .outcome import stack
 from .sockets import CATEGORY, ProfileSocket, check_profile_socket
@@ -66,27 +67,29 @@ class AttributeImage(io.ComfyNode):
             with naming(number):
                 comfy_adapter.check_vae(candidates.get(f"vae_{number}"))
                 check_profile_socket(candidates.get(f"profile_{number}"))
-        judged: list[list[Judged]] = [[] for _ in pictures]
-        for place, number in enumerate(numbers):
+        names = {number: shown_name(cls.hidden, number) for number in numbers}
+
+        @contextmanager
+        def opened(number: int) -> Iterator[Tracer]:
             # One clone of a VAE at a time.
             with naming(number), comfy_adapter.inspected_model(candidates[f"vae_{number}"], image) as autoencoder:
-                names = loaded_vae_names(cls.hidden.prompt, str(cls.hidden.unique_id), f"vae_{number}")
-                shown = f"candidate {number}" + (f" ({names[0]})" if names else "")
-                tracer = Tracer(autoencoder, candidates.get(f"profile_{number}"), name=shown)
-                for index, picture in enumerate(pictures):
-                    part = place * len(pictures) + index, len(numbers) * len(pictures)
-                    history = judged[index][0].history if judged[index] else None
-                    judged[index].append(tracer.judged(picture, comfy_adapter.pass_reporter(*part), history))
-        results = [decide(one) for one in judged]
+                yield Tracer(autoencoder, candidates.get(f"profile_{number}"), name=names[number])
+
+        results = attribute_all(
+            [partial(opened, number) for number in numbers], pictures, comfy_adapter.pass_reporter()
+        )
         answers = [describe(index, result) for index, result in enumerate(results, start=1)]
         report = "\n\n".join([*answers, f"limits: {LIMITS}"])
-        made_by = [
-            next((n for n, one in zip(numbers, judged[k], strict=True) if one.name == result.vae), 0)
-            for k, result in enumerate(results)
-        ]
+        made_by = [next((n for n in numbers if names[n] == result.vae), 0) for result in results]
         drawn = stack([picture_tensor(attribution_chart(result)) for result in results])
         preview = ui.PreviewImage(drawn, cls=cls).as_dict()
         return io.NodeOutput(made_by, report, drawn, ui={**preview, "text": (report,)})
+
+
+def shown_name(hidden: Any, number: int) -> str:
+    """The candidate's number, and the file that its VAE was loaded from."""
+    names = loaded_vae_names(hidden.prompt, str(hidden.unique_id), f"vae_{number}")
+    return f"candidate {number}" + (f" ({names[0]})" if names else "")
 
 
 def has_candidate(candidates: dict[str, Any], number: int) -> bool:

@@ -12,7 +12,7 @@ from latent_tracer.core.inversion.objective import Passes
 from latent_tracer.core.profiles.grid import Grid
 from latent_tracer.core.scores import make_score
 from latent_tracer.core.scores.contrast_map import ContrastMap, contrast_map
-from latent_tracer.core.tracing.tracer import attribute
+from latent_tracer.core.tracing.attribute import attribute
 from latent_tracer.core.verdicts.attribution import decide
 from latent_tracer.core.verdicts.paired import paired
 from scipy import stats

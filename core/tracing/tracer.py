@@ -30,7 +30,7 @@ from ..scores.protocol import Scored
 from ..scores.rough_score import score_as_exact_as_needed
 from ..scores.windows import WHOLE_PIXELS, WINDOWS, within_memory
 from ..storage.safe_text import clean_text
-from ..verdicts.attribution import Attribution, Judged, decide
+from ..verdicts.attribution import Judged
 from ..verdicts.doubt import History, profile_for
 from ..verdicts.verdict import Verdict, verdict_from_default_profile, verdict_from_profile, verdict_from_threshold
 from .refusal import checked_refusal, contradicted
@@ -112,7 +112,7 @@ class Tracer:
         traced = Traced(picture, self.name, self.autoencoder.fingerprint, _NOT_YET, 0.0, 0)
         with (
             PeakMemory(self.autoencoder.device) as memory,
-            passes_told(self.autoencoder, on_pass, _expected_passes(picture)) as told,
+            passes_told(self.autoencoder, on_pass, expected_passes(picture)) as told,
         ):
             if self.threshold is None:
                 traced = self._judged(*told, traced, history, checks_refusal)
@@ -296,43 +296,11 @@ def _may_pass(error: Exception) -> bool:
 _NOT_YET = Verdict("inconclusive", math.nan, "not judged yet")
 
 
-def _expected_passes(picture: Picture) -> int:
+def expected_passes(picture: Picture) -> int:
+    """Of both networks, for an answer to most pictures of that size."""
     return USUAL_PASSES * (1 if math.prod(picture.pixels.shape[-2:]) <= WHOLE_PIXELS else WINDOWS)
 
 
 def _steps_told(on_pass: OnPass) -> Callable[[Step], None]:
     """For a judgement by inversion, whose steps are its progress."""
     return lambda step: on_pass(step.step, step.steps)
-
-
-def attribute(tracers: Sequence[Tracer], picture: Picture, on_pass: OnPass | None = None) -> Attribution:
-    """Which of the models made ``picture``, or none, or a tie; each answers through its own profile.
-
-    See :func:`latent_tracer.core.verdicts.attribution.decide`. Raises :class:`InvalidSettingError` for no tracers, and
-    as :meth:`Tracer.judged` does.
-    """
-    usual = _expected_passes(picture)
-    done = 0
-
-    def judge(tracer: Tracer, to_come: int, history: History | None, checks: bool) -> Judged:
-        nonlocal done
-        before = done
-
-        def tell(passes: int, expected: int) -> None:
-            nonlocal done
-            assert on_pass is not None
-            done = before + passes
-            on_pass(done, before + expected + to_come * usual)
-
-        return tracer.judged(picture, None if on_pass is None else tell, history, checks)
-
-    judged: list[Judged] = []
-    for number, tracer in enumerate(tracers, start=1):
-        judged.append(judge(tracer, len(tracers) - number, judged[0].history if judged else None, False))
-    # Where one model is recognised, the others need not be searched for what could have hidden them.
-    if not any(one.verdict.answer == "belonging" for one in judged):
-        judged = [
-            judge(tracer, 0, one.history, True) if one.verdict.answer == "non-belonging" else one
-            for tracer, one in zip(tracers, judged, strict=True)
-        ]
-    return decide(judged)

@@ -23,7 +23,8 @@ PICTURES = (
     "kodak/kodim01.png", "kodak/kodim07.png", "kodak/kodim05.png", "kodak/kodim08.png",
     "kodak/kodim13.png", "kodak/kodim15.png", "scikit-image/chelsea.png", "scikit-image/astronaut.png",
 )  # fmt: skip
-COUNT = len(PICTURES) if os.environ.get("LATENT_TRACER_ALL_PICTURES") else 2
+ALL = bool(os.environ.get("LATENT_TRACER_ALL_PICTURES"))
+COUNT = len(PICTURES) if ALL else 2
 
 
 @pytest.fixture(scope="module", params=PICTURES[:COUNT])
@@ -49,9 +50,10 @@ def test_own_picture_belongs_and_the_photograph_does_not(
     assert run.text("answers") == "belonging", run.text("trace")
     assert "the one that ships for this VAE was used" in run.text("trace")
     assert run.text("answer") == "2", run.text("attribute")
-    other = client.succeed(trace_image(decoder, photograph))
-    record_property(photograph, other.text("trace").splitlines()[0])
-    assert other.text("answers") == "non-belonging", other.text("trace")
+    if name == DECODERS[0] or ALL:  # the others' noes to photographs are asked for by the attribution below
+        other = client.succeed(trace_image(decoder, photograph))
+        record_property(photograph, other.text("trace").splitlines()[0])
+        assert other.text("answers") == "non-belonging", other.text("trace")
 
 
 def test_photograph_is_attributed_to_none(photograph: str, client: Client) -> None:
