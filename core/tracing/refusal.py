@@ -29,6 +29,8 @@ NEAR_THE_FLOOR = 60.0
 # which no score can tell from another's: of forty pictures of smooth latents of five decoders the least had 0.09, of
 # 72 photographs and generated pictures the most 0.05.
 CELL_PATTERN = 0.08
+# What a no means where nothing else was looked at.
+AS_IT_IS = "no trace in the picture as it is now; a resized or cropped copy would show none either"
 # Before a no, one window of so many latent cells is inverted by so many steps.
 INVERTED_CELLS, STEPS = 16, 12
 
@@ -76,7 +78,7 @@ def checked_refusal(
     if contrary.answer == "inconclusive":
         return contrary, passes
     if not score.needs_grid or finds_cells:
-        return verdict, passes
+        return replace(verdict, basis=f"{verdict.basis}: {AS_IT_IS}"), passes
     found = search_placements(autoencoder, pixels, window)
     passes += found.passes if found else Passes()
     if found is not None and found.is_sign:
@@ -96,8 +98,10 @@ def checked_refusal(
         state = (*verdict.state, f"the file's own graph says: {named} after decoding")
         return replace(_withheld(verdict, reason), state=state), passes
     if found is None:
-        return verdict, passes
-    searched = f"{verdict.basis}, and under {found.looks} other placements none shows a trace"
+        return replace(verdict, basis=f"{verdict.basis}: {AS_IT_IS}"), passes
+    searched = (
+        f"{verdict.basis}, and under {found.looks} other placements none shows a trace (one change at a time was tried)"
+    )
     return replace(verdict, basis=searched), passes
 
 
