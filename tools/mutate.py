@@ -56,7 +56,7 @@ TESTS = {
     ),
     **dict.fromkeys(("profiles.format_1", "profiles.file"), ("profile_files", "profile_table")),
     "profiles.trust": ("profile_trust", "profile_files"),
-    "reports.journal": ("journal", "golden"),
+    "reports.journal": ("journal", "golden::test_a_journal_is_read_and_written_as_ever"),
     "inversion.memory": ("memory_limits", "memory"),
     "fingerprints.register": FINGERPRINTS,
     "fingerprints.keys": (
