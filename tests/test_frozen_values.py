@@ -7,11 +7,16 @@ import dataclasses
 import pytest
 from latent_tracer.core import Profile, Verdict
 from latent_tracer.core.fingerprints import FingerprintBasis, Key, Reading, Register, UserAttribution
+from latent_tracer.core.profiles import Limit, Limits, Source
+from latent_tracer.core.profiles.table import SourceRow
 from latent_tracer.core.profiles.thresholds import Threshold
 from latent_tracer.core.tracing.row import TraceRow
 from latent_tracer.core.verdicts.doubt import History
 
-KINDS = [FingerprintBasis, History, Key, Profile, Reading, Register, Threshold, TraceRow, UserAttribution, Verdict]
+KINDS = [
+    *(FingerprintBasis, History, Key, Limit, Limits, Profile, Reading, Register, Source, SourceRow, Threshold),
+    *(TraceRow, UserAttribution, Verdict),
+]
 
 
 @pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.__name__)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import io
 import os
 from types import SimpleNamespace
@@ -14,13 +15,16 @@ from latent_tracer.core.inversion.frozen_convolution import frozen_convolutions
 from latent_tracer.core.inversion.memory import (
     LiveTensors,
     PeakMemory,
+    block_checkpointing,
     blocks_of,
     bounded,
     free_memory,
     is_out_of_memory,
     is_tight,
     kept_bytes_per_pixel,
+    let_go,
     out_of_memory_error,
+    out_of_memory_sentence,
 )
 from torch import nn
 
@@ -40,7 +44,8 @@ def test_memory_is_tight_when_a_decode_takes_more_than_its_share(probes):
     needed = 1000 * 200 * 300
     assert not is_tight("model", 200, 300, int(needed / SHARE) + 2)
     assert is_tight("model", 200, 300, int(needed / SHARE) - 2)
-    assert len(probes) == 2
+    assert not is_tight("model", 200, 300, 10**8)  # exactly its share
+    assert len(probes) == 3
     assert not is_tight("model", 200, 300, None)
 
 
@@ -48,6 +53,23 @@ def test_a_decoder_is_probed_only_where_one_could_take_that_much(probes):
     free = MOST * 200 * 300 / SHARE
     assert not is_tight("model", 200, 300, int(free * 1.0005)) and not probes
     assert not is_tight("model", 200, 300, int(free * 0.9995)) and probes == ["model"]
+    assert int(free) == free and not is_tight("model", 200, 300, int(free)) and len(probes) == 2
+
+
+def test_what_autograd_keeps_is_measured_on_sixteen_by_sixteen_cells():
+    shapes = []
+
+    def decode(latents):
+        shapes.append(tuple(latents.shape))
+        assert latents.requires_grad and torch.is_grad_enabled()
+        return torch.zeros(1000, dtype=torch.float64)
+
+    cells = SimpleNamespace(
+        latent_channels=4, spatial_ratio=8, device=torch.device("cpu"), dtype=torch.float32, decode=decode
+    )
+    with torch.inference_mode():
+        assert kept_bytes_per_pixel(cells) == (4 * 16 * 16 * 4 + 8000) / (16 * 8) ** 2
+    assert shapes == [(1, 4, 16, 16)]
 
 
 def test_the_limit_really_switches_recomputing_on(monkeypatch):
@@ -66,17 +88,22 @@ def test_the_limit_really_switches_recomputing_on(monkeypatch):
 
 
 def test_free_memory_is_what_the_system_calls_available(monkeypatch):
-    table = "MemTotal: 900 kB\nMemFree:   5 kB\nnonsense\nMemAvailable:     123 kB\n"
+    table = "MemTotal: 900 kB\nMemFree:   5 kB\nnonsense\nOdd: a: b\nMemAvailable:     123 kB\n"
+
+    def opened(path, encoding):
+        assert (path, encoding) == ("/proc/meminfo", "ascii")
+        return io.StringIO(table)
+
     monkeypatch.setattr(os.path, "exists", lambda path: path == "/proc/meminfo")
-    monkeypatch.setattr("builtins.open", lambda path, encoding: io.StringIO(table))
+    monkeypatch.setattr("builtins.open", opened)
     assert free_memory(torch.device("cpu")) == 123 * 1024
+    assert free_memory(torch.device("meta")) is None
     table = "MemTotal: 900 kB\n"
     assert free_memory(torch.device("cpu")) is None
     table = "MemAvailable:\n"
     assert free_memory(torch.device("cpu")) is None
     monkeypatch.setattr(os.path, "exists", lambda path: False)
     assert free_memory(torch.device("cpu")) is None
-    assert free_memory(torch.device("meta")) is None
 
 
 def test_on_a_graphics_card_what_torch_holds_in_reserve_is_free(monkeypatch):
@@ -133,6 +160,19 @@ def test_the_sentence_says_how_much_is_free(monkeypatch):
     )
     monkeypatch.setattr(memory_module, "free_memory", lambda device: None)
     assert "recomputed blocks: close" in str(out_of_memory_error(model, 64, 96))
+    assert out_of_memory_sentence("Encoding", model, torch.zeros(1, 3, 64, 96)) == (
+        "Encoding 96×64 pixels with big ran out of memory even in the smallest windows: close other programs, or use a"
+        " device with more memory."
+    )
+
+
+@pytest.mark.parametrize(("device", "emptied"), [(None, 1), ("cuda", 1), ("cpu", 0)])
+def test_what_a_failed_attempt_held_is_given_back(monkeypatch, device, emptied):
+    calls = []
+    monkeypatch.setattr(gc, "collect", lambda: calls.append("collected"))
+    monkeypatch.setattr(torch.cuda, "empty_cache", lambda: calls.append("emptied"))
+    let_go(device and torch.device(device))
+    assert calls == ["collected"] + ["emptied"] * emptied
 
 
 class Block(nn.Module):
@@ -146,3 +186,31 @@ def test_a_block_holds_two_layers_or_more_and_is_no_plain_sequence():
     two, lone = Block(nn.Linear(1, 1), nn.Linear(1, 1)), Block(nn.Sequential(nn.Linear(1, 1)))
     module = nn.Sequential(two, lone, nn.Sequential(nn.Linear(1, 1), nn.Linear(1, 1)), Block(lone, Block(two)))
     assert blocks_of(module) == [two, two]
+
+
+class Counted(Block):
+    """Counts how often it runs."""
+
+    runs = 0
+
+    def forward(self, values, *, factor):
+        self.runs += 1
+        return factor * self._modules["1"](self._modules["0"](values)).exp()
+
+
+def test_a_block_runs_again_for_gradients_only_and_asks_for_no_random_state(monkeypatch):
+    block = Counted(nn.Linear(1, 1), nn.Linear(1, 1))
+    module = nn.ModuleList([block])
+    monkeypatch.setattr(torch, "get_rng_state", lambda: pytest.fail("that takes time on a graphics card"))
+    values = torch.ones(1, requires_grad=True)
+    block(values, factor=2).backward()
+    plain, block.runs = values.grad.clone(), 0
+    with block_checkpointing(module) as blocks, block_checkpointing(module) as inner:
+        assert (blocks, inner) == (1, 0)
+        with torch.no_grad():
+            block(values, factor=2)
+        assert block.runs == 1
+        values.grad = None
+        block(values, factor=2).backward()
+    assert block.runs == 3 and torch.equal(values.grad, plain)
+    assert "forward" not in vars(block)

@@ -7,7 +7,7 @@ in a folder of its own and starts Python anew for every mutant. Here each mutant
 imported torch and the like, and is put in place as the module is imported: no file is ever changed.
 
 Every mutant's fate is a row of ``benchmarks/results/mutation-rows.jsonl``: a run that was interrupted goes on. A module
-that was changed is measured anew; where only its tests were, its survivors are. Survivors are printed with
+whose code was changed is measured anew; where only its tests were, its survivors are. Survivors are printed with
 the reason that ``benchmarks/mutation_reasons.json`` gives for each, and written as ``benchmarks/results/mutation.md``.
 Not mutated: the wording of errors, docstrings, type annotations and aliases of types.
 """
@@ -43,43 +43,49 @@ REPOSITORY = Path(__file__).resolve().parent.parent
 REASONS, RESULTS = REPOSITORY / "benchmarks" / "mutation_reasons.json", REPOSITORY / "benchmarks" / "results"
 ROWS, RESULT = RESULTS / "mutation-rows.jsonl", RESULTS / "mutation.md"
 FINGERPRINTS = ("golden", "user_attribution", "frozen_values", "fingerprint_files", "latent_fingerprints")
-PROFILES = ("fields", "limits", "consistency", "table", "trust", "source", "format_1", "file")
-# The quick tests of each module, those that fail most often first.
+PARTS = ("fields", "limits", "consistency", "table", "source")
+# The quick tests of each module, those that fail most often first: a file, or one test of it.
 TESTS = {
     "profiles.thresholds": ("rates_table", "frozen_values"),
     "verdicts.verdict": ("verdict_table", "frozen_values"),
     "verdicts.doubt": ("doubt_table", "frozen_values"),
     "profiles.profile": ("profile_table", "frozen_values"),
     **dict.fromkeys(
-        [f"profiles.{name}" for name in PROFILES],
-        ("profile_table", "frozen_values", "profile"),
+        [f"profiles.{name}" for name in PARTS],
+        ("profile_parts", "profile_files", "profile_table", "frozen_values"),
     ),
-    "reports.journal": ("journal", "golden"),
+    **dict.fromkeys(("profiles.format_1", "profiles.file"), ("profile_files", "profile_table")),
+    "profiles.trust": ("profile_trust", "profile_files"),
+    "reports.journal": ("journal", "golden::test_a_journal_is_read_and_written_as_ever"),
     "inversion.memory": ("memory_limits", "memory"),
     "fingerprints.register": FINGERPRINTS,
-    "fingerprints.keys": FINGERPRINTS,
+    "fingerprints.keys": (
+        *("fingerprint_keys", "golden::test_hkdf_is_that_of_rfc_5869", "user_attribution"),
+        "golden::test_a_secret_gives_every_user_the_same_key_as_ever",
+        "fingerprint_files::test_what_is_long_and_varied_enough_for_a_secret",
+    ),
     "fingerprints.evidence": ("user_attribution", "golden", "latent_fingerprints"),
 }
 # Slow to import, and none of them imports this package.
 HEAVY = (
-    *("torch", "scipy.optimize", "scipy.stats", "safetensors.torch", "PIL.Image", "hypothesis"),
+    *("torch", "torch._dynamo", "scipy.optimize", "scipy.stats", "safetensors.torch", "PIL.Image", "hypothesis"),
     *("diffusers.models.autoencoders.autoencoder_kl", "diffusers.models.autoencoders.autoencoder_tiny"),
 )
 
 
 @dataclass(frozen=True)
 class Mutant:
-    """``source`` of a module with one change: line ``number`` reads ``after`` in place of ``before``."""
+    """``source`` of a module with one change: a line reads ``after`` in place of ``before``, the ``nth`` that does."""
 
     module: str
-    number: int
     before: str
     after: str
+    nth: int = 0
     source: str = ""
 
     @property
     def name(self) -> str:
-        return f"{self.module}: {self.before.strip()} -> {self.after.strip()}"
+        return f"{self.module}: {self.before} -> {self.after}"
 
 
 class Planted(importlib.abc.MetaPathFinder, SourceFileLoader):
@@ -98,6 +104,11 @@ class Planted(importlib.abc.MetaPathFinder, SourceFileLoader):
         return compile(self.source, self.path, "exec", dont_inherit=True)
 
 
+def test_of(name: str) -> str:
+    file, _, test = name.partition("::")
+    return f"tests/test_{file}.py" + (test and f"::{test}")
+
+
 def path_of(module: str) -> Path:
     return REPOSITORY / "core" / f"{module.replace('.', '/')}.py"
 
@@ -108,19 +119,21 @@ def aliases_of(source: str) -> set[str]:
         target.id
         for node in ast.parse(source).body
         if isinstance(node, ast.Assign) and isinstance(node.value, ast.Subscript)
-        if isinstance(node.value.value, ast.Name) and node.value.value.id in ("Literal", "NDArray")
+        if isinstance(node.value.value, ast.Name) and node.value.value.id in ("Literal", "NDArray", "Sequence")
         for target in node.targets
         if isinstance(target, ast.Name)
     }
 
 
 def bare(source: str, aliases: set[str]) -> str:
-    """What of ``source`` runs: without comments, annotations and ``aliases``; empty for what is no Python."""
+    """What of ``source`` runs: without comments, docstrings, annotations and ``aliases``; empty for no Python."""
     try:
         tree = ast.parse(source)
     except SyntaxError:  # mutmut's stars: {**one, "two": 2} becomes {*one, "two": 2}
         return ""
     for node in ast.walk(tree):
+        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef) and ast.get_docstring(node) is not None:
+            del node.body[0]
         if isinstance(node, ast.AnnAssign):
             node.annotation = ast.Constant(None)
         elif isinstance(node, ast.arg):
@@ -137,6 +150,7 @@ def mutants_of(module: str) -> Iterator[Mutant]:
     raising = [node for node in ast.walk(ast.parse(source)) if isinstance(node, ast.Raise)]
     aliases = aliases_of(source)
     plain = bare(source, aliases)
+    met: Counter[tuple[str, str]] = Counter()
     wording = {line for node in raising for line in range(node.lineno, (node.end_lineno or node.lineno) + 1)}
     for place in list_mutations(Context(source=source)):
         changed, count = mutate(Context(source=source, mutation_id=place))
@@ -145,7 +159,9 @@ def mutants_of(module: str) -> Iterator[Mutant]:
         is_wording = number in wording and changed.replace("XX", "") == source
         if count != 1 or is_wording or bare(changed, aliases) in ("", plain):
             continue
-        yield Mutant(module, number, *pairs[number - 1], changed)
+        before, after = (line.strip() for line in pairs[number - 1])
+        yield Mutant(module, before, after, met[before, after], changed)
+        met[before, after] += 1
 
 
 def run(mutant: Mutant | None, tests: list[str], limit: float) -> str:
@@ -190,10 +206,11 @@ Row = dict[str, Any]
 
 
 def states_of(module: str) -> tuple[str, str]:
-    """Digests of the module and of its tests: what its rows were measured on."""
-    tests = [REPOSITORY / "tests" / f"test_{name}.py" for name in TESTS[module]]
-    texts = path_of(module).read_bytes(), b"".join(file.read_bytes() for file in tests)
-    source, tested = (hashlib.sha256(text).hexdigest()[:12] for text in texts)
+    """Digests of what runs of the module and of its tests: what its rows were measured on."""
+    text = path_of(module).read_text(encoding="utf-8")
+    tests = [REPOSITORY / test_of(name).partition("::")[0] for name in TESTS[module]]
+    contents = bare(text, aliases_of(text)).encode(), b"".join(file.read_bytes() for file in tests)
+    source, tested = (hashlib.sha256(content).hexdigest()[:12] for content in contents)
     return source, tested
 
 
@@ -209,14 +226,9 @@ def read_rows() -> list[Row]:
 
 def measure(module: str, known: list[Row]) -> None:
     """Append a row for every mutant of ``module`` that has none among those ``known``."""
-    tests, (source, tested) = [f"tests/test_{name}.py" for name in TESTS[module]], states_of(module)
-    met = Counter((row["line"], row["before"], row["after"]) for row in known)
-    waiting = []
-    for mutant in mutants_of(module):
-        place = mutant.number, mutant.before.strip(), mutant.after.strip()
-        met[place] -= 1
-        if met[place] < 0:
-            waiting.append(mutant)
+    tests, (source, tested) = list(map(test_of, TESTS[module])), states_of(module)
+    met = {(row["before"], row["after"], row["nth"]) for row in known}
+    waiting = [mutant for mutant in mutants_of(module) if (mutant.before, mutant.after, mutant.nth) not in met]
     if not waiting:
         return
     began = time.monotonic()
@@ -227,7 +239,7 @@ def measure(module: str, known: list[Row]) -> None:
         fate = run(mutant, tests, limit)
         if fate != "killed":
             print(f"{fate}: {mutant.name}", flush=True)
-        row = {"module": module, "line": mutant.number, "before": mutant.before.strip(), "after": mutant.after.strip()}
+        row = {"module": module, "before": mutant.before, "after": mutant.after, "nth": mutant.nth}
         row |= {"fate": fate, "source": source, "tests": tested}
         with ROWS.open("a", encoding="utf-8") as rows:
             rows.write(json.dumps(row, ensure_ascii=False) + "\n")
@@ -249,18 +261,12 @@ def report(rows: list[Row], reasons: dict[str, str]) -> str:
         fates = [row["fate"] for row in rows if row["module"] == module]
         counts = [fates.count(fate) for fate in ("killed", "timeout", "survived")]
         lines.append(f"| {module} | {len(fates)} | {' | '.join(map(str, counts))} |")
-    earlier = [module for module in modules if any(row["module"] == module and not row["source"] for row in rows)]
-    if earlier:
-        lines += [
-            "",
-            f"Measured, wholly or in part, on an earlier commit under the names of its modules: {', '.join(earlier)}.",
-        ]
     if missing := [module for module in TESTS if module not in modules]:
         lines += ["", f"Not measured yet: {', '.join(missing)}."]
     survived = [row for module in modules for row in rows if row["module"] == module and row["fate"] == "survived"]
     lines += ["", f"{len(survived)} of {len(rows)} survive ({len(survived) / max(1, len(rows)):.1%}):", ""]
     for row in survived:
-        name = Mutant(row["module"], row["line"], row["before"], row["after"]).name
+        name = Mutant(row["module"], row["before"], row["after"]).name
         lines.append(f"- `{row['module']}`: `{row['before']}`  ")
         lines.append(f"  as `{row['after']}`: {reasons.get(name, 'UNEXPLAINED')}")
     return "\n".join(lines) + "\n"

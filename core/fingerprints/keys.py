@@ -10,6 +10,7 @@ import hashlib
 import hmac
 import os
 import secrets
+import string
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -30,7 +31,7 @@ class InvalidSecretError(InvalidSettingError):
     """A secret that is missing, too short, or not the one a register was made with."""
 
 
-@dataclass(frozen=True, repr=False)
+@dataclass(frozen=True)
 class Key:
     """A fingerprint key: 32 to 256 bits, a multiple of four."""
 
@@ -55,7 +56,7 @@ class Key:
 def parse_key(text: str) -> Key:
     """A key from hexadecimal digits; raises :class:`InvalidSettingError` without quoting them."""
     digits = text.strip().lower().removeprefix("0x")
-    if not digits or set(digits) - set("0123456789abcdef"):
+    if not digits or set(digits) - set(string.hexdigits):
         raise InvalidSettingError("The key is not hexadecimal: use digits 0-9 and a-f only, 16 of them for 64 bits.")
     check_key_bits(4 * len(digits))
     return Key(digits)
@@ -75,7 +76,7 @@ class Secret:
 
     def __init__(self, material: bytes) -> None:
         material = material.strip()
-        if len(material) < SECRET_BYTES or len(set(material)) < SECRET_BYTES // 2:
+        if len(material) < SECRET_BYTES or 2 * len(set(material)) < SECRET_BYTES:
             raise InvalidSecretError(
                 f"The secret is too short or too uniform: use {SECRET_BYTES} random characters or more, for example"
                 " those that 'latent-tracer fingerprint register --new-secret FILE' writes."
@@ -92,12 +93,12 @@ class Secret:
     def user_key(self, user: str, bits: int = DEFAULT_BITS) -> Key:
         """The key of the user called ``user``, the same in every register of this secret."""
         check_key_bits(bits)
-        return Key(self.derive(f"user key {bits} {user}", size=bits // 8 + 1).hex()[: bits // 4])
+        return Key(self.derive(f"user key {bits} {user}").hex()[: bits // 4])
 
 
 def hkdf(material: bytes, salt: bytes, info: bytes, size: int) -> bytes:
     """HKDF with SHA-256 (RFC 5869, sections 2.2 and 2.3): ``size`` bytes, at most 8160."""
-    extracted = hmac.digest(salt or bytes(32), material, "sha256")
+    extracted = hmac.digest(salt, material, "sha256")  # fills an empty salt up with zeros, as section 2.2 asks
     block, output, counter = b"", b"", 0
     while len(output) < size:
         counter += 1

@@ -170,7 +170,6 @@ class PeakMemory:
     def __init__(self, device: torch.device) -> None:
         self._device = device
         self._live = LiveTensors()
-        self._before = 0
         self.peak = 0
 
     def __enter__(self) -> PeakMemory:

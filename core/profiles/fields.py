@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal, NoReturn, overload
+from typing import Any, NoReturn
 
 MAX_TEXT = 2000
 MAX_ENTRIES = 200_000
@@ -53,7 +53,7 @@ class Fields:
     def rate(self, name: str) -> float:
         """An error rate: half and more would be no calibration."""
         value = self.number(name, 0.0, 0.5)
-        return value if 0 < value < 0.5 else self.wrong(name)
+        return value if value not in (0, 0.5) else self.wrong(name)
 
     def _list(self, name: str) -> list[Any]:
         value = self.held[name]
@@ -88,15 +88,12 @@ class Fields:
                 inner.number(key, -1e300, 1e300)
         return value
 
-    @overload
-    def table(self, name: str) -> Fields: ...
-    @overload
-    def table(self, name: str, *, optional: Literal[True]) -> Fields | None: ...
-    def table(self, name: str, *, optional: bool = False) -> Fields | None:
+    def table(self, name: str) -> Fields:
         value = self.held[name]
-        if optional and value is None:
-            return None
         return Fields(value, self._at(name)) if isinstance(value, dict) else self.wrong(name)
+
+    def table_or_none(self, name: str) -> Fields | None:
+        return None if self.held[name] is None else self.table(name)
 
     def tables(self, name: str) -> list[Fields]:
         """At least one object."""

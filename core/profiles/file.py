@@ -104,7 +104,7 @@ _FIELDS = (
 
 
 def _parse(fields: Fields) -> Profile:
-    grid, guarantee = fields.table("grid", optional=True), fields.value("guarantee")
+    grid, guarantee = fields.table_or_none("grid"), fields.value("guarantee")
     if grid is not None:
         grid.only("period", "phase")
     limits = fields.table("limits")
@@ -140,7 +140,7 @@ def _source(fields: Fields, kinds: tuple[str, ...]) -> Source:
 
 
 def _limit(limits: Fields, name: str) -> Limit | None:
-    held = limits.table(name, optional=True)
+    held = limits.table_or_none(name)
     if held is None:
         return None
     held.only("value", "n", "rate")

@@ -61,10 +61,8 @@ def _pictures(scores: tuple[float, ...], versions: int) -> tuple[int, ...]:
     """Numbers of pictures for ``scores``, ``versions`` each: the highest ones as if all of different pictures."""
     order = sorted(range(len(scores)), key=lambda k: -scores[k])
     count = -(-len(scores) // versions)
-    numbers = [0] * len(scores)
-    for rank, k in enumerate(order):
-        numbers[k] = rank % count
-    return tuple(numbers)
+    numbers = {k: rank % count for rank, k in enumerate(order)}
+    return tuple(numbers[k] for k in range(len(scores)))
 
 
 def _source(label: str, scores: tuple[float, ...], condition: str) -> Source:

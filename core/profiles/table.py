@@ -80,7 +80,7 @@ def _judged(sources: Iterable[Source]) -> Judged:
 
 
 def _is_made_by(source: Source, decoder: str) -> list[bool]:
-    return [name == decoder for name in source.decoders or ("",) * len(source.scores)]
+    return [name == decoder for name in source.decoders] or [False] * len(source.scores)
 
 
 def _row(name: str, profile: Profile, judged: Judged, belongs: bool, stated: float | None = None) -> SourceRow:
