@@ -31,7 +31,7 @@ coverage: $(VENV)/.installed
 browser-test: $(VENV)/.installed
 	$(BIN)/python -m pytest tests/comfyui/browser -m browser
 
-# Do the tests notice when a line is changed? About half an hour; survivors in benchmarks/results/mutation.md.
+# Do the tests notice when a line is changed? About an hour; survivors in benchmarks/results/mutation.md.
 mutate: $(VENV)/.installed
 	$(BIN)/python -m pip install --quiet -e '.[mutate]'
 	OMP_NUM_THREADS=1 $(BIN)/python tools/mutate.py

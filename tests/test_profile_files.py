@@ -134,7 +134,7 @@ WRONG = [
     *((f"image_sizes.{place}", "64") for place in (0, 1)),
     *(("others.0.kind", value) for value in ("perturbed", "XXphotographXX")),
     *(("belonging.0.kind", value) for value in ("photograph", "other")),
-    *(("others.0.decoders", ["a", "a"]), ("others.3.decoders", ["a"]), ("belonging.1.decoders", ["a"])),
+    *(("others.0.decoders", ["a", "a"]), ("belonging.1.decoders", ["a"])),
     *((f"others.{place}.decoders", []) for place in (1, 2)),
     *((name, value) for name in ("fpr", "fnr") for value in (0, 0.5)),
     *((name, None) for name in ("notes", "limits", "belonging", "others", "score_settings", "fingerprint")),
@@ -336,3 +336,11 @@ def test_labels_of_format_1_that_do_not_fit_its_scores():
     assert refusal(parse_profile, signed(old_record(surprise=1)), "x") == (
         "x lacks or adds fields (surprise): calibrate again."
     )
+
+
+def test_what_format_1_labels_in_no_known_way_can_be_written_and_read_again(tmp_path):
+    labels = ["photograph", "of my own", "of theirs"]
+    old = parse_profile(signed(old_record(non_belonging_sources=labels)), "here")
+    assert [source.kind for source in old.others] == ["photograph", "other", "other"]
+    save_profile(old, tmp_path / "p.json")
+    assert load_profile(tmp_path / "p.json").others == old.others

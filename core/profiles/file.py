@@ -134,7 +134,8 @@ def _source(fields: Fields, kinds: tuple[str, ...]) -> Source:
     decoders = fields.texts("decoders")
     if len(pictures) != len(scores) or len(decoders) not in (0, len(scores)):
         raise Wrong(f"does not name the picture and decoder of every score in {fields.place}")
-    if (kind in ("decoder", "generated") and kinds is OTHER_KINDS) != bool(decoders):
+    # Format 1 named some sources by labels that say neither who made them nor that nobody did: those keep theirs.
+    if kind != "other" and (kind in ("decoder", "generated") and kinds is OTHER_KINDS) != bool(decoders):
         fields.wrong("decoders")
     return Source(kind, scores, pictures, fields.text("history"), decoders, fields.text("under"))
 
