@@ -226,9 +226,14 @@ def test_an_interrupt_that_a_finaliser_swallows_comes_again(capsys):
         def __del__(self):
             raise KeyboardInterrupt
 
-    with pytest.raises(KeyboardInterrupt), interrupts_kept():
-        Swallowing()
-        time.sleep(HANGS_SECONDS)
+    # A test run in the background inherits "ignore interrupts" from its shell.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        with pytest.raises(KeyboardInterrupt), interrupts_kept():
+            Swallowing()
+            time.sleep(HANGS_SECONDS)
+    finally:
+        signal.signal(signal.SIGINT, before)
     assert capsys.readouterr().err == ""
 
 
