@@ -9,8 +9,9 @@ from typing import Any
 from comfy_api.latest import io, ui
 from torch import Tensor
 
-from ..core import LIMITS, Attribution, InvalidProfileError, Tracer, UnsupportedAutoencoderError, check_images
+from ..core import LIMITS, Attribution, InvalidProfileError, Tracer, UnsupportedAutoencoderError
 from ..core.files.claims_of_graphs import loaded_vae_names
+from ..core.images.tensors import check_each
 from ..core.profiles.thresholds import shown_rate
 from ..core.reports.pictures import attribution_chart, picture_tensor
 from ..core.verdicts.attribution import Judged, decide
@@ -59,7 +60,7 @@ class AttributeImage(io.ComfyNode):
 
     @classmethod
     def execute(cls, image: Tensor, **candidates: Any) -> io.NodeOutput:
-        images = check_images(comfy_adapter.to_core_images(image))
+        images, unjudged = check_each(comfy_adapter.to_core_images(image))
         pictures = pictures_of(images, None, source_file(cls.hidden.prompt, cls.hidden.unique_id, "image"))
         numbers = [number for number in range(1, CANDIDATES + 1) if has_candidate(candidates, number)]
         for number in numbers:
@@ -78,7 +79,10 @@ class AttributeImage(io.ComfyNode):
                     history = judged[index][0].history if judged[index] else None
                     judged[index].append(tracer.judged(picture, comfy_adapter.pass_reporter(*part), history))
         results = [decide(one) for one in judged]
-        answers = [describe(index, result) for index, result in enumerate(results, start=1)]
+        answers = [
+            f"image {index + 1}: not judged ({unjudged[index]})" if index in unjudged else describe(index + 1, result)
+            for index, result in enumerate(results)
+        ]
         report = "\n\n".join([*answers, f"limits: {LIMITS}"])
         made_by = [
             next((n for n, one in zip(numbers, judged[k], strict=True) if one.name == result.vae), 0)

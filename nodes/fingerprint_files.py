@@ -15,6 +15,7 @@ import folder_paths
 from ..core import InvalidSettingError
 from ..core.fingerprints import SECRET_VARIABLE, Secret, load_secret, secret_from_environment
 from ..core.fingerprints.keys import InvalidSecretError
+from ..core.storage.safe_text import clean_text
 
 FOLDER = "latent_fingerprints"
 folder_paths.add_model_folder_path(FOLDER, os.path.join(folder_paths.models_dir, FOLDER))
@@ -55,8 +56,8 @@ def secret_called(name: str) -> Secret:
 
 def missing(name: str) -> str:
     return (
-        f"There is no {name[:80]!r} under models/{FOLDER}: put it there, or choose another. A secret is a text file"
-        " NAME.secret with 16 random characters or more."
+        f"There is no {clean_text(str(name), 80)!r} under models/{FOLDER}: put it there, or choose another. A secret is"
+        " a text file NAME.secret with 16 random characters or more."
     )
 
 

@@ -20,6 +20,7 @@ import torch
 from ..errors import InvalidSettingError, LatentTracerError
 from ..storage.atomic import write_text
 from ..storage.locking import locked
+from ..storage.safe_text import clean_text
 from .codebook import FREE_BITS, free_codewords, key_codewords
 from .evidence import log_tail, union
 from .keys import DEFAULT_BITS, InvalidSecretError, Key, Secret, check_key_bits
@@ -121,7 +122,7 @@ def load_register(path: str | Path) -> Register:
     version = record.get("version")
     if type(version) is not int or not 1 <= version <= VERSION:
         raise InvalidRegisterError(
-            f"{path} has register version {version}, this release reads 1 to {VERSION}: update it."
+            f"{path} has register version {clean_text(str(version), 20)}, this release reads 1 to {VERSION}: update it."
         )
     users, bits = record.get("users"), record.get("key_bits")
     texts = [record.get("salt"), record.get("check")]
