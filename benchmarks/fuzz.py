@@ -192,7 +192,7 @@ def run_batch(kind: str, first: int, count: int) -> tuple[list[dict[str, Any]], 
         os._exit(0)
     os.close(writing)
     results: list[dict[str, Any]] = []
-    with os.fdopen(reading) as told:
+    with os.fdopen(reading, "rb", buffering=0) as told:  # a line in a buffer would be none to select
         while select.select([told], [], [], PATIENCE)[0] and (line := told.readline()):
             results.append(json.loads(line))
     os.kill(child, signal.SIGKILL)

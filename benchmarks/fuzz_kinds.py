@@ -362,6 +362,6 @@ KINDS = {
     "profiles": Kind(profile_seeds, in_file(read_profile), json="whole", sign=signed_profile),
     "bases": Kind(basis_seeds, in_file(read_basis), json="header"),
     "registers": Kind(register_seeds, in_file(read_register), json="whole"),
-    "secrets": Kind(lambda: {"secret": b"6" * 64 + b"\n", "key": b"0123456789abcdef"}, in_file(read_secret)),
+    "secrets": Kind(lambda: {"secret": b"6" * 64 + b"\n", "key": b"0123456789abcdef"}, in_file(read_secret), cost=4),
     "journals": Kind(journal_seeds, in_file(read_journal, "journal.jsonl"), json="whole"),
 }

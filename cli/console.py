@@ -97,4 +97,5 @@ def _forgive(stream: TextIO | None) -> None:
     """Have ``stream`` write out what its encoding lacks, instead of raising."""
     reconfigure = getattr(stream, "reconfigure", None)
     if reconfigure is not None and getattr(stream, "errors", "") != "backslashreplace":
-        reconfigure(errors="backslashreplace")
+        with suppress(ValueError):  # it is closed
+            reconfigure(errors="backslashreplace")
