@@ -19,6 +19,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextC
 from rich.segment import Segment, Segments
 
 from ..core import InvalidSettingError
+from ..core.errors import visible
 from ..core.storage.safe_text import clean_lines
 
 # Pillow's plugins log what they dislike about a file; without a handler Python would write that to standard error.
@@ -90,7 +91,7 @@ def progress_bar(total: int, description: str) -> Iterator[tuple[Progress, TaskI
     _forgive(sys.stderr)
     columns = (TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     with Progress(*columns, console=_errors, transient=True, disable=not _errors.is_terminal) as progress:
-        yield progress, progress.add_task(clean_lines(description), total=total)
+        yield progress, progress.add_task(visible(description), total=total)
 
 
 def _forgive(stream: TextIO | None) -> None:
