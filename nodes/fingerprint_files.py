@@ -45,13 +45,18 @@ def register_names() -> list[str]:
 def secret_called(name: str) -> Secret:
     if name == ENVIRONMENT:
         return secret_from_environment()
-    path = folder_paths.get_full_path(FOLDER, name)
+    path = full_path(name)
     if path is None or not name.endswith(".secret"):
         raise InvalidSecretError(missing(name))
     try:
         return load_secret(path)
     except InvalidSecretError as error:
         raise InvalidSecretError(str(error).replace(path, f"{name}")) from None
+
+
+def full_path(name: str) -> str | None:
+    """Where the file called ``name`` lies, if there is one; what an API prompt holds may be anything."""
+    return folder_paths.get_full_path(FOLDER, name) if isinstance(name, str) else None
 
 
 def missing(name: str) -> str:
@@ -63,7 +68,7 @@ def missing(name: str) -> str:
 
 def path_called(name: str) -> str:
     """The full path of an existing file; raises :class:`InvalidSettingError`."""
-    path = folder_paths.get_full_path(FOLDER, name)
+    path = full_path(name)
     if path is None:
         raise InvalidSettingError(missing(name))
     return path

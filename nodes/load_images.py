@@ -39,12 +39,16 @@ def folder_path(name: str) -> Path:
     """The folder called ``name`` under input; raises :class:`InvalidSettingError` if it is not there or not inside."""
     root = Path(os.path.realpath(folder_paths.get_input_directory()))
     is_name = isinstance(name, str) and "\0" not in name  # what an API prompt holds may be anything
-    path = Path(os.path.realpath(root / name)) if is_name else root
+    try:
+        path = Path(os.path.realpath(root / name)) if is_name else root
+        is_folder = path.is_dir()
+    except OSError:  # a name that is too long
+        path, is_folder = root, False
     if not is_name or not path.is_relative_to(root):
         raise InvalidSettingError(
             f"The folder {clean_text(str(name), 80)!r} lies outside ComfyUI's input: move it there."
         )
-    if not path.is_dir():
+    if not is_folder:
         raise InvalidSettingError(
             f"There is no folder {clean_text(name, 80)!r} under ComfyUI's input: put the pictures there, press R and"
             " choose it."

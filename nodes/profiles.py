@@ -240,7 +240,8 @@ class LoadProfile(io.ComfyNode):
 
     @classmethod
     def execute(cls, profile_name: str) -> io.NodeOutput:
-        path = folder_paths.get_full_path(FOLDER, profile_name)
+        # What an API prompt holds may be anything.
+        path = folder_paths.get_full_path(FOLDER, profile_name) if isinstance(profile_name, str) else None
         if path is None:
             raise InvalidProfileError(missing(profile_name))
         try:

@@ -1,5 +1,6 @@
 """How a command ends: politely killed, unheard, without a place to write to. Never with a traceback, never too late."""
 
+import json
 import os
 import signal
 import subprocess
@@ -116,6 +117,28 @@ def test_whatever_ends_a_command_is_said_past_no_terminals_harm(error, code, sai
     assert command_line.run() == code
     heard = capsys.readouterr().err
     assert said in heard and all(visible(line) == line for line in heard.splitlines())
+
+
+def test_one_picture_that_runs_out_of_memory_costs_the_others_of_origin_nothing(tmp_path, monkeypatch, capsys):
+    for number in range(3):
+        to_picture(synthetic_photograph(number, 32)).save(tmp_path / f"{number}.png")
+    calls = []
+
+    def judge(*_, **__):
+        calls.append(None)
+        raise (MemoryError("no room"), RuntimeError("a defect\x1b"), InvalidSettingError("wrong"))[len(calls) - 1]
+
+    monkeypatch.setattr("latent_tracer.cli.origin.CalibratedLoss.__call__", judge)
+    files = [str(path) for path in sorted(tmp_path.iterdir())]
+    monkeypatch.setattr(sys, "argv", ["latent-tracer", "origin", *files, "--generator", "vae:demo-a", "--json"])
+    assert command_line.run() == command_line.BAD_INPUT
+    rows = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [row["image"] for row in rows] == files and len(calls) == 3
+    assert [("memory" in row["error"], "defect" in row["error"]) for row in rows] == [
+        (True, False),
+        (False, True),
+        (False, False),
+    ]
 
 
 def test_a_place_is_tried_before_the_work(tmp_path):

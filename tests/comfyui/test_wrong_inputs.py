@@ -141,9 +141,7 @@ def test_setting_outside_its_range_is_refused_by_name(
     assert error["extra_info"]["input_name"] == name
 
 
-@pytest.mark.parametrize(
-    "value", ["a\0b", 7, None, {"__value__": ["a", "b", "c"]}, {"a": 1}, "../..", "x" * 5000, True]
-)
+@pytest.mark.parametrize("value", ["a\0b", 7, {"__value__": ["a", "b", "c"]}, {"a": 1}, "../..", "x" * 5000, True])
 @pytest.mark.parametrize(
     ("class_type", "name"),
     [
@@ -162,6 +160,20 @@ def test_whatever_an_api_prompt_holds_for_a_name_is_one_sentence(
     assert error["type"] != "exception_during_validation", error
     said = error["details"]
     assert "Traceback" not in said and len(said) < 400
+
+
+@pytest.mark.parametrize(
+    ("class_type", "name"),
+    [
+        ("LatentTracerLoadImages", "folder"),
+        ("LatentTracerLoadProfile", "profile_name"),
+        ("LatentTracerLoadFingerprintBasis", "basis_name"),
+    ],
+)
+def test_no_name_at_all_is_one_sentence(class_type: str, name: str, client: Client) -> None:
+    prompt = {"asked": node(class_type, **{name: None}), "shown": node("PreviewAny", source=["asked", 0])}
+    error = client.fail(prompt)
+    assert sentence(error, "InvalidProfileError" if "Profile" in class_type else "InvalidSettingError")
 
 
 def test_one_picture_of_a_batch_that_cannot_be_judged_costs_the_others_nothing(
