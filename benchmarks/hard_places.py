@@ -43,7 +43,7 @@ ENCODINGS: dict[str, Mapping[str, str]] = {
     "cp1252": {"PYTHONIOENCODING": "cp1252"},
     "ASCII": {"PYTHONIOENCODING": "ascii:strict"},
     "NO_COLOR": {"NO_COLOR": "1", "PYTHONIOENCODING": "utf-8"},
-    "C locale": {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"},
+    "C locale": {"LC_ALL": "C"},
 }
 
 
