@@ -43,11 +43,11 @@ class Journal:
 
     def _read(self) -> None:
         self._is_torn = False
+        if not os.path.exists(self.path):  # nor, perhaps, can it: entering says so
+            return
         try:
             with self.path.open("rb") as journal:
                 self._read_lines(journal)
-        except FileNotFoundError:
-            return
         except OSError as error:
             raise InvalidSettingError(
                 f"{self.path} cannot be read ({error.strerror}): choose another folder."
