@@ -156,8 +156,8 @@ def read_command(
                 owner = attribute_user(reading, users, secret) if users is not None and secret is not None else None
             except Exception as error:  # one picture's failure must not cost the others their answers
                 failures += 1
-                reason = reason_of(error, str(path))
-                say(f"latent-tracer: {path} {reason}")
+                reason = f"{path} {reason_of(error, str(path))}"
+                say(f"latent-tracer: {reason}")
                 if as_json:
                     emit_json({"image": str(path), "key": None, "error": reason})
                 continue

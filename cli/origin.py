@@ -74,8 +74,8 @@ def origin(
             judged = judge_origin(scored.value, known, loaded.pixels, lossy=loaded.lossy)
         except Exception as error:  # one picture's failure must not cost the others their answers
             failures += 1
-            reason = reason_of(error, str(path))
-            say(f"latent-tracer: {path} {reason}")
+            reason = f"{path} {reason_of(error, str(path))}"
+            say(f"latent-tracer: {reason}")
             if as_json:
                 emit_json({"image": str(path), "generator": generator, "verdict": None, "error": reason})
             continue
