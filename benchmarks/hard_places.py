@@ -22,6 +22,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import zlib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -67,8 +68,8 @@ def saved(file_format: str, mode: str = "RGB", **options: Any) -> bytes:
 def bad_files() -> dict[bytes, bytes]:
     """By name, one file of each kind that cannot be traced."""
     png, jpeg = saved("PNG"), saved("JPEG")
-    size = struct.pack(">II", 99_999_999, 1)
-    wide = png[:16] + size + png[24:29] + bytes(4) + png[-12:]
+    header = b"IHDR" + struct.pack(">II", 99_999_999, 1) + png[24:29]
+    wide = png[:12] + header + struct.pack(">I", zlib.crc32(header)) + png[33:]
     floats = io.BytesIO()
     Image.fromarray(np.full((64, 64), 7, np.float32)).save(floats, "TIFF")
     files: dict[str, bytes] = {
