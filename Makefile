@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test browser-test check mutate coverage docs clean
+.PHONY: demo test browser-test check fuzz mutate coverage docs clean
 
 $(VENV)/.installed: pyproject.toml
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
@@ -30,6 +30,12 @@ coverage: $(VENV)/.installed
 # A real ComfyUI in a real Chromium: minutes, and screenshots to look at.
 browser-test: $(VENV)/.installed
 	$(BIN)/python -m pytest tests/comfyui/browser -m browser
+
+# Files of every kind, changed at random: ten minutes, MINUTES=60 for an hour. It goes on where the last run ended; what
+# failed is kept in tests/fuzz_seeds, the sums in benchmarks/results/fuzz.md.
+MINUTES := 10
+fuzz: $(VENV)/.installed
+	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/fuzz.py --minutes $(MINUTES)
 
 # Do the tests notice when a line is changed? About an hour; survivors in benchmarks/results/mutation.md.
 mutate: $(VENV)/.installed

@@ -8,7 +8,7 @@ from .interrupt import interrupts_kept
 
 
 def main() -> None:
-    """Entry point of ``latent-tracer``. Exit codes: 0 done, 2 bad input, 130 cancelled."""
+    """Entry point of ``latent-tracer``. Exit codes: 0 done, 1 defect, 2 bad input, 130 cancelled."""
     with interrupts_kept():
         try:
             from .app import run

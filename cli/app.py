@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import io
 import sys
+import traceback
+from typing import Any
 
 import typer
 
 from ..core import LatentTracerError
+from ..core.inversion.memory import is_out_of_memory
 from ..version import VERSION
 from .attribute import attribute_command
 from .calibrate import calibrate_command
@@ -17,7 +21,7 @@ from .origin import origin
 from .profile import profile
 from .trace import EXPLAIN_STEPS, trace
 
-BAD_INPUT, CANCELLED = 2, 130
+DEFECT, BAD_INPUT, CANCELLED = 1, 2, 130
 
 app = typer.Typer(
     add_completion=False,
@@ -58,6 +62,21 @@ def with_default_steps(arguments: list[str]) -> list[str]:
     return given
 
 
+def _ended_by(error: Any) -> int:
+    """Say what ended a command, past no terminal's harm, and return the exit code."""
+    if hasattr(error, "show"):  # typer's own usage errors (its vendored click) know how to show themselves
+        shown = io.StringIO()
+        error.show(shown)
+        say(shown.getvalue().rstrip())
+        return BAD_INPUT
+    if is_out_of_memory(error):
+        say(f"latent-tracer: the memory did not suffice ({error}): close other programs, or give less at a time.")
+        return BAD_INPUT
+    say("".join(traceback.format_exception(error)).rstrip())
+    say("latent-tracer: a defect of this program: please report it with the lines above.")
+    return DEFECT
+
+
 def run() -> int:
     """Run the command line and return its exit code."""
     try:
@@ -68,11 +87,7 @@ def run() -> int:
     except (KeyboardInterrupt, typer.Abort):
         result = CANCELLED
     except Exception as error:
-        # Typer's own usage errors (its vendored click) know how to show themselves.
-        if not hasattr(error, "show"):
-            raise
-        error.show()
-        return BAD_INPUT
+        return _ended_by(error)
     # Typer itself turns an interrupt inside a command into this exit code, without a word.
     if result == CANCELLED:
         say("latent-tracer: cancelled; what was finished has been printed.")

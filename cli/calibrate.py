@@ -15,6 +15,7 @@ from ..core.profiles import save_profile
 from ..core.profiles.table import found_among_belonging
 from ..core.profiles.thresholds import shown_rate
 from ..core.scores import default_score
+from ..core.storage.atomic import check_writable
 from .calibrate_generator import calibrate_generator
 from .console import progress_bar, say, show
 from .pictures import FolderPictures
@@ -55,6 +56,7 @@ def calibrate_command(
         raise InvalidSettingError(f"Unknown condition {condition!r}: choose one of {', '.join(CONDITIONS)}.")
     if (vae is None) == (generator is None):
         raise InvalidSettingError("Give either --vae or --generator: exactly one model is calibrated.")
+    check_writable(output)
     if generator is not None:
         made = calibrate_generator(
             generator,

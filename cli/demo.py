@@ -18,7 +18,7 @@ from ..core import Autoencoder, Picture, Tracer, load_autoencoder, quantise, to_
 from ..core.errors import UnsupportedAutoencoderError
 from ..core.profiles.thresholds import shown_rate
 from ..core.reports.pictures import trace_picture
-from ..core.storage.atomic import write_picture
+from ..core.storage.atomic import check_writable, write_picture
 from .console import emit_json, progress_bar, show
 
 # Photographs that scikit-image ships in its wheel, all free; none was used to train the embedded autoencoders.
@@ -50,6 +50,9 @@ def demo(
 ) -> int:
     """Decode pictures with one small autoencoder, trace them and the photographs with two. No download, no GPU."""
     tracers = [shipped_tracer(name) for name in ("demo-a", "demo-b")]
+    places = {tracer.name: output / f"demo_{tracer.name}.png" for tracer in tracers}
+    for place in places.values():
+        check_writable(place)
     images = list(demo_images(photographs(), tracers[0].autoencoder))
     table = Table("image", "inspected model", "expected", "verdict", "p-value", title="Which model made this picture?")
     drawn: set[str] = set()
@@ -69,7 +72,7 @@ def demo(
                 if tracer.name not in drawn:
                     drawn.add(tracer.name)
                     explained = tracer.explained(traced, 20)
-                    write_picture(output / f"demo_{tracer.name}.png", trace_picture(explained))
+                    write_picture(places[tracer.name], trace_picture(explained))
                 progress.advance(task)
     if not as_json:
         show(table)

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import torch
 import typer
 
-from ..core import InvalidSettingError, LatentTracerError, crop_to_grid, load_autoencoder, load_image, quantise
+from ..core import InvalidSettingError, crop_to_grid, load_autoencoder, load_image, quantise
 from ..core.fingerprints import (
     DEFAULT_BITS,
     DEFAULT_STRENGTH,
@@ -34,7 +34,8 @@ from ..core.fingerprints import (
 from ..core.fingerprints.keys import SECRET_VARIABLE
 from ..core.fingerprints.read import REFINING_STEPS
 from ..core.images.tensors import to_picture
-from ..core.storage.atomic import write_picture
+from ..core.reports.folder_trace import reason_of
+from ..core.storage.atomic import check_writable, write_picture
 from .console import emit_json, progress_bar, say, show
 from .pictures import FolderPictures
 
@@ -62,6 +63,7 @@ def basis_command(
     device: Device = "cpu",
 ) -> int:
     """Measure which directions of the latent vary little and survive decoding, storage and encoding."""
+    check_writable(output)
     autoencoder = load_autoencoder(vae, device)
     pictures = FolderPictures(images)
     with progress_bar(len(pictures), "measuring") as (progress, task):
@@ -95,6 +97,7 @@ def embed_command(
     chosen = given_key(key, key_file, user, key_bits, secret)
     if output.suffix.lower() != ".png":
         raise InvalidSettingError(f"{output} is no PNG file: the marked picture is stored without loss, name it .png.")
+    check_writable(output)
     known = load_basis(basis)
     autoencoder = load_autoencoder(vae, device)
     known.check(autoencoder)
@@ -151,11 +154,12 @@ def read_command(
                 pixels = load_image(path).pixels
                 reading = read(autoencoder, pixels, known, key_bits=bits, secret=secret, rate=fpr, refining_steps=steps)
                 owner = attribute_user(reading, users, secret) if users is not None and secret is not None else None
-            except LatentTracerError as error:
+            except Exception as error:  # one picture's failure must not cost the others their answers
                 failures += 1
-                say(f"latent-tracer: {error}")
+                reason = f"{path} {reason_of(error, str(path))}"
+                say(f"latent-tracer: {reason}")
                 if as_json:
-                    emit_json({"image": str(path), "key": None, "error": str(error)})
+                    emit_json({"image": str(path), "key": None, "error": reason})
                 continue
             finally:
                 progress.advance(task)

@@ -1,4 +1,4 @@
-"""Ctrl-C always ends a command, even where Python would lose it."""
+"""Ctrl-C always ends a command, even where Python would lose it; a polite kill ends it likewise."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import NoReturn
 
 # Long enough for the finaliser that lost the interrupt to be left, short enough that nobody presses the keys again.
 REPEAT_SECONDS = 0.05
@@ -19,6 +20,8 @@ def interrupts_kept() -> Iterator[None]:
 
     Python delivers Ctrl-C between any two instructions, so also inside ``__del__`` and callbacks of weak references,
     which a search runs by the thousand. An exception raised there is printed and dropped: the command would go on.
+    SIGTERM, and SIGHUP of a terminal that was closed, are taken as Ctrl-C unless whoever started the command chose
+    otherwise (nohup).
     """
     previous = sys.unraisablehook
 
@@ -31,11 +34,23 @@ def interrupts_kept() -> Iterator[None]:
         timer.daemon = True
         timer.start()
 
+    polite = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
+    if threading.current_thread() is not threading.main_thread():
+        polite = []
+    taken = [one for one in polite if signal.getsignal(one) is signal.SIG_DFL]
     sys.unraisablehook = repeat
+    for one in taken:
+        signal.signal(one, _interrupt)
     try:
         yield
     finally:
         sys.unraisablehook = previous
+        for one in taken:
+            signal.signal(one, signal.SIG_DFL)
+
+
+def _interrupt(number: int, frame: object) -> NoReturn:
+    raise KeyboardInterrupt
 
 
 def interrupt_main_thread() -> None:

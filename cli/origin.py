@@ -26,6 +26,7 @@ from ..core import (
     score_for,
 )
 from ..core.inversion.inputs import STARTS
+from ..core.reports.folder_trace import reason_of
 from ..core.reports.pictures import trace_picture
 from ..core.scores.ronan import Complexity
 from ..core.storage.atomic import write_picture
@@ -71,11 +72,12 @@ def origin(
 
                 scored = score(loaded.pixels, on_step=advance)
             judged = judge_origin(scored.value, known, loaded.pixels, lossy=loaded.lossy)
-        except LatentTracerError as error:
+        except Exception as error:  # one picture's failure must not cost the others their answers
             failures += 1
-            say(f"latent-tracer: {path}: {error}")
+            reason = f"{path} {reason_of(error, str(path))}"
+            say(f"latent-tracer: {reason}")
             if as_json:
-                emit_json({"image": str(path), "generator": generator, "verdict": None, "error": str(error)})
+                emit_json({"image": str(path), "generator": generator, "verdict": None, "error": reason})
             continue
         assert isinstance(scored.inversion, InputInversion)
         inversion = dataclasses.replace(scored.inversion, notes=(*loaded.notes, *scored.inversion.notes))
@@ -84,10 +86,12 @@ def origin(
         else:
             show(f"{path}\n{origin_report(inversion, 0, judged)}\n")
         if picture is not None:
-            write_picture(
-                picture / f"{path.stem}_origin.png",
-                trace_picture(Traced.of_inversion(inversion, 0, judged.verdict, known)),
-            )
+            try:
+                drawn = trace_picture(Traced.of_inversion(inversion, 0, judged.verdict, known))
+                write_picture(picture / f"{path.stem}_origin.png", drawn)
+            except Exception as error:  # the answer stands
+                failures += 1
+                say(f"latent-tracer: {path}: there is no drawing of it: {reason_of(error, str(path))}")
     return 2 if failures else 0
 
 

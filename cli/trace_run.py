@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+from collections import Counter
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -68,11 +69,11 @@ class TraceRun:
     def __call__(self, inputs: list[Path], report: Path | None) -> int:
         """Trace everything under ``inputs``; the exit code is 2 if anything could not be traced or drawn."""
         listing = list_inputs(inputs, [folder for folder in (report, self.pictures) if folder is not None])
-        stems = [file.path.stem for file in listing.files]
+        stems, given = Counter(file.path.stem for file in listing.files), set(inputs)
         self._names = {
             file.name: f"{file.path.stem}_trace.png"
             for file in listing.files
-            if file.path in inputs and stems.count(file.path.stem) == 1 and len(os.fsencode(file.path.stem)) < 200
+            if file.path in given and stems[file.path.stem] == 1 and len(os.fsencode(file.path.stem)) < 200
         }
         total = len(listing.files) + len(listing.refused)
         rows: list[TraceRow] = []

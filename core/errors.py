@@ -2,9 +2,32 @@
 
 from __future__ import annotations
 
+import unicodedata
+
+# Control, format (bidirectional overrides, zero width), surrogate, private and unassigned characters; line separators.
+_INVISIBLE = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
+
+
+def visible(text: str) -> str:
+    """``text`` with every character that a terminal or a reader would obey instead of show written as an escape."""
+    return text if text.isprintable() else "".join(map(_visible, text))
+
+
+def _visible(character: str) -> str:
+    if unicodedata.category(character) not in _INVISIBLE:
+        return character
+    code = ord(character)
+    return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"
+
 
 class LatentTracerError(ValueError):
-    """Base of every error caused by an input or a setting rather than by a defect."""
+    """Base of every error caused by an input or a setting rather than by a defect.
+
+    Messages quote names that strangers gave, and end in terminals: they are made :func:`visible`.
+    """
+
+    def __init__(self, message: str = "") -> None:
+        super().__init__(visible(message))
 
 
 class InvalidImageError(LatentTracerError):

@@ -10,8 +10,9 @@ from typing import Any
 from comfy_api.latest import io, ui
 from torch import Tensor
 
-from ..core import LIMITS, Attribution, InvalidProfileError, Tracer, UnsupportedAutoencoderError, check_images
+from ..core import LIMITS, Attribution, InvalidProfileError, Tracer, UnsupportedAutoencoderError
 from ..core.files.claims_of_graphs import loaded_vae_names
+from ..core.images.tensors import check_each
 from ..core.profiles.thresholds import shown_rate
 from ..core.reports.pictures import attribution_chart, picture_tensor
 from ..core.tracing.attribute import attribute_all
@@ -60,7 +61,7 @@ class AttributeImage(io.ComfyNode):
 
     @classmethod
     def execute(cls, image: Tensor, **candidates: Any) -> io.NodeOutput:
-        images = check_images(comfy_adapter.to_core_images(image))
+        images, unjudged = check_each(comfy_adapter.to_core_images(image))
         pictures = pictures_of(images, None, source_file(cls.hidden.prompt, cls.hidden.unique_id, "image"))
         numbers = [number for number in range(1, CANDIDATES + 1) if has_candidate(candidates, number)]
         for number in numbers:
@@ -78,7 +79,10 @@ class AttributeImage(io.ComfyNode):
         results = attribute_all(
             [partial(opened, number) for number in numbers], pictures, comfy_adapter.pass_reporter()
         )
-        answers = [describe(index, result) for index, result in enumerate(results, start=1)]
+        answers = [
+            f"image {index + 1}: not judged ({unjudged[index]})" if index in unjudged else describe(index + 1, result)
+            for index, result in enumerate(results)
+        ]
         report = "\n\n".join([*answers, f"limits: {LIMITS}"])
         made_by = [next((n for n in numbers if names[n] == result.vae), 0) for result in results]
         drawn = stack([picture_tensor(attribution_chart(result)) for result in results])

@@ -15,6 +15,7 @@ import folder_paths
 from ..core import InvalidSettingError
 from ..core.fingerprints import SECRET_VARIABLE, Secret, load_secret, secret_from_environment
 from ..core.fingerprints.keys import InvalidSecretError
+from ..core.storage.safe_text import clean_text
 
 FOLDER = "latent_fingerprints"
 folder_paths.add_model_folder_path(FOLDER, os.path.join(folder_paths.models_dir, FOLDER))
@@ -44,7 +45,7 @@ def register_names() -> list[str]:
 def secret_called(name: str) -> Secret:
     if name == ENVIRONMENT:
         return secret_from_environment()
-    path = folder_paths.get_full_path(FOLDER, name)
+    path = full_path(name)
     if path is None or not name.endswith(".secret"):
         raise InvalidSecretError(missing(name))
     try:
@@ -53,16 +54,21 @@ def secret_called(name: str) -> Secret:
         raise InvalidSecretError(str(error).replace(path, f"{name}")) from None
 
 
+def full_path(name: str) -> str | None:
+    """Where the file called ``name`` lies, if there is one; what an API prompt holds may be anything."""
+    return folder_paths.get_full_path(FOLDER, name) if isinstance(name, str) else None
+
+
 def missing(name: str) -> str:
     return (
-        f"There is no {name[:80]!r} under models/{FOLDER}: put it there, or choose another. A secret is a text file"
-        " NAME.secret with 16 random characters or more."
+        f"There is no {clean_text(str(name), 80)!r} under models/{FOLDER}: put it there, or choose another. A secret is"
+        " a text file NAME.secret with 16 random characters or more."
     )
 
 
 def path_called(name: str) -> str:
     """The full path of an existing file; raises :class:`InvalidSettingError`."""
-    path = folder_paths.get_full_path(FOLDER, name)
+    path = full_path(name)
     if path is None:
         raise InvalidSettingError(missing(name))
     return path

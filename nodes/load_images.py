@@ -12,6 +12,7 @@ from comfy_api.latest import io, ui
 from ..core import InvalidImageError, InvalidSettingError
 from ..core.files.folder import FolderListing, list_folder
 from ..core.files.picture import Picture, UnreadableFile
+from ..core.reports.folder_trace import reason_of
 from ..core.storage.safe_text import clean_text
 from ..core.tracing.row import unreadable_row
 from . import comfy_adapter
@@ -37,10 +38,17 @@ def input_folders() -> list[str]:
 def folder_path(name: str) -> Path:
     """The folder called ``name`` under input; raises :class:`InvalidSettingError` if it is not there or not inside."""
     root = Path(os.path.realpath(folder_paths.get_input_directory()))
-    path = root if "\0" in name else Path(os.path.realpath(root / name))
-    if "\0" in name or not path.is_relative_to(root):
-        raise InvalidSettingError(f"The folder {clean_text(name, 80)!r} lies outside ComfyUI's input: move it there.")
-    if not path.is_dir():
+    is_name = isinstance(name, str) and "\0" not in name  # what an API prompt holds may be anything
+    try:
+        path = Path(os.path.realpath(root / name)) if is_name else root
+        is_folder = path.is_dir()
+    except OSError:  # a name that is too long
+        path, is_folder = root, False
+    if not is_name or not path.is_relative_to(root):
+        raise InvalidSettingError(
+            f"The folder {clean_text(str(name), 80)!r} lies outside ComfyUI's input: move it there."
+        )
+    if not is_folder:
         raise InvalidSettingError(
             f"There is no folder {clean_text(name, 80)!r} under ComfyUI's input: put the pictures there, press R and"
             " choose it."
@@ -107,7 +115,7 @@ class LoadImagesToTrace(io.ComfyNode):
             try:
                 picture = Picture.read(file, position=position, total=len(chosen))
             except InvalidImageError as error:
-                failed.append(UnreadableFile(file.name, str(error).removeprefix(f"{file.name} ")))
+                failed.append(UnreadableFile(file.name, reason_of(error, file.name)))
                 continue
             room -= picture.pixels.numel() * picture.pixels.element_size()
             if room < 0:
@@ -120,7 +128,9 @@ class LoadImagesToTrace(io.ComfyNode):
         failed += list(listing.refused)
         report = describe(len(images), failed, listing, len(chosen))
         if not images:
-            raise InvalidSettingError(f"No picture of the folder {clean_text(folder, 80)!r} can be read. {report}")
+            raise InvalidSettingError(
+                f"No picture of the folder {clean_text(folder, 80)!r} can be read. {'; '.join(report.splitlines())}"
+            )
         rows = tuple(unreadable_row(file) for file in failed)
         return io.NodeOutput(images, facts, rows, report, ui=ui.PreviewText(report))
 

@@ -33,6 +33,7 @@ from ..core.profiles.thresholds import shown_rate
 from ..core.profiles.trust import also_remember_in
 from ..core.scores import default_score
 from ..core.scores.any_grid import AnyGrid
+from ..core.storage.safe_text import clean_text
 from . import comfy_adapter
 from .sockets import CATEGORY, ProfileSocket
 
@@ -239,7 +240,8 @@ class LoadProfile(io.ComfyNode):
 
     @classmethod
     def execute(cls, profile_name: str) -> io.NodeOutput:
-        path = folder_paths.get_full_path(FOLDER, profile_name)
+        # What an API prompt holds may be anything.
+        path = folder_paths.get_full_path(FOLDER, profile_name) if isinstance(profile_name, str) else None
         if path is None:
             raise InvalidProfileError(missing(profile_name))
         try:
@@ -261,4 +263,5 @@ class LoadProfile(io.ComfyNode):
 
 
 def missing(name: str) -> str:
-    return f"There is no profile {name!r} under models/{FOLDER}: run Calibrate Trace first, or choose another."
+    shown = clean_text(str(name), 80)
+    return f"There is no profile {shown!r} under models/{FOLDER}: run Calibrate Trace first, or choose another."

@@ -8,11 +8,11 @@ from typing import Any
 from comfy_api.latest import io
 from torch import Tensor
 
-from ..core import InvalidSettingError, LatentTracerError, Picture, Profile, Traced, Tracer, Verdict, check_images
+from ..core import InvalidSettingError, LatentTracerError, Picture, Profile, Traced, Tracer, Verdict
 from ..core.files.claims_of_graphs import loaded_vae_names
 from ..core.files.orientation import stored
 from ..core.files.picture import FileFacts
-from ..core.images.tensors import ALPHA_NOTE
+from ..core.images.tensors import ALPHA_NOTE, check_each
 from ..core.reports.pictures import verdict_card
 from ..core.tracing.row import failed_row
 from . import comfy_adapter
@@ -88,7 +88,7 @@ class TraceImage(io.ComfyNode):
         check_profile_socket(profile)
         if file is not None and not isinstance(file, FileFacts):
             raise InvalidSettingError("The file input holds no file: connect Load Images to Trace.")
-        images = check_images(comfy_adapter.to_core_images(image))
+        images, unjudged = check_each(comfy_adapter.to_core_images(image))
         source = source_file(cls.hidden.prompt, cls.hidden.unique_id, "image")
         pictures = pictures_of(images, file, source)
         names = loaded_vae_names(cls.hidden.prompt, str(cls.hidden.unique_id))
@@ -99,7 +99,12 @@ class TraceImage(io.ComfyNode):
             for number, picture in enumerate(pictures):
                 part = (place[0] - 1) * len(pictures) + number, place[1] * len(pictures)
                 try:
-                    traced.append(tracer.trace(picture, comfy_adapter.pass_reporter(*part)))
+                    one = tracer.trace(picture, comfy_adapter.pass_reporter(*part))
+                    if number in unjudged:
+                        basis = unjudged[number]
+                        verdict = Verdict("inconclusive", float("nan"), basis, stage="not scored")
+                        one = dataclasses.replace(one, verdict=verdict)
+                    traced.append(one)
                 except LatentTracerError as error:
                     if file is None:
                         raise
@@ -109,7 +114,10 @@ class TraceImage(io.ComfyNode):
             if explain:
                 comfy_adapter.make_room(vae, image, backward=True)
                 report = comfy_adapter.progress_reporter(False, place)
-                traced = [tracer.explained(one, steps, report) for one in traced]
+                traced = [
+                    one if number in unjudged else tracer.explained(one, steps, report)
+                    for number, one in enumerate(traced)
+                ]
             alpha = [ALPHA_NOTE] if image.shape[-1] == 4 else []
             shipped = [BUILTIN_NOTE] if tracer.is_builtin and tracer.profiles else []
             traced = [

@@ -1,8 +1,11 @@
 """What other programs claim is read by tables of keys, from every container; what is not known is said."""
 
+import contextlib
 import io
 import json
 import struct
+import sys
+import types
 
 import pytest
 from hypothesis import given
@@ -177,7 +180,8 @@ def test_what_cameras_and_editors_write_is_no_claim(content):
 SOURCE = b"http://cv.iptc.org/newscodes/digitalsourcetype/trainedAlgorithmicMedia"
 
 
-def test_a_manifest_and_a_digital_source_are_told_and_not_trusted():
+def test_a_manifest_and_a_digital_source_are_told_and_not_trusted(monkeypatch):
+    monkeypatch.setattr("importlib.util.find_spec", lambda _: None)
     plain = png()
     manifest = plain[:33] + b"\0\0\0\4caBX" + b"jumb" + b"\0\0\0\0" + plain[33:]
     claims = claims_of(manifest)
@@ -194,6 +198,46 @@ def test_a_manifest_and_a_digital_source_are_told_and_not_trusted():
     signed = body[:2] + b"\xff\xeb" + (len(segment) + 2).to_bytes(2, "big") + segment + body[2:]
     assert "C2PA" in claims_of(signed).sentence
     assert "digital source type" not in claims_of(body).sentence
+
+
+SIGNED = {"issuer": "An\x1b[31m Issuer", "common_name": "A Signer"}
+MISMATCH = [{"code": "assertion.dataHash.mismatch"}]
+
+
+@pytest.mark.parametrize(
+    ("report", "said"),
+    [
+        ({"signature_info": SIGNED}, "signed as An\\x1b[31m Issuer / A Signer, unaltered since; anyone can sign"),
+        ({"signature_info": SIGNED, "problems": MISMATCH}, "does not fit the file (assertion.dataHash.mismatch)"),
+        ({"signature_info": None}, "signed as somebody without a name"),
+        ({"signature_info": {"issuer": 7}}, "signed as somebody without a name"),
+        (RuntimeError("no\x1b manifest\nhere"), "that cannot be read (no\\x1b manifest here)"),
+        (BaseException(), "that cannot be read (BaseException)"),
+    ],
+)
+def test_the_signer_is_told_where_the_library_is_there_and_nothing_is_fetched(report, said, monkeypatch):
+    asked = []
+
+    class Reader:
+        def __init__(self, kind, stream, context):
+            asked.append((kind, stream.read(4), context))
+            if isinstance(report, BaseException):
+                raise report
+
+        def json(self):
+            status = {"validation_status": report.get("problems", [])}
+            return json.dumps({"active_manifest": "a", "manifests": {"a": report}, **status})
+
+    settings = types.SimpleNamespace(from_dict=lambda given: given)
+    library = types.SimpleNamespace(Reader=Reader, Settings=settings, Context=contextlib.nullcontext)
+    monkeypatch.setattr("importlib.util.find_spec", lambda _: library)
+    monkeypatch.setitem(sys.modules, "c2pa", library)
+    plain = png()
+    claims = claims_of(plain[:33] + b"\0\0\0\4caBX" + b"jumb" + b"\0\0\0\0" + plain[33:])
+    assert not claims and said in claims.sentence and claims.sentence.isprintable()
+    ((kind, start, context),) = asked
+    assert (kind, start) == ("image/png", b"\x89PNG")
+    assert set(context["verify"].values()) == {False} and "remote_manifest_fetch" in context["verify"]
 
 
 settings_values = st.recursive(

@@ -198,8 +198,12 @@ def test_too_few_photographs_cannot_calibrate(pictures, tmp_path):
 
 
 @pytest.mark.skipif(os.name == "nt", reason="interrupts are sent as POSIX signals")
-@pytest.mark.parametrize("seconds", [1, 20], ids=["while-loading", "while-searching"])
-def test_an_interrupt_ends_with_code_130(pictures, seconds):
+@pytest.mark.parametrize(
+    ("seconds", "sent"),
+    [(1, "SIGINT"), (20, "SIGINT"), (20, "SIGTERM")],
+    ids=["while-loading", "while-searching", "politely-killed"],
+)
+def test_an_interrupt_ends_with_code_130(pictures, seconds, sent):
     endless = ["--vae", "demo-a", "--steps", "100000", "--solver", "adam-paper"]
     program = "print('up', flush=True); from latent_tracer.cli import main; main()"
     process = subprocess.Popen(
@@ -212,7 +216,7 @@ def test_an_interrupt_ends_with_code_130(pictures, seconds):
     )
     assert process.stdout.readline() == "up\n"
     time.sleep(seconds)
-    process.send_signal(signal.SIGINT)
+    process.send_signal(getattr(signal, sent))
     try:
         _, errors = process.communicate(timeout=HANGS_SECONDS)
     finally:

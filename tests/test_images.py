@@ -8,7 +8,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from latent_tracer.core import InvalidImageError, check_images, crop_to_grid, load_image, to_picture, to_tensor
-from latent_tracer.core.images.tensors import whole_cells
+from latent_tracer.core.images.tensors import check_each, whole_cells
 from PIL import Image
 
 PIXELS = np.random.default_rng(0).integers(0, 256, (6, 9, 4), dtype=np.uint8)
@@ -195,3 +195,18 @@ def test_whole_cells_begin_at_the_corner(whole):
     assert torch.equal(kept, images[..., : kept.shape[-2], : kept.shape[-1]])
     with pytest.raises(InvalidImageError, match="7×8 pixels, smaller than one latent cell of 8×8"):
         whole_cells(torch.rand(1, 3, 8, 7), 8)
+
+
+def test_one_picture_of_a_batch_that_cannot_be_judged_leaves_the_others():
+    batch = torch.rand(3, 4, 16, 16)
+    batch[1, 0, 3, 3] = torch.nan
+    given = batch.clone()
+    images, reasons = check_each(batch)
+    assert list(reasons) == [1] and "NaN" in reasons[1]
+    assert images.shape == (3, 3, 16, 16) and not images[1].any()
+    assert torch.equal(images[[0, 2]], batch[[0, 2], :3])
+    assert torch.equal(batch.nan_to_num(7), given.nan_to_num(7))
+    assert check_each(batch[:1])[1] == {}
+    for hopeless in (batch[1:2], batch * 255, batch[:, :2], batch[:0], batch[0]):
+        with pytest.raises(InvalidImageError):
+            check_each(hopeless)

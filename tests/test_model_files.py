@@ -249,6 +249,13 @@ def test_a_folder_with_one_variant_of_its_weights_loads(folder, variant, kl):
     assert load_autoencoder(folder).fingerprint == whole
 
 
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="a pipe as POSIX has them")
+def test_a_pipe_among_the_weights_is_refused_and_not_waited_for(folder):
+    (folder / f"{WEIGHTS}.safetensors").unlink()
+    os.mkfifo(folder / f"{WEIGHTS}.safetensors")
+    assert "is no ordinary file" in refusal(folder)
+
+
 def test_of_several_variants_the_plain_one_is_meant_then_fp16(folder, kl):
     whole = load_autoencoder(folder).fingerprint
     for variant in ("fp16", "bf16"):

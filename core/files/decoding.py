@@ -20,7 +20,7 @@ import torch
 from PIL import Image, UnidentifiedImageError
 from torch import Tensor
 
-from ..errors import InvalidImageError
+from ..errors import InvalidImageError, visible
 from ..images.tensors import ALPHA_NOTE, to_tensor
 from ..storage.safe_text import clean_text
 from .container import TiffDirectory, pixels_only
@@ -167,7 +167,7 @@ def _load(path: Path, content: bytes) -> LoadedImage:
     try:
         deep = deep_pixels(stored, kind.name, open_picture)
     except InvalidImageError as error:
-        raise error if str(error).startswith(str(path)) else InvalidImageError(f"{path} {error}") from None
+        raise error if str(error).startswith(visible(str(path))) else InvalidImageError(f"{path} {error}") from None
     # Floating-point colour in TIFF was opened as something else, its own directory Pillow does not know.
     picture = open_picture(stored, kind.name) if deep is None or kind.name != "TIFF" else None
     info = picture.info if picture is not None else {}

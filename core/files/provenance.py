@@ -15,6 +15,7 @@ from typing import Any
 from ..storage.safe_text import clean_text
 from .claims_of_graphs import MAX_NODES, GraphClaims, claims_of_prompt, claims_of_workflow
 from .claims_of_programs import ProgramClaims, claims_of_settings, claims_of_text
+from .manifest import manifest_note
 from .metadata import PictureTexts, read_texts
 
 MAX_JSON_CHARACTERS = 8 * 1024 * 1024
@@ -54,7 +55,7 @@ def read_claims(content: bytes, exif: bytes = b"") -> Claims:
     found = read_texts(content, exif)
     notes = list(found.notes)
     if found.manifest:
-        notes.append("it holds a C2PA manifest, whose signature was not checked")
+        notes.append(manifest_note(content))
     if found.digital_source:
         notes.append(f"it calls itself {clean_text(found.digital_source)} (IPTC digital source type)")
     claims = _graph_claims(found, notes) or _program_claims(found, notes)

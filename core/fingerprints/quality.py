@@ -30,7 +30,9 @@ def measure_change(marked: Tensor, unmarked: Tensor) -> Change:
     """Compare two pictures ``[1,3,H,W]`` in [0,1]; raises :class:`InvalidImageError` unless they have one size."""
     if marked.shape != unmarked.shape or marked.ndim != 4:
         raise InvalidImageError("Only two pictures of the same size can be compared: decode both latents alike.")
-    error = float((marked.double() - unmarked.double()).square().mean())
+    # On the CPU: some devices have no float64.
+    marked, unmarked = marked.cpu().double(), unmarked.cpu().double()
+    error = float((marked - unmarked).square().mean())
     return Change(-10 * math.log10(error) if error > 0 else math.inf, structural_similarity(marked, unmarked))
 
 
@@ -48,7 +50,7 @@ def structural_similarity(first: Tensor, second: Tensor) -> float:
         flat = image.flatten(0, 1)[:, None]
         return F.conv2d(F.conv2d(flat, window.view(1, 1, -1, 1)), window.view(1, 1, 1, -1))
 
-    a, b = first.double().cpu(), second.double().cpu()
+    a, b = first.cpu().double(), second.cpu().double()
     mean_a, mean_b = smooth(a), smooth(b)
     var_a, var_b = smooth(a * a) - mean_a**2, smooth(b * b) - mean_b**2
     covariance = smooth(a * b) - mean_a * mean_b

@@ -20,6 +20,7 @@ import torch
 from ..errors import InvalidSettingError, LatentTracerError
 from ..storage.atomic import write_text
 from ..storage.locking import locked
+from ..storage.safe_text import clean_text
 from .codebook import FREE_BITS, free_codewords, key_codewords
 from .evidence import log_tail, union
 from .keys import DEFAULT_BITS, InvalidSecretError, Key, Secret, check_key_bits
@@ -28,6 +29,8 @@ from .read import Reading
 FORMAT = "latent-tracer-fingerprint-register"
 VERSION = 1
 LONGEST_NAME = 200
+# Half a million users with names of the greatest length.
+MOST_BYTES = 100 * 2**20
 # Probability that a picture without any fingerprint is attributed to any registered user.
 FALSE_ATTRIBUTION_RATE = 1e-6
 
@@ -111,9 +114,15 @@ def load_register(path: str | Path) -> Register:
     """Read a register; raises :class:`InvalidRegisterError` with the reason when it cannot be trusted."""
     path = Path(path)
     try:
-        record = json.loads(path.read_text(encoding="utf-8"))
+        with path.open("rb") as file:
+            content = file.read(MOST_BYTES + 1)
+        if len(content) > MOST_BYTES:
+            raise InvalidRegisterError(f"{path} has more than {MOST_BYTES >> 20} MiB: it is no register.")
+        record = json.loads(content.decode("utf-8"))
     except FileNotFoundError:
         raise InvalidRegisterError(f"There is no register at {path}: make one with fingerprint register.") from None
+    except InvalidRegisterError:
+        raise
     except (OSError, ValueError, RecursionError):
         raise InvalidRegisterError(f"{path} is no readable JSON register: restore a copy of it.") from None
     if not isinstance(record, dict) or record.get("format") != FORMAT:
@@ -121,7 +130,7 @@ def load_register(path: str | Path) -> Register:
     version = record.get("version")
     if type(version) is not int or not 1 <= version <= VERSION:
         raise InvalidRegisterError(
-            f"{path} has register version {version}, this release reads 1 to {VERSION}: update it."
+            f"{path} has register version {clean_text(str(version), 20)}, this release reads 1 to {VERSION}: update it."
         )
     users, bits = record.get("users"), record.get("key_bits")
     texts = [record.get("salt"), record.get("check")]

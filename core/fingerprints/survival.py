@@ -166,7 +166,7 @@ def _metric_probes(autoencoder: Autoencoder, latent: Tensor, generator: torch.Ge
 
 
 def _patches(latents: Tensor, side: int) -> Tensor:
-    return to_patches(latents.detach().double().cpu(), side)[0]
+    return to_patches(latents.detach().cpu().double(), side)[0]
 
 
 def _along(matrix: Tensor, directions: Tensor) -> Tensor:

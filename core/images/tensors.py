@@ -82,6 +82,24 @@ def check_images(images: Tensor) -> Tensor:
     return images if low >= 0 and high <= 1 else images.clamp(0, 1)
 
 
+def check_each(images: Tensor) -> tuple[Tensor, dict[int, str]]:
+    """``images`` as :func:`check_images` gives them, and by their number why some of several cannot be judged.
+
+    Black stands for those: one picture of a batch must not cost the others their answers. Raises
+    :class:`InvalidImageError` where no picture is left.
+    """
+    reasons: dict[int, str] = {}
+    for number in range(len(images) if images.ndim == 4 else 0):
+        try:
+            check_images(images[number : number + 1])
+        except InvalidImageError as error:
+            reasons[number] = str(error)
+    if len(reasons) < len(images):
+        images = images.clone()
+        images[list(reasons)] = 0
+    return check_images(images), reasons
+
+
 def finite_range(images: Tensor) -> tuple[float, float] | None:
     """Smallest and largest value of ``images`` ``[B,C,H,W]``, ``None`` where any is NaN or infinite; makes no copy."""
     low, high = (float(value) for value in torch.aminmax(images))

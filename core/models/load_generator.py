@@ -12,6 +12,7 @@ from ..errors import UnsupportedGeneratorError
 from ..storage.safe_text import clean_text
 from .autoencoder_generator import AutoencoderGenerator
 from .dcgan import INPUTS, dcgan32_from, is_dcgan32
+from .device import usable_device
 from .generator import Generator, ModuleGenerator, check_generator
 from .loading import load_autoencoder
 from .one_step import load_one_step
@@ -32,8 +33,9 @@ def load_generator(
 
     ``image_size`` (height, width): for decoders, which have none of their own, where ``spec`` gives none. TorchScript
     files carry their own program: open only those you trust. Raises :class:`UnsupportedGeneratorError` with what was
-    found instead.
+    found instead, :class:`InvalidSettingError` for a device that cannot be used.
     """
+    place = usable_device(device)
     text, _, query = str(spec).partition("?")
     options = dict(parse_qsl(query, keep_blank_values=True))
     try:
@@ -41,14 +43,12 @@ def load_generator(
     except (OSError, RuntimeError) as error:  # names that are too long, homes that do not exist
         raise UnsupportedGeneratorError(f"{text} cannot be opened ({shortened(error)}): check its name.") from None
     with torch.inference_mode(False):
-        generator = _load(text, options, image_size, device)
+        generator = _load(text, options, image_size, place)
         check_generator(generator)
     return generator
 
 
-def _load(
-    text: str, options: dict[str, str], image_size: tuple[int, int] | None, device: str | torch.device
-) -> Generator:
+def _load(text: str, options: dict[str, str], image_size: tuple[int, int] | None, device: torch.device) -> Generator:
     path = Path(text).expanduser()
     if text.startswith("vae:"):
         _check_options(text, options, "vae")
@@ -67,7 +67,7 @@ def _load(
     else:
         raise UnsupportedGeneratorError(f"There is no generator at {text}; supported are {SUPPORTED}.")
     generator.module.to(device)
-    generator.device = torch.device(device)
+    generator.device = device
     return generator
 
 
@@ -86,7 +86,7 @@ def _safetensors(path: Path) -> ModuleGenerator:
     )
 
 
-def _torchscript(path: Path, options: dict[str, str], device: str | torch.device) -> ModuleGenerator:
+def _torchscript(path: Path, options: dict[str, str], device: torch.device) -> ModuleGenerator:
     if "input" not in options:
         raise UnsupportedGeneratorError(f"{path} does not say what its input is: add ?input=100 or ?input=16x4x4.")
     shape = _sides(str(path), "input", options["input"])

@@ -14,6 +14,7 @@ from ..errors import UnknownAutoencoderError, UnsupportedAutoencoderError
 from ..storage.safe_text import clean_text
 from . import vae_layouts
 from .autoencoder import ModuleAutoencoder
+from .device import usable_device
 from .diffusers_folder import network_from, read_json
 from .weight_files import MISFITS, PICKLED, StoredTensor, WeightFileError, fill, open_weights, shortened
 
@@ -31,8 +32,10 @@ def load_autoencoder(spec: str | Path, device: str | torch.device = "cpu") -> Mo
     ``spec`` is the common prefix of a TAESD pair (``weights/taesd``), a ``.safetensors`` file in ComfyUI's or
     diffusers' key layout (recognised by keys and shapes), a diffusers folder, or the name of an embedded demo
     autoencoder. Inside ``torch.inference_mode`` the weights are ordinary tensors too, so that they can be inverted.
-    Raises :class:`UnknownAutoencoderError` with what was found instead. Needs ``diffusers``.
+    Raises :class:`UnknownAutoencoderError` with what was found instead, :class:`InvalidSettingError` for a device that
+    cannot be used. Needs ``diffusers``.
     """
+    place = usable_device(device)
     try:
         path = EMBEDDED.get(str(spec), Path(spec).expanduser())
         is_folder, is_file = path.is_dir(), path.is_file()
@@ -48,7 +51,7 @@ def load_autoencoder(spec: str | Path, device: str | torch.device = "cpu") -> Mo
                 autoencoder = _build(stored, name, str(path))
         except WeightFileError as error:
             raise UnknownAutoencoderError(str(error)) from None
-        autoencoder.module.to(device)
+        autoencoder.module.to(place)
         _check_that_it_runs(autoencoder, str(path))
     return autoencoder
 

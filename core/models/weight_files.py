@@ -59,6 +59,8 @@ def open_weights(path: Path) -> dict[str, StoredTensor]:
     Raises :class:`WeightFileError`, which says what the file is and what to get instead.
     """
     try:
+        if path.exists() and not path.is_file():  # opening a pipe would wait for ever
+            raise WeightFileError(f"{path} is no ordinary file: give the path of a .safetensors file.")
         size = path.stat().st_size
         with path.open("rb") as file:
             start = file.read(64)

@@ -8,6 +8,7 @@ from typing import Any, NoReturn
 
 from ..errors import InvalidProfileError, InvalidSettingError
 from ..storage.atomic import write_text
+from ..storage.safe_text import clean_text
 from . import format_1
 from .consistency import contradiction
 from .fields import Fields, Wrong
@@ -76,8 +77,8 @@ def parse_profile(record: Any, where: str) -> Profile:
     version = record.get("version")
     if type(version) is not int or not 1 <= version <= VERSION:
         raise InvalidProfileError(
-            f"{where} has profile version {str(version)[:20]}, this release reads 1 to {VERSION}: update it, or"
-            " calibrate again."
+            f"{where} has profile version {clean_text(str(version), 20)}, this release reads 1 to {VERSION}: update"
+            " it, or calibrate again."
         )
     content = {key: value for key, value in record.items() if key not in ("format", "version", "digest")}
     try:

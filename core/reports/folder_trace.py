@@ -6,7 +6,7 @@ import dataclasses
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from ..errors import InvalidImageError, LatentTracerError, NotEnoughMemoryError
+from ..errors import InvalidImageError, LatentTracerError, NotEnoughMemoryError, visible
 from ..files.folder import FolderListing
 from ..files.picture import Picture, PictureFile, UnreadableFile, content_digest, read_bytes
 from ..inversion.memory import is_out_of_memory
@@ -116,7 +116,7 @@ def _outcome_of(
 def reason_of(error: Exception, name: str) -> str:
     """One clean sentence, without the name: a copy of the file under another one shares the row."""
     if isinstance(error, LatentTracerError):
-        return clean_text(str(error).removeprefix(f"{name} "), 500)
+        return clean_text(str(error).removeprefix(f"{visible(name)} "), 500)
     text = clean_text(str(error) or "no message", 300)
     if is_out_of_memory(error):
         return f"could not be judged, the memory did not suffice ({text}): close other programs or trace a part of it."

@@ -12,7 +12,7 @@ import json
 import os
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import Any, BinaryIO
 
 from ..errors import InvalidSettingError
 from ..storage.atomic import BINARY, sync_folder, unwritable
@@ -42,15 +42,21 @@ class Journal:
         self._read()
 
     def _read(self) -> None:
+        self._is_torn = False
+        if not os.path.exists(self.path):  # nor, perhaps, can it: entering says so
+            return
         try:
-            content = self.path.read_bytes() if os.path.exists(self.path) else b""
+            with self.path.open("rb") as journal:
+                self._read_lines(journal)
         except OSError as error:
             raise InvalidSettingError(
                 f"{self.path} cannot be read ({error.strerror}): choose another folder."
             ) from None
-        # A kill in the middle of a line leaves no line end; that picture is traced again.
-        self._is_torn = bool(content) and not content.endswith(b"\n")
-        for line in content.split(b"\n"):
+
+    def _read_lines(self, journal: BinaryIO) -> None:
+        for line in journal:
+            # A kill in the middle of a line leaves no line end; that picture is traced again.
+            self._is_torn = not line.endswith(b"\n")
             try:
                 entry = json.loads(line)
             except (ValueError, RecursionError):

@@ -62,6 +62,20 @@ def write_bytes(path: Path, content: bytes, *, mode: int | None = None, overwrit
         raise unwritable(path, error) from None
 
 
+def check_writable(path: Path) -> None:
+    """Raise now, before the work, what :func:`write_bytes` would raise after it; makes the folders of ``path``."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with contextlib.suppress(FileNotFoundError):
+            if not stat.S_ISREG(os.stat(path).st_mode):
+                raise InvalidSettingError(f"{path} is no ordinary file: name another one to write to.")
+        tried = path.with_name(f"{PREFIX}{secrets.token_hex(8)}{SUFFIX}")
+        os.close(os.open(tried, os.O_WRONLY | os.O_CREAT | os.O_EXCL | BINARY, 0o666))
+        tried.unlink()
+    except (OSError, ValueError) as error:
+        raise unwritable(path, error) from None
+
+
 def unwritable(path: Path, error: OSError | ValueError) -> InvalidSettingError:
     """Why ``path`` cannot be written, and what to do, in one sentence."""
     if isinstance(error, InvalidSettingError):

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import re
-import unicodedata
 
-# Control, format (bidirectional overrides, zero width), surrogate, private and unassigned characters; line separators.
-_INVISIBLE = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
+from ..errors import visible
+
 # A spreadsheet takes a cell that begins like this for a formula, the full-width ones in East Asian settings.
 _FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n", "\uff1d", "\uff0b", "\uff0d", "\uff20")
 # Where a semicolon separates cells (European settings), what follows begins a cell of its own, quoted or not.
@@ -22,21 +21,13 @@ def clean_text(text: str, limit: int = SHOWN) -> str:
     >>> print(clean_text("a long\\u202ename", limit=7))
     a long\\u202e…
     """
-    head = text[:limit]
-    shown = head if head.isprintable() else "".join(map(_visible, head))
+    shown = visible(text[:limit])
     return shown + "…" if len(text) > limit else shown
 
 
 def clean_lines(text: str) -> str:
     """``text`` of any length and several lines, as :func:`clean_text` shows it."""
     return "\n".join(clean_text(line, len(line)) for line in text.split("\n"))
-
-
-def _visible(character: str) -> str:
-    if unicodedata.category(character) not in _INVISIBLE:
-        return character
-    code = ord(character)
-    return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"
 
 
 def spreadsheet_cell(text: str) -> str:

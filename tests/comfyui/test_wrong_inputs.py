@@ -141,6 +141,57 @@ def test_setting_outside_its_range_is_refused_by_name(
     assert error["extra_info"]["input_name"] == name
 
 
+@pytest.mark.parametrize("value", ["a\0b", 7, {"__value__": ["a", "b", "c"]}, {"a": 1}, "../..", "x" * 5000, True])
+@pytest.mark.parametrize(
+    ("class_type", "name"),
+    [
+        ("LatentTracerLoadImages", "folder"),
+        ("LatentTracerLoadProfile", "profile_name"),
+        ("LatentTracerLoadFingerprintBasis", "basis_name"),
+    ],
+)
+def test_whatever_an_api_prompt_holds_for_a_name_is_one_sentence(
+    class_type: str, name: str, value: Any, client: Client
+) -> None:
+    prompt = {"asked": node(class_type, **{name: value}), "shown": node("PreviewAny", source=["asked", 0])}
+    with pytest.raises(PromptRejectedError) as refused:
+        client.queue(prompt)
+    (error,) = refused.value.node_errors["asked"]["errors"]
+    assert error["type"] != "exception_during_validation", error
+    said = error["details"]
+    assert "Traceback" not in said and len(said) < 400
+
+
+@pytest.mark.parametrize(
+    ("class_type", "name"),
+    [
+        ("LatentTracerLoadImages", "folder"),
+        ("LatentTracerLoadProfile", "profile_name"),
+        ("LatentTracerLoadFingerprintBasis", "basis_name"),
+    ],
+)
+def test_no_name_at_all_is_one_sentence(class_type: str, name: str, client: Client) -> None:
+    prompt = {"asked": node(class_type, **{name: None}), "shown": node("PreviewAny", source=["asked", 0])}
+    error = client.fail(prompt)
+    assert sentence(error, "InvalidProfileError" if "Profile" in class_type else "InvalidSettingError")
+
+
+def test_one_picture_of_a_batch_that_cannot_be_judged_costs_the_others_nothing(
+    any_decoder: str, client: Client, photographs: Photographs
+) -> None:
+    prompt = sources(any_decoder, photographs(1)) | {
+        "nothing": node("ProbeImage", kind="NaN"),
+        "batch": node("ImageBatch", image1=["image", 0], image2=["nothing", 0]),
+        "trace": node("LatentTracerTraceImage", vae=["vae", 0], image=["batch", 0]),
+        "reasons": node("PreviewAny", source=["trace", 3]),
+        "attribute": node("LatentTracerAttributeImage", vae_1=["vae", 0], image=["batch", 0]),
+        "made_by": node("PreviewAny", source=["attribute", 1]),
+    }
+    run = client.succeed(prompt)
+    assert run.text("reasons").count("NaN or infinite values") == 1 and "image 2" in run.text("reasons")
+    assert "image 2: not judged (The image contains NaN" in run.text("made_by")
+
+
 def test_something_else_than_a_trace_is_refused(any_decoder: str, client: Client, photographs: Photographs) -> None:
     prompt = sources(any_decoder, photographs(1)) | {"verdict": node("LatentTracerVerdict", trace=["image", 0])}
     with pytest.raises(PromptRejectedError) as refused:

@@ -63,7 +63,7 @@ def channel_whitening(objective: Objective, latents: Tensor, probes: int, low_pr
     noise = [torch.randn(objective.image.shape, generator=torch.Generator().manual_seed(k)) for k in range(probes)]
     block = torch.zeros(latents.shape[1], latents.shape[1], dtype=torch.float64)
     for pulled in objective.pull_back(latents, noise, low_precision):
-        rows = pulled[0].flatten(1).double().cpu()
+        rows = pulled[0].flatten(1).cpu().double()  # some devices have no float64
         block += rows @ rows.T / rows.shape[1] / probes
     mean_eigenvalue = float(block.diagonal().mean())
     if not math.isfinite(mean_eigenvalue) or mean_eigenvalue <= 0:
@@ -73,9 +73,9 @@ def channel_whitening(objective: Objective, latents: Tensor, probes: int, low_pr
 
 
 def inner(first: Tensor | None, second: Tensor | None) -> float:
-    """The inner product of two ``[1,C,h,w]``, summed in float64."""
+    """The inner product of two ``[1,C,h,w]``, summed in float64 on the CPU: some devices have none."""
     assert first is not None and second is not None
-    return float((first * second).sum(dtype=torch.float64))
+    return float((first * second).cpu().sum(dtype=torch.float64))
 
 
 def difference(trial: Evaluation, current: Evaluation) -> Tensor:

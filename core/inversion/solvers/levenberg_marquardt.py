@@ -82,5 +82,5 @@ class LevenbergMarquardt:
             moved = objective.autoencoder.decode(inputs + difference * part.view(-1, *inputs.shape[1:]))
             change = (moved - decoded) / difference
             rows.append(change.masked_fill(silent, 0).flatten(1))
-        jacobian = torch.cat(rows).double().cpu()
-        return jacobian @ jacobian.T, jacobian @ here.flatten().double().cpu()
+        jacobian = torch.cat(rows).cpu().double()  # some devices have no float64
+        return jacobian @ jacobian.T, jacobian @ here.flatten().cpu().double()
