@@ -191,15 +191,24 @@ def parse_row(record: Any) -> TraceRow:
     return TraceRow(**values)
 
 
+def _is_whole(value: Any) -> bool:
+    return type(value) is int and abs(value) < 2**63
+
+
+def _is_number(value: Any) -> bool:
+    """Finite, too: no row was ever written with another, and whole numbers of JSON have no bound."""
+    return type(value) in (int, float) and abs(value) <= 1e300
+
+
 _IS_OF_KIND: dict[str, Callable[[Any], bool]] = {
     "str": lambda value: isinstance(value, str),
     "str | None": lambda value: value is None or isinstance(value, str),
-    "int": lambda value: type(value) is int,
-    "int | None": lambda value: value is None or type(value) is int,
+    "int": _is_whole,
+    "int | None": lambda value: value is None or _is_whole(value),
     "bool": lambda value: isinstance(value, bool),
-    "float | None": lambda value: value is None or type(value) in (int, float),
+    "float | None": lambda value: value is None or _is_number(value),
     "dict[str, int] | None": lambda value: (
-        value is None or isinstance(value, dict) and all(type(one) is int for one in value.values())
+        value is None or isinstance(value, dict) and all(_is_whole(one) for one in value.values())
     ),
     "tuple[str, ...]": lambda value: isinstance(value, list) and all(isinstance(one, str) for one in value),
 }
