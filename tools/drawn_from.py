@@ -102,9 +102,12 @@ def photograph_digest(name: str) -> str:
 
 
 def layout_sources() -> list[Path]:
-    """The modules that lay answers out as pictures and pages, those they import from, and the drawings themselves."""
+    """The modules that lay answers out as pictures and pages, those of their room they import from, those of the
+    sentences in them, and the drawings themselves. Other rooms hold what is shown, which is recorded with each picture.
+    """
     laid_out = [*(CORE / "reports" / "pictures").glob("*.py"), CORE / "reports" / "page.py"]
-    used = {module for path in laid_out for module in _imported(path)}
+    used = {module for path in laid_out for module in _imported(path) if CORE / "reports" in module.parents}
+    used |= {CORE / "verdicts" / "verdict.py", CORE / "profiles" / "thresholds.py"}
     drawings = Path(__file__).parent.glob("draw_*.py")
     return sorted({*laid_out, *used, *drawings}, key=lambda path: path.relative_to(REPOSITORY).as_posix())
 
