@@ -170,7 +170,14 @@ def test_what_is_no_profile_of_this_release():
         assert refusal(parse_profile, other, "x") == (
             "x is not a Latent Tracer profile: choose a file that calibrate wrote."
         )
-    for version, shown in ((0, "0"), (3, "3"), (10**30, "1" + "0" * 19 + "…"), (1.0, "1.0"), (True, "True"), (None, "None")):
+    for version, shown in (
+        (0, "0"),
+        (3, "3"),
+        (10**30, "1" + "0" * 19 + "…"),
+        (1.0, "1.0"),
+        (True, "True"),
+        (None, "None"),
+    ):
         assert refusal(parse_profile, at("version", version), "x") == (
             f"x has profile version {shown}, this release reads 1 to 2: update it, or calibrate again."
         )
