@@ -18,7 +18,7 @@ import torch
 from latent_tracer.core import ModuleAutoencoder, Picture, Tracer, builtin_profile, load_autoencoder, quantise
 from latent_tracer.core.scores.contrast_map import contrast_map
 from latent_tracer.core.storage.atomic import write_bytes
-from latent_tracer.core.verdicts.attribution import PAIR_LEVEL
+from latent_tracer.core.verdicts.attribution import PAIR_LEVEL, PAIR_MARGIN
 from latent_tracer.core.verdicts.paired import paired
 from rich.progress import track
 from safetensors.torch import load_file, save
@@ -122,7 +122,7 @@ def summary(rows: list[Row]) -> str:
             for row in part:
                 for names, pair in row["pairs"].items():
                     first = names.split("-")[0] == str(maker)
-                    won = pair is not None and pair[1] < PAIR_LEVEL
+                    won = pair is not None and pair[1] < PAIR_LEVEL and abs(pair[0]) > PAIR_MARGIN
                     outcomes["tied" if not won else "right" if (pair[0] < 0) == first else "wrong"] += 1
             pairs = " / ".join(str(outcomes[one]) for one in ("right", "tied", "wrong"))
             three = " / ".join(str(answers[one]) for one in ("belonging", "inconclusive", "non-belonging"))

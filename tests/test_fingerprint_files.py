@@ -140,8 +140,21 @@ def test_what_is_no_register_is_refused(tmp_path):
         path.write_text(content, encoding="latin-1")
         with pytest.raises(InvalidRegisterError, match=message):
             load_register(path)
+    path.write_text(json.dumps(record(version=10**30)))
+    with pytest.raises(InvalidRegisterError, match="has register version 10{19}…, this release"):
+        load_register(path)
     path.write_text(json.dumps(record(key_bits=34)))
     with pytest.raises(InvalidRegisterError, match="register.json: A key of 34 bits cannot be used"):
+        load_register(path)
+
+
+def test_a_register_has_a_hundred_mebibytes_at_most(tmp_path):
+    path = tmp_path / "register.json"
+    path.write_bytes(json.dumps(record()).encode().ljust(100 * 2**20))
+    assert load_register(path).users == ("a",)
+    with path.open("ab") as file:
+        file.write(b" ")
+    with pytest.raises(InvalidRegisterError, match="has more than 100 MiB: it is no register"):
         load_register(path)
 
 

@@ -13,7 +13,7 @@ from latent_tracer.core.profiles.grid import Grid
 from latent_tracer.core.scores import make_score
 from latent_tracer.core.scores.contrast_map import ContrastMap, contrast_map
 from latent_tracer.core.tracing.attribute import attribute
-from latent_tracer.core.verdicts.attribution import decide
+from latent_tracer.core.verdicts.attribution import PAIR_MARGIN, decide
 from latent_tracer.core.verdicts.paired import paired
 from scipy import stats
 
@@ -122,6 +122,17 @@ def test_without_a_difference_they_tie(judged):
     for other in (twin, unknown):
         result = decide((judged[0], other))
         assert result.vae is None and set(result.tied) == {"maker", other.name}
+
+
+def test_a_small_difference_is_none_however_sure(judged):
+    """A decoder that is better at everything shows a little more of a grid in its relative's pictures, too."""
+    maker = judged[0]
+    parts = tuple((contrast + PAIR_MARGIN * 0.9, weight) for contrast, weight in maker.contrasts.parts)
+    near = dataclasses.replace(judged[1], contrasts=dataclasses.replace(maker.contrasts, parts=parts))
+    assert decide((maker, near)).vae is None
+    parts = tuple((contrast + PAIR_MARGIN * 1.1, weight) for contrast, weight in maker.contrasts.parts)
+    far = dataclasses.replace(near, contrasts=dataclasses.replace(maker.contrasts, parts=parts))
+    assert decide((far, maker)).vae == "maker"
 
 
 def test_one_that_cannot_be_ruled_out_is_a_rival_too(judged):

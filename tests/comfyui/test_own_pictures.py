@@ -57,6 +57,8 @@ def test_own_picture_belongs_and_the_photograph_does_not(
 
 
 def test_photograph_is_attributed_to_none(photograph: str, client: Client) -> None:
-    candidates: list[tuple[str, str | None]] = [(available(name, client), None) for name in DECODERS[1:]]
+    candidates: list[tuple[str, str | None]] = [
+        (available(name, client), None) for name in DECODERS[1 : None if ALL else 3]
+    ]
     run = client.succeed(attribution(photograph, candidates))
     assert run.text("answer") == "0", run.text("attribute")
