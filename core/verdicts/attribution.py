@@ -26,7 +26,7 @@ from .verdict import Verdict
 TIE_MARGIN = 1.0
 # Of the two-sided test on pairs of blocks that may break a tie, and by how much the winner's contrast must be lower: a
 # decoder that was fine-tuned for a few steps shows less of a grid in its own pictures than the original does, by up to
-# 0.044 in the first four (benchmarks/results/relatives.md).
+# 0.057 in thirteen (benchmarks/results/relatives.md).
 PAIR_LEVEL, PAIR_MARGIN = 0.001, 0.1
 
 
