@@ -1,20 +1,16 @@
 """The command line, run as a person runs it: exit codes, JSON on stdout, everything else on stderr."""
 
-import contextlib
 import dataclasses
-import io
 import json
 import os
 import signal
 import subprocess
 import sys
 import time
-from types import SimpleNamespace
-from unittest import mock
 
 import pytest
 import torch
-from latent_tracer.cli.app import run as command_line
+from commands import run
 from latent_tracer.cli.interrupt import interrupts_kept
 from latent_tracer.core import builtin_profile, load_autoencoder, quantise, synthetic_photograph, to_picture
 from latent_tracer.core.models.loading import EMBEDDED
@@ -24,18 +20,6 @@ from safetensors.torch import load_file, save_file
 
 # What takes this long never ends: no bound on speed, which depends on what else the machine does.
 HANGS_SECONDS = 600
-
-
-def run(*arguments):
-    """The command line inside this process: starting Python for every case would cost more than the cases."""
-    out, err = io.StringIO(), io.StringIO()
-    with (
-        mock.patch.object(sys, "argv", ["latent-tracer", *map(str, arguments)]),
-        contextlib.redirect_stdout(out),
-        contextlib.redirect_stderr(err),
-    ):
-        code = command_line()
-    return SimpleNamespace(returncode=code, stdout=out.getvalue(), stderr=err.getvalue())
 
 
 @pytest.fixture(scope="module")

@@ -1,32 +1,15 @@
 """``origin`` and ``calibrate --generator``: exit codes, JSON on stdout, everything else on stderr."""
 
-import contextlib
-import io
 import json
-import sys
-from types import SimpleNamespace
-from unittest import mock
 
 import pytest
 import torch
-from latent_tracer.cli.app import run as command_line
+from commands import run
 from latent_tracer.core import load_generator, synthetic_photograph, to_picture
 from latent_tracer.core.calibration.origin import made_image
 from latent_tracer.core.models.dcgan import DCGAN32
 from PIL import Image
 from safetensors.torch import save_file
-
-
-def run(*arguments):
-    """The command line inside this process: starting Python for every case would cost more than the cases."""
-    out, err = io.StringIO(), io.StringIO()
-    with (
-        mock.patch.object(sys, "argv", ["latent-tracer", *map(str, arguments)]),
-        contextlib.redirect_stdout(out),
-        contextlib.redirect_stderr(err),
-    ):
-        code = command_line()
-    return SimpleNamespace(returncode=code, stdout=out.getvalue(), stderr=err.getvalue())
 
 
 @pytest.fixture(scope="module")

@@ -98,7 +98,8 @@ def test_the_map_shows_the_trace_where_the_score_does(demo, own):
 
 def test_a_flat_picture_has_an_empty_map(demo):
     found = contrast_map(demo[0], torch.full((1, 3, 96, 96), 0.5))
-    assert all(not weight.any() for _, weight in found.parts)
+    assert all(weight.numel() == 0 for _, weight in found.parts)
+    assert paired(found, found) is None
 
 
 @pytest.fixture(scope="module")

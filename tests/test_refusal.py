@@ -22,8 +22,9 @@ from latent_tracer.core import (
 )
 from latent_tracer.core.files.claims_of_graphs import claims_of_prompt
 from latent_tracer.core.files.provenance import Claims
-from latent_tracer.core.images.canvas import Box, content_box
+from latent_tracer.core.images.canvas import content_box
 from latent_tracer.core.images.lossy_past import few_colours, was_lossy
+from latent_tracer.core.images.part import Part
 from latent_tracer.core.images.quantiser import ROUNDING_FLOOR
 from latent_tracer.core.images.regularity import repeated_pattern
 from latent_tracer.core.scores.placement import Placement, made_sizes, resampled, turned_placements
@@ -81,7 +82,7 @@ def delivered(image, how):
         ("turned by 90°", Placement(turns=1)),
         ("mirrored", Placement(mirrored=True)),
         ("cut", Placement(top=3, left=5)),
-        ("canvas", Placement(box=Box(51, 37, SIDE, SIDE))),
+        ("canvas", Placement(box=Part(51, 37, SIDE, SIDE))),
         ("×0.75", Placement(size=(SIDE, SIDE))),
         ("×1.5", Placement(size=(SIDE, SIDE))),
     ],
@@ -164,7 +165,7 @@ def test_a_grey_picture_tells_nothing_of_its_past(photograph):
 
 @pytest.mark.parametrize(
     ("sides", "box"),
-    [((51, 37, 59, 43), Box(51, 37, SIDE, SIDE)), ((40, 0, 40, 0), Box(40, 0, SIDE, SIDE)), ((0, 0, 0, 0), None)],
+    [((51, 37, 59, 43), Part(51, 37, SIDE, SIDE)), ((40, 0, 40, 0), Part(40, 0, SIDE, SIDE)), ((0, 0, 0, 0), None)],
     ids=["a page", "bars", "none"],
 )
 def test_what_lies_on_a_canvas_is_found(photograph, sides, box):
@@ -175,7 +176,7 @@ def test_what_lies_on_a_canvas_is_found(photograph, sides, box):
     if top and left:  # another one around it
         around = torch.full((1, 3, canvas.shape[-2] + 20, canvas.shape[-1] + 20), 0.9)
         around[..., 10:-10, 10:-10] = canvas
-        assert content_box(around) == Box(top + 10, left + 10, SIDE, SIDE)
+        assert content_box(around) == Part(top + 10, left + 10, SIDE, SIDE)
 
 
 def test_an_empty_picture_has_no_canvas():

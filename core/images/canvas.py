@@ -2,29 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from torch import Tensor
+
+from .part import Part
 
 # Levels of 8 bit within which a line is of one colour: what a fine JPEG or WebP file leaves of a flat margin.
 ONE_COLOUR = 6.0
 
 
-@dataclass(frozen=True)
-class Box:
-    """A part of a picture, in pixels from its top left corner."""
-
-    top: int
-    left: int
-    height: int
-    width: int
-
-    def cut(self, image: Tensor) -> Tensor:
-        """That part of ``image`` ``[…,H,W]``; a view."""
-        return image[..., self.top : self.top + self.height, self.left : self.left + self.width]
-
-
-def content_box(image: Tensor) -> Box | None:
+def content_box(image: Tensor) -> Part | None:
     """What an ``image`` ``[1,3,H,W]`` in [0,1] shows inside a margin of one colour a side.
 
     ``None`` where no side has a margin, and where nothing else is in the picture.
@@ -44,7 +30,7 @@ def content_box(image: Tensor) -> Box | None:
         # A margin within a margin: where bars of two colours meet, one pair hides the other.
         if not above + below + before + behind:
             break
-    box = Box(top, left, bottom - top, right - left)
+    box = Part(top, left, bottom - top, right - left)
     return None if (box.height, box.width) == tuple(levels.shape[-2:]) else box
 
 

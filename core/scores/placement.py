@@ -11,7 +11,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from ..images.canvas import Box
+from ..images.part import Part
 
 # Factors between which a picture is taken to have been resized.
 SMALLEST_SCALE, LARGEST_SCALE = 0.4, 2.5
@@ -37,7 +37,7 @@ class Placement:
     size: tuple[int, int] | None = None
     top: int = 0
     left: int = 0
-    box: Box | None = None
+    box: Part | None = None
 
     def undo(self, image: Tensor) -> Tensor:
         """``image`` ``[1,3,H,W]`` in [0,1] as it was made, as far as that can be had; a view where not resized."""

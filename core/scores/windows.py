@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import TypeVar
 
 import torch
 from torch import Tensor
 
 from ..errors import NotEnoughMemoryError
+from ..images.part import Part
 from ..inversion.memory import is_out_of_memory, let_go
 from .residuals import least_side
 from .spectral import BAND_WEIGHTS, DCT_BLOCK, NOISE_LEVELS, ROUNDING_ENERGY, band_energies
@@ -30,21 +30,7 @@ SAMPLED = 4
 T = TypeVar("T")
 
 
-@dataclass(frozen=True)
-class Window:
-    """A part of a picture, in pixels from its top left corner."""
-
-    top: int
-    left: int
-    height: int
-    width: int
-
-    def cut(self, image: Tensor) -> Tensor:
-        """That part of ``image`` ``[B,C,H,W]``; a view."""
-        return image[..., self.top : self.top + self.height, self.left : self.left + self.width]
-
-
-def windows_of(image: Tensor, cell: int, side: int | None = None) -> list[Window]:
+def windows_of(image: Tensor, cell: int, side: int | None = None) -> list[Part]:
     """The windows that stand for ``image`` ``[1,3,H,W]``, those with most detail first; the whole where it is small.
 
     ``cell``: pixels of a latent cell. ``side``: windows of that many pixels each way, whatever the picture's size.
@@ -53,7 +39,7 @@ def windows_of(image: Tensor, cell: int, side: int | None = None) -> list[Window
     height, width = image.shape[-2:]
     if side is None:
         if height * width <= WHOLE_PIXELS:
-            return [Window(0, 0, height, width)]
+            return [Part(0, 0, height, width)]
         side = SIDE
     step = math.lcm(cell, DCT_BLOCK)
     across = max(math.ceil(least_side(cell) / step) * step, side // step * step)
@@ -69,7 +55,7 @@ def windows_of(image: Tensor, cell: int, side: int | None = None) -> list[Window
     # Stable: of equals the upper left one comes first.
     order = torch.sort(detail, descending=True, stable=True).indices.tolist()
     count = max(1, round(WINDOWS * SIDE**2 / (high * wide)))
-    return [Window(tops[i // len(lefts)], lefts[i % len(lefts)], high, wide) for i in order[:count]]
+    return [Part(tops[i // len(lefts)], lefts[i % len(lefts)], high, wide) for i in order[:count]]
 
 
 def _detail(image: Tensor, tops: list[int], lefts: list[int], height: int, width: int) -> Tensor:

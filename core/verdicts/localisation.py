@@ -23,10 +23,9 @@ from ..inversion.objective import Passes
 from ..models.autoencoder import Autoencoder
 from ..profiles import Limit, Profile, measured_limit
 from ..profiles.thresholds import quantile_threshold
-from ..scores.decoder_grid import grid_of
+from ..scores.contrast_map import three_looks
 from ..scores.protocol import check_single
-from ..scores.residuals import block_contrasts, compared_pixels, tiled_energies
-from ..scores.spectral import DCT_BLOCK, band_energies
+from ..scores.spectral import DCT_BLOCK
 from ..scores.windows import SIDE, WHOLE_PIXELS, within_memory
 
 # Standard deviation of the smoothing in blocks: a neighbourhood of about 90 blocks, 76 pixels across
@@ -104,18 +103,7 @@ def _map(autoencoder: Autoencoder, image: Tensor, profile: Profile | None, side:
     """The map from tiles whose compared parts are ``side`` pixels each way, or from the whole at once."""
     passes = Passes()
     ratio = autoencoder.spatial_ratio
-    grid = grid_of(autoencoder)
-    half = grid.period // 2
-
-    def energies(down: int, across: int) -> Tensor:
-        offset = ((grid.phase + down) % grid.period, (grid.phase + across) % grid.period)
-        return tiled_energies(autoencoder, image, offset, passes, side)
-
-    on_grid = energies(0, 0)
-    picture = band_energies(compared_pixels(image, ratio))[0].to(on_grid)
-    looks = [block_contrasts(on_grid, energies(*beside), picture) for beside in ((half, half), (half, 0), (0, half))]
-    contrast = torch.stack([values for values, _ in looks]).mean(0)
-    weight = torch.stack([weights for _, weights in looks]).mean(0)
+    contrast, weight = three_looks(autoencoder, image, passes, side)
     smoothed, error = smooth(contrast, weight)
     reference = weighted_quantile(smoothed, weight, REFERENCE_QUANTILE)
     excess = (smoothed - reference) / error
