@@ -93,6 +93,22 @@ def test_what_happened_to_an_own_picture_is_found(demo, own, how, placement):
     assert found is not None and found.is_sign and found.score < 2 * SIGN and found.placement == placement
 
 
+@pytest.mark.parametrize(
+    ("how", "placement"), [("mirrored", Placement(mirrored=True)), ("×0.75", Placement(size=(SIDE, SIDE)))]
+)
+@torch.no_grad()
+def test_a_pictures_own_plain_ground_hides_nothing(demo, photograph, how, placement):
+    ground = torch.full_like(photograph, 0.97)
+    ground[..., 21:165, 13:157] = photograph[..., :144, :144]
+    own = quantise(demo.decode(demo.encode(ground)))
+    # Decoders leave a little texture on the ground; another hand may even it out.
+    own[..., :16, :] = own[..., 172:, :] = own[..., :, :8] = own[..., :, 164:] = 247 / 255
+    changed = delivered(own, how)
+    assert content_box(changed) is not None
+    found = search_placements(demo, changed)
+    assert found is not None and found.is_sign and dataclasses.replace(found.placement, box=None) == placement
+
+
 def test_a_photograph_gets_its_no_and_the_no_says_what_was_looked_at(refused, photograph):
     verdict = refused.verdict
     assert verdict.answer == "non-belonging"

@@ -62,15 +62,27 @@ def search_placements(autoencoder: Autoencoder, image: Tensor, window: int | Non
 
     ``window``: as for a score. Raises :class:`NoGridError` and what memory raises.
     """
-    return _Search(autoencoder, image, window).run()
+    # What looks like a canvas may be the picture's own plain ground: there the whole is looked at as well.
+    box = content_box(image)
+    inside = None
+    if box is not None:
+        inside = _Search(autoencoder, box.cut(image), window, uncovered=True).run()
+        if inside is not None:
+            inside = replace(inside, placement=replace(inside.placement, box=box))
+            if inside.is_sign:
+                return inside
+    whole = _Search(autoencoder, image, window).run()
+    if inside is None or whole is None:
+        return whole or inside
+    best = min(whole, inside, key=lambda one: one.score)
+    return replace(best, looks=whole.looks + inside.looks, passes=whole.passes + inside.passes)
 
 
 class _Search:
-    def __init__(self, autoencoder: Autoencoder, image: Tensor, window: int | None) -> None:
-        self.box = content_box(image)
-        # Placements are those of what lies on the canvas, until one is found.
-        self.image = image if self.box is None else self.box.cut(image)
-        self.autoencoder, self.window = autoencoder, window
+    """``uncovered``: the image as it lies is a placement, too."""
+
+    def __init__(self, autoencoder: Autoencoder, image: Tensor, window: int | None, uncovered: bool = False) -> None:
+        self.autoencoder, self.image, self.window, self.uncovered = autoencoder, image, window, uncovered
         self.ratio, self.grid = autoencoder.spatial_ratio, grid_of(autoencoder)
         self.passes = Passes()
         self.ranked: dict[Placement, float] = {}
@@ -82,7 +94,7 @@ class _Search:
             # Of what was cut off its grid, a mirror image whose other end lies on it shows a weak trace as well.
             whole = not any(side % self.ratio for side in self.image.shape[-2:])
             shifts = (self.turns, self.phases) if whole else (self.phases, self.turns)
-            for stage in (*((self.uncovered,) if self.box else ()), *shifts, self.sizes):
+            for stage in (self.as_it_lies, *shifts, self.sizes):
                 for placement, contrast in stage():
                     self.ranked[placement] = contrast
                 if self.ranked and min(self.ranked.values()) < OBVIOUS:
@@ -98,12 +110,11 @@ class _Search:
         if not any(math.isfinite(contrast) for contrast in self.ranked.values()):
             return None
         found = min(self.scores or self.ranked, key=(self.scores or self.ranked).__getitem__)
-        score = self.scores.get(found, 0.0)
-        return Found(replace(found, box=self.box), score, len(self.ranked), self.passes)
+        return Found(found, self.scores.get(found, 0.0), len(self.ranked), self.passes)
 
-    def uncovered(self) -> Iterator[tuple[Placement, float]]:
-        """What lies on a canvas, as it lies there."""
-        yield Placement(), self.look(Placement(), COARSE_CELLS)
+    def as_it_lies(self) -> Iterator[tuple[Placement, float]]:
+        if self.uncovered:
+            yield Placement(), self.look(Placement(), COARSE_CELLS)
 
     def phases(self) -> Iterator[tuple[Placement, float]]:
         """Cut off the grid: all phases of the same window."""
