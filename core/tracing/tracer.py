@@ -31,7 +31,7 @@ from ..scores.rough_score import score_as_exact_as_needed
 from ..scores.windows import WHOLE_PIXELS, WINDOWS, within_memory
 from ..storage.safe_text import clean_text
 from ..verdicts.attribution import Judged
-from ..verdicts.doubt import History, profile_for
+from ..verdicts.doubt import History, profile_for, with_own_grid
 from ..verdicts.verdict import Verdict, verdict_from_default_profile, verdict_from_profile, verdict_from_threshold
 from .refusal import checked_refusal, contradicted
 from .row import TraceRow, traced_row
@@ -275,9 +275,10 @@ class Tracer:
             lambda _: own_check(self.autoencoder, profile),
             lambda: out_of_memory_sentence("Checking the decoder on its own pictures", self.autoencoder, placed),
         )
+        # A rough decoder leaves a grid in what it makes, which speaks against a yes only where the score is not as low.
         verdict = verdict_from_default_profile(
             scored.value,
-            profile,
+            with_own_grid(profile, check.grids) if scored.value <= check.weakest else profile,
             scored.stage,
             is_recognised=check.passed,
             check=check.words,
