@@ -215,7 +215,7 @@ def _check_size(path: Path, picture: Image.Image, size: int) -> None:
         )
     if width * height > max(FREE_PIXELS, PIXELS_PER_BYTE * size):
         raise InvalidImageError(
-            f"{path} claims {width}×{height} pixels in {size} bytes: it is damaged or of one colour, trace a part of it."
+            f"{path} claims {width}×{height} pixels in {size} bytes: it is damaged or all one colour, trace a part."
         )
     if min(width, height) < 1:
         raise InvalidImageError(f"{path} has {width}×{height} pixels: give a picture with pixels in it.")
