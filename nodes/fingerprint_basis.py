@@ -14,7 +14,7 @@ from ..core.fingerprints import InvalidBasisError, build_basis, load_basis
 from ..core.storage.locking import locked
 from . import comfy_adapter
 from .fingerprint_files import FOLDER, changed_at, missing, names, new_basis_path, path_called
-from .sockets import CATEGORY
+from .sockets import FINGERPRINTS
 
 BasisSocket = io.Custom("LATENT_FINGERPRINT_BASIS")
 
@@ -25,7 +25,7 @@ class BuildFingerprintBasis(io.ComfyNode):
         return io.Schema(
             node_id="LatentTracerBuildFingerprintBasis",
             display_name="Build Fingerprint Basis",
-            category=CATEGORY,
+            category=FINGERPRINTS,
             description="Measures, once per VAE, which latent directions vary little and survive decoding and storage.",
             search_aliases=["fingerprint", "watermark", "sign images", "principal directions", "pca latent"],
             is_input_list=True,
@@ -84,7 +84,7 @@ class LoadFingerprintBasis(io.ComfyNode):
         return io.Schema(
             node_id="LatentTracerLoadFingerprintBasis",
             display_name="Load Fingerprint Basis",
-            category=CATEGORY,
+            category=FINGERPRINTS,
             description=f"A basis that was saved under models/{FOLDER}.",
             search_aliases=["fingerprint basis", "watermark basis"],
             inputs=[

@@ -30,7 +30,7 @@ from .prompts import calibration, decoded
 
 PACK = Path(__file__).resolve().parents[2]
 PACK_NAME = "latent-tracer"
-EMBEDDED = PACK / "core" / "embedded"
+EMBEDDED = PACK / "core" / "embedded" / "vae"
 BOOT_SECONDS = 900
 SUBPROCESS_SECONDS = 1500
 
