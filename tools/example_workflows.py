@@ -92,7 +92,7 @@ def trace_own_output() -> Layout:
         [("2 Make and save", [latent, made, save])],
         [("3 Who made it?", [trace])],
     ]
-    return Layout(text, columns)
+    return Layout(text, columns, note_over=2)
 
 
 def trace_image() -> Layout:
@@ -144,7 +144,7 @@ def trace_folder() -> Layout:
     columns = [
         [("1 VAE and folder", [vae, folder])],
         [("2 Answers", [trace])],
-        [("3 Report", [report, show_text(report, 0, (400, 160)), show_text(report, 1, (400, 100))])],
+        [("3 Report", [report, show_text(report, 0, (400, 160)), show_text(report, 1, (400, 130))])],
     ]
     return Layout(text, columns)
 
@@ -180,7 +180,7 @@ def trace_step_by_step() -> Layout:
         [("2 Encoder's start", [start]), ("3 Inversion", [invert])],
         [("4 Answer", [verdict])],
     ]
-    return Layout(text, columns)
+    return Layout(text, columns, note_over=2)
 
 
 def calibrate_and_trace() -> Layout:
@@ -204,7 +204,7 @@ def calibrate_and_trace() -> Layout:
         [("2 Calibration", [calibrate, show_text(calibrate, 1, (400, 220))])],
         [("4 Answer", [trace_node(vae, picture, calibrate, has_file=True)])],
     ]
-    return Layout(text, columns)
+    return Layout(text, columns, note_over=2)
 
 
 def which_vae() -> Layout:
@@ -235,7 +235,7 @@ def which_vae() -> Layout:
         [("2a Candidate 1", [first, profile]), ("2b Candidate 2", [second])],
         [("3 Answer", [attribute, show_text(attribute, 1, (760, 240))])],
     ]
-    return Layout(text, columns)
+    return Layout(text, columns, note_over=2)
 
 
 def find_the_edit() -> Layout:
@@ -258,7 +258,7 @@ def find_the_edit() -> Layout:
         [("2 Find", [find])],
         [("3 Mask and words", [as_image, preview, show_text(find, 3, (340, 240))])],
     ]
-    return Layout(text, columns)
+    return Layout(text, columns, note_over=2)
 
 
 def invert_input(title: str, image: Node, vae: Node) -> Node:
@@ -307,7 +307,7 @@ def origin_of_image() -> Layout:
         [("4 Inversion", traces)],
         [("5 Answer", [verdict])],
     ]
-    return Layout(text, columns)
+    return Layout(text, columns, note_over=3)
 
 
 def build_fingerprint_basis() -> Layout:
@@ -330,7 +330,7 @@ def build_fingerprint_basis() -> Layout:
         [("1 VAE and pictures", [vae, drawn, part])],
         [("2 Measure", [build, show_text(build, 1, (400, 200))])],
     ]
-    return Layout(text, columns)
+    return Layout(text, columns, note_over=2)
 
 
 def sign_and_read() -> Layout:
@@ -376,14 +376,20 @@ def sign_and_read() -> Layout:
         [("2 Sign and save", [embed, signed, save])],
         [("3 Read", [read, show_text(read, 2, (760, 120))])],
     ]
-    return Layout(text, columns)
+    return Layout(text, columns, note_over=2)
 
 
 #: In the order in which a newcomer meets them.
 EXAMPLES: dict[str, Callable[[], Layout]] = {
-    build.__name__: build
-    for build in (
-        trace_own_output, trace_image, trace_app, trace_folder, find_the_edit, which_vae, calibrate_and_trace,
-        trace_step_by_step, origin_of_image, build_fingerprint_basis, sign_and_read,
-    )
+    # Where files are listed by name this one is first.
+    "1_trace_what_I_just_made": trace_own_output,
+    # ComfyUI's own templates of that ending are shown as apps.
+    "trace_image.app": trace_app,
+    **{
+        build.__name__: build
+        for build in (
+            trace_image, trace_folder, find_the_edit, which_vae, calibrate_and_trace, trace_step_by_step,
+            origin_of_image, build_fingerprint_basis, sign_and_read,
+        )
+    },
 }  # fmt: skip

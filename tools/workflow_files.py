@@ -11,7 +11,6 @@ from typing import Any
 
 #: The bar above a node, the bar of a group, and the room between a group and its nodes, in pixels.
 TITLE, HEADING, EDGE = 30, 44, 20
-NOTE_WIDTH = 420
 
 
 @dataclass(eq=False)
@@ -33,34 +32,37 @@ class Node:
 
 @dataclass
 class Layout:
-    """A graph in columns of groups (title, nodes from top to bottom); the note stands left of all.
+    """A graph in columns of groups (title, nodes from top to bottom); the note lies above the first ``note_over``.
 
     ``app``: what app mode asks for, (node, widget) each, and the nodes whose results it shows.
     """
 
     note: str
     columns: list[list[tuple[str, list[Node]]]]
+    note_over: int = 1
     app: tuple[list[tuple[Node, str]], list[Node]] | None = None
 
     def __post_init__(self) -> None:
-        lines = sum(1 + len(line) // 52 for line in self.note.splitlines())
-        self.note_node = Node(
-            "MarkdownNote", (NOTE_WIDTH, 60 + 23 * lines), widgets={"text": self.note}, title="Read me first"
-        )
+        widths = [max(node.size[0] for _, nodes in column for node in nodes) + 2 * EDGE for column in self.columns]
+        width = sum(widths[: self.note_over]) + (self.note_over - 1) * EDGE
+        # Running text is drawn tiny; headings of the second rank are read, 7.6 pixels a character and 19 a line.
+        lines = [line if line.startswith("#") else f"## {line}" for line in self.note.splitlines() if line]
+        height = 60 + sum(19 * (1 + int(len(line) * 7.6 / (width - 30))) + 14 for line in lines)
+        text = "\n\n".join(lines)
+        self.note_node = Node("MarkdownNote", (width, height), widgets={"text": text}, title="Read me first")
+        self.note_node.position = (0, TITLE)
         self.groups: list[dict[str, Any]] = []
-        self.note_node.position = (0, HEADING + TITLE)
-        left = NOTE_WIDTH + 3 * EDGE
-        for column in self.columns:
-            width = max(node.size[0] for _, nodes in column for node in nodes)
-            top = 0
+        left = 0
+        for number, (column, width) in enumerate(zip(self.columns, widths, strict=True)):
+            top = TITLE + height + EDGE if number < self.note_over else 0
             for title, nodes in column:
                 at = top + HEADING
                 for node in nodes:
                     node.position = (left + EDGE, at + TITLE)
                     at += TITLE + node.size[1] + EDGE
-                self.groups.append(box(title, (left, top, width + 2 * EDGE, at - top)))
+                self.groups.append(box(title, (left, top, width, at - top)))
                 top = at + EDGE
-            left += width + 3 * EDGE
+            left += width + EDGE
 
     @property
     def nodes(self) -> list[Node]:
@@ -126,7 +128,7 @@ def serialised(nodes: list[Node]) -> tuple[list[dict[str, Any]], list[list[Any]]
 def ui_workflow(layout: Layout) -> dict[str, Any]:
     nodes = layout.nodes
     entries, links = serialised(nodes)
-    extra: dict[str, Any] = {"ds": {"scale": 0.8, "offset": [0, 0]}}
+    extra: dict[str, Any] = {}  # without a view of its own the whole is brought into sight
     if layout.app is not None:
         asked, shown = layout.app
         ids = {node: number for number, node in enumerate(nodes, start=1)}

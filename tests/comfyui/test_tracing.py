@@ -50,20 +50,20 @@ SAID = {
     "sign_and_read": r"user|key",
     "trace_folder": r"3 belonging",
     "trace_image": r"metadata and pixels: agree",
-    "trace_own_output": r"^BELONGING",
+    "1_trace_what_I_just_made": r"^BELONGING",
     "trace_step_by_step": r"^BELONGING",
     "which_vae": r"image 1: candidate 1",
 }
 
 
-@pytest.mark.parametrize("name", [name for name in WORKFLOWS if name != "trace_app"])
+@pytest.mark.parametrize("name", [name for name in WORKFLOWS if name != "trace_image.app"])
 def test_template_answers_as_it_is(name: str, client: Client) -> None:
     run = client.succeed(to_prompt(saved(name), client.object_info))
     said = [text for output in run.outputs.values() for text in output.get("text", ())]
     assert any(re.search(SAID[name], text, re.MULTILINE) for text in said), said
 
 
-@pytest.mark.parametrize("name", ["trace_app", "trace_folder", "trace_own_output", "trace_step_by_step"])
+@pytest.mark.parametrize("name", ["trace_image.app", "trace_folder", "1_trace_what_I_just_made", "trace_step_by_step"])
 def test_template_takes_any_vae_and_picture(
     name: str, decoder: str, client: Client, photographs: Photographs, folder: str
 ) -> None:

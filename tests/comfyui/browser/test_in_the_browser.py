@@ -80,7 +80,7 @@ def test_template_opens_runs_and_answers_on_a_bare_install(name: str, page: Any)
     page.screenshot(path=SCREENSHOTS / f"{name} finished.png")
 
 
-@pytest.mark.parametrize("name", ["trace_own_output", "trace_folder"])
+@pytest.mark.parametrize("name", ["1_trace_what_I_just_made", "trace_folder"])
 def test_template_answers_with_a_real_decoder(name: str, stocked_page: Any) -> None:
     open_template(stocked_page, name)
     choose = """() => { const node = app.graph.nodes.find(node => node.type === 'VAELoader');

@@ -1,6 +1,6 @@
 """Write ``workflows/examples``: what the templates run on where nothing but the pack is installed.
 
-    python tools/draw_examples.py
+    python tools/build_examples.py
 
 Pictures: drawn ones, two free photographs, and what the embedded decoders make of them. Beside them lie a copy of a
 profile that ships, a fingerprint basis, and a secret that everybody knows.
