@@ -51,6 +51,10 @@ def main() -> None:
     drawn = [synthetic_photograph(SEED + number, 256) for number in range(DRAWN)]
     for number, pixels in enumerate(drawn, start=1):
         save(pixels, f"drawn/{number:02}.jpg")
+    small = [synthetic_photograph(SEED + 100 + number, 64) for number in range(6)]
+    for number, pixels in enumerate(small[:5], start=1):
+        save(pixels, f"small/{number}.png")
+    save(made(small[5], "demo-a"), "small, made by demo-a/6.png", claim="demo-a")
     cup, cat = photograph("coffee", SIDE), photograph("chelsea", SIDE)
     save(cup, "photograph/cup.jpg")
     save(made(cup, "demo-a"), "made by demo-a/cup.png", claim="demo-a")
