@@ -40,6 +40,16 @@ def test_every_text_is_there_and_none_is_empty(language):
         assert not [path for path in sentences if other[path] == english[path]]
 
 
+def test_help_pages_in_other_languages_name_the_same_sockets():
+    pages = sorted((LOCALES.parent / "web" / "docs").glob("*/*.md"))
+    assert pages and {page.stem for page in pages} <= OFFERED - {"en"}
+    for page in pages:
+        english, other = (path.read_text(encoding="utf-8") for path in (page.parent.with_suffix(".md"), page))
+        named = set(re.findall(r"^\| (`\w+`) \|", english, re.MULTILINE))
+        assert named == set(re.findall(r"^\| (`\w+`) \|", other, re.MULTILINE)), page
+        assert other.startswith(f"# {read(page.stem)[page.parent.name]['display_name']}\n")
+
+
 @pytest.mark.parametrize("language", LANGUAGES)
 def test_numbers_and_file_names_survive_translation(language):
     english, other = dict(leaves(read("en"))), dict(leaves(read(language)))
