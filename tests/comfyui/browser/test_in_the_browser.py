@@ -28,7 +28,8 @@ COMPLAINTS = """() => app.graph.nodes.flatMap(node => [
   ...(LiteGraph.registered_node_types[node.type] ? [] : [`${node.type} is missing`]),
   ...(node.widgets ?? []).filter(widget => widget.type === 'combo').flatMap(widget => {
     const values = typeof widget.options.values === 'function' ? widget.options.values() : widget.options.values;
-    const known = !Array.isArray(values) || values.includes(widget.value);
+    // Load Image for one's own picture begins empty, and is not connected.
+    const known = !Array.isArray(values) || values.includes(widget.value) || widget.value === '';
     return known ? [] : [`${node.type}.${widget.name}: ${widget.value}`];
   }),
 ])"""
@@ -50,16 +51,18 @@ def open_our_templates(page: Any) -> None:
 def open_template(page: Any, name: str) -> None:
     """As a person does, by clicks: Templates, our pack, the card."""
     open_our_templates(page)
-    page.locator(f"[data-testid=template-workflow-{name}]").click()
+    page.locator(f"[data-testid='template-workflow-{name}']").click()
     count = len(saved(name)["nodes"])
     page.wait_for_function("count => app.graph.nodes.length === count", arg=count)
     page.wait_for_timeout(3000)
+    with contextlib.suppress(NotYetError):  # the first app that somebody opens offers a tour
+        page.get_by_role("button", name="Skip", exact=True).click(timeout=3000 if name.endswith(".app") else 1)
 
 
 def test_template_browser_lists_every_workflow_with_its_thumbnail(page: Any) -> None:
     open_our_templates(page)
     for name in WORKFLOWS:
-        card = page.locator(f"[data-testid=template-workflow-{name}]")
+        card = page.locator(f"[data-testid='template-workflow-{name}']")
         card.wait_for()
         image = card.locator("img").first
         image.scroll_into_view_if_needed()
@@ -73,8 +76,13 @@ def test_template_opens_runs_and_answers_on_a_bare_install(name: str, page: Any)
     assert not page.evaluate(COMPLAINTS)
     assert not page.get_by_text("Missing", exact=False).first.is_visible()
     page.screenshot(path=SCREENSHOTS / f"{name} opened.png")
-    press_run(page)
-    assert not page.evaluate(UNANSWERED)
+    press_run(page, is_app=name.endswith(".app"))
+    if name.endswith(".app"):
+        shown = page.locator("img[src*='/view'][src*='type=temp']").first
+        shown.wait_for()
+        assert shown.evaluate("image => image.naturalWidth") >= 300
+    else:
+        assert not page.evaluate(UNANSWERED)
     page.keyboard.press(".")
     page.wait_for_timeout(2500)
     page.screenshot(path=SCREENSHOTS / f"{name} finished.png")
@@ -92,13 +100,18 @@ def test_template_answers_with_a_real_decoder(name: str, stocked_page: Any) -> N
     stocked_page.screenshot(path=SCREENSHOTS / f"{name} with taesd.png")
 
 
-def press_run(page: Any) -> None:
+def press_run(page: Any, is_app: bool = False) -> None:
     """As a person does, and wait for the end of what runs."""
     page.evaluate(
         """() => { window.ended = null;
                    for (const name of ['execution_success', 'execution_error', 'execution_interrupted'])
                      app.api.addEventListener(name, () => { window.ended ??= name; }); }"""
     )
+    if is_app:
+        page.get_by_role("button", name="Run", exact=True).last.click()
+        page.wait_for_function("() => window.ended", timeout=1000 * RUN_SECONDS)
+        assert page.evaluate("() => window.ended") == "execution_success"
+        return
     page.locator("[data-testid=queue-button]").click()
     page.wait_for_function("() => window.ended", timeout=1000 * RUN_SECONDS)
     assert page.evaluate("() => window.ended") == "execution_success"
