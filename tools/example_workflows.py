@@ -264,7 +264,7 @@ def find_the_edit() -> Layout:
 def invert_input(title: str, image: Node, vae: Node) -> Node:
     inputs = {"vae": (vae, 0, "VAE"), "image": (image, 0, "IMAGE")}
     outputs = [("trace", "LATENT_TRACE_ORIGIN"), ("inputs", "LATENT"), ("reconstruction", "IMAGE")]
-    widgets = {"starts": 1, "start_seed": 0, "solver": "automatic", "steps": 0, "quantiser": "auto"}
+    widgets = {"starts": 1, "start_seed": 0, "solver": "lbfgs-whitened", "steps": 60, "quantiser": "auto"}
     return Node("LatentTracerInvertInput", (340, 300), outputs, inputs, widgets, title)
 
 
@@ -295,7 +295,8 @@ def origin_of_image() -> Layout:
         " random noise, no encoder is needed. Here the generator is a VAE's decoder alone, which the published study"
         " found hard to tell.\n\n**A one-step model** (Turbo, LCM, cfg 1): load its checkpoint, connect `model`, the"
         " prompt to `positive`, one step of *SDTurboScheduler* to `sigmas` and its VAE to each *Invert Generator"
-        " Input*. Take whole pictures of one size: five that it made with this prompt, 99 others for a rate of 1 %."
+        " Input*, `solver` at *automatic* and `steps` at 0. Take whole pictures of one size: five that it"
+        " made with this prompt, 99 others for a rate of 1 %."
         " `save_as` keeps the profile.\n\n**Your own VAE:** put its file into `models/vae`, press R, choose it in"
         " *Load VAE*."
     )
