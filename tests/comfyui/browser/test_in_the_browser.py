@@ -80,7 +80,7 @@ def test_template_opens_runs_and_answers_on_a_bare_install(name: str, page: Any)
     if name.endswith(".app"):
         shown = page.locator("img[src*='/view'][src*='type=temp']").first
         shown.wait_for()
-        assert shown.evaluate("image => image.naturalWidth") >= 300
+        assert shown.evaluate("async image => (await image.decode(), image.naturalWidth)") >= 300
     else:
         assert not page.evaluate(UNANSWERED)
     page.keyboard.press(".")
