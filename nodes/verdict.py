@@ -131,7 +131,7 @@ def calibrated(trace: Inversion, vae: Any, profile: Profile | None) -> list[Trac
     with comfy_adapter.inspected_model(vae, comfy_adapter.to_comfy_images(trace.images)) as autoencoder:
         if not same_weights(autoencoder.fingerprint, trace.fingerprint):
             raise InvalidSettingError("The vae input holds another VAE than the trace was made with: connect that one.")
-        tracer = Tracer(autoencoder, profile)
+        tracer = Tracer(autoencoder, profile, name=trace.autoencoder)
         for number, image in enumerate(comfy_adapter.split(trace.images)):
             one = tracer.trace(Picture.of(image), comfy_adapter.pass_reporter(number, len(trace.images)))
             inversion = trace.alone(number)
