@@ -28,6 +28,7 @@ from latent_tracer.core.fingerprints import FingerprintBasis, Secret, load_basis
 from latent_tracer.core.models.loading import EMBEDDED
 from latent_tracer.core.profiles.profile import digest_of
 from latent_tracer.core.profiles.table import source_table
+from latent_tracer.core.profiles.trust import EMBEDDED as PROFILES
 from latent_tracer.core.reports.folder_report import csv_text, json_text
 from latent_tracer.core.reports.journal import Journal
 from latent_tracer.core.reports.page import report_page
@@ -287,7 +288,7 @@ def signed_profile(content: bytes) -> bytes:
 
 @cache
 def profile_seeds() -> Seeds:
-    record = json.loads(EMBEDDED["demo-a"].with_name("demo-a.profile.json").read_bytes())
+    record = json.loads((PROFILES / "demo-a.profile.json").read_bytes())
     return json_seeds(demo=record, small={key: record[key] for key in list(record)[:8]})
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from comfy_api.latest import ComfyExtension, io
 
+from . import shipped
 from .attribute import AttributeImage
 from .encode import EncodeForTrace
 from .fingerprint_basis import BuildFingerprintBasis, LoadFingerprintBasis
@@ -18,6 +19,8 @@ from .profiles import Calibrate, LoadProfile
 from .save_report import SaveTraceReport
 from .trace_image import TraceImage
 from .verdict import TraceVerdict
+
+shipped.register()
 
 
 class LatentTracerExtension(ComfyExtension):

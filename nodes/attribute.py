@@ -18,7 +18,7 @@ from ..core.reports.pictures import attribution_chart, picture_tensor
 from ..core.tracing.attribute import attribute_all
 from . import comfy_adapter
 from .outcome import stack
-from .sockets import CATEGORY, ProfileSocket, check_profile_socket
+from .sockets import MORE, ProfileSocket, check_profile_socket
 from .source_file import source_file
 from .trace_image import pictures_of
 
@@ -41,7 +41,7 @@ class AttributeImage(io.ComfyNode):
         return io.Schema(
             node_id="LatentTracerAttributeImage",
             display_name="Attribute Image",
-            category=CATEGORY,
+            category=MORE,
             description="Which of these VAEs made the image? None of them is an answer, and so is a tie.",
             search_aliases=["which model", "attribution", "compare vaes", "origin", "provenance"],
             is_output_node=True,

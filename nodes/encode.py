@@ -10,7 +10,7 @@ from torch import Tensor
 
 from ..core import check_images, crop_to_grid
 from . import comfy_adapter
-from .sockets import CATEGORY
+from .sockets import STEPS
 
 
 class EncodeForTrace(io.ComfyNode):
@@ -19,7 +19,7 @@ class EncodeForTrace(io.ComfyNode):
         return io.Schema(
             node_id="LatentTracerEncode",
             display_name="Encode for Trace",
-            category=CATEGORY,
+            category=STEPS,
             description=(
                 "Encoder-based initialisation: the latent from which the inversion of this VAE's decoder starts."
             ),

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 from pathlib import Path
 from typing import Any
 
+import torch
 from comfy_api.latest import io, ui
 from torch import Tensor
 
 from ..core import InvalidSettingError, same_weights
-from ..core.fingerprints import InvalidBasisError, build_basis, load_basis
+from ..core.fingerprints import FingerprintBasis, InvalidBasisError, build_basis, load_basis
 from ..core.storage.locking import locked
 from . import comfy_adapter
 from .fingerprint_files import FOLDER, changed_at, missing, names, new_basis_path, path_called
-from .sockets import CATEGORY
+from .sockets import FINGERPRINTS
 
 BasisSocket = io.Custom("LATENT_FINGERPRINT_BASIS")
 
@@ -25,7 +27,7 @@ class BuildFingerprintBasis(io.ComfyNode):
         return io.Schema(
             node_id="LatentTracerBuildFingerprintBasis",
             display_name="Build Fingerprint Basis",
-            category=CATEGORY,
+            category=FINGERPRINTS,
             description="Measures, once per VAE, which latent directions vary little and survive decoding and storage.",
             search_aliases=["fingerprint", "watermark", "sign images", "principal directions", "pca latent"],
             is_input_list=True,
@@ -48,10 +50,10 @@ class BuildFingerprintBasis(io.ComfyNode):
         report_progress = comfy_adapter.count_reporter()
         largest = max(images, key=lambda batch: batch.shape[1] * batch.shape[2])[:, :512, :512]
         with comfy_adapter.inspected_model(vae[0], largest) as autoencoder:
-            check_not_taken(path, autoencoder.fingerprint)
+            check_not_taken(path, autoencoder.fingerprint, len(pictures))
             basis = build_basis(autoencoder, pictures, on_image=lambda done: report_progress(done, len(pictures)))
         with locked(Path(path)):
-            check_not_taken(path, basis.fingerprint)  # by what was saved meanwhile
+            check_not_taken(path, basis.fingerprint, len(pictures), basis)  # by what was saved meanwhile
             basis.save(path)
         report = (
             f"saved as {os.path.basename(path)}: {basis.images} pictures, {len(basis.chosen)} of"
@@ -61,8 +63,10 @@ class BuildFingerprintBasis(io.ComfyNode):
         return io.NodeOutput(basis, report, ui=ui.PreviewText(report))
 
 
-def check_not_taken(path: str, fingerprint: str) -> None:
-    """Raise :class:`InvalidSettingError` if another VAE's basis has that name: what it marked could not be read."""
+def check_not_taken(path: str, fingerprint: str, images: int, measured: FingerprintBasis | None = None) -> None:
+    """Raise :class:`InvalidSettingError` if ``path`` holds a basis that the new one would replace: what it marked could
+    not be read. The same basis, measured again from so many ``images``, replaces nothing.
+    """
     try:
         existing = load_basis(path)
     except InvalidBasisError:
@@ -72,10 +76,17 @@ def check_not_taken(path: str, fingerprint: str) -> None:
             f"The name {os.path.basename(path)} is taken by another VAE's basis ({existing.fingerprint[:8]}): choose"
             " another name."
         )
-    raise InvalidSettingError(
-        f"{os.path.basename(path)} exists and pictures marked with it could no longer be read: choose another name, or"
-        " load it with Load Fingerprint Basis."
-    )
+    if existing.images != images or (measured is not None and not same_basis(existing, measured)):
+        raise InvalidSettingError(
+            f"{os.path.basename(path)} exists and pictures marked with it could no longer be read: choose another name,"
+            " or load it with Load Fingerprint Basis."
+        )
+
+
+def same_basis(one: FingerprintBasis, other: FingerprintBasis) -> bool:
+    """Whether both write and read alike, to the last bit."""
+    names = [entry.name for entry in dataclasses.fields(FingerprintBasis) if entry.type == "Tensor"]
+    return all(torch.equal(getattr(one, name), getattr(other, name)) for name in names)
 
 
 class LoadFingerprintBasis(io.ComfyNode):
@@ -84,7 +95,7 @@ class LoadFingerprintBasis(io.ComfyNode):
         return io.Schema(
             node_id="LatentTracerLoadFingerprintBasis",
             display_name="Load Fingerprint Basis",
-            category=CATEGORY,
+            category=FINGERPRINTS,
             description=f"A basis that was saved under models/{FOLDER}.",
             search_aliases=["fingerprint basis", "watermark basis"],
             inputs=[

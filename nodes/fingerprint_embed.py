@@ -22,7 +22,7 @@ from ..core.fingerprints.keys import FEWEST_BITS, MOST_BITS
 from . import comfy_adapter
 from .fingerprint_basis import BasisSocket
 from .fingerprint_files import changed_at, missing, secret_called, secret_names
-from .sockets import CATEGORY
+from .sockets import FINGERPRINTS
 
 
 def check_basis_socket(basis: object) -> FingerprintBasis:
@@ -37,7 +37,7 @@ class EmbedFingerprint(io.ComfyNode):
         return io.Schema(
             node_id="LatentTracerEmbedFingerprint",
             display_name="Embed Fingerprint",
-            category=CATEGORY,
+            category=FINGERPRINTS,
             description="Writes a user's key into a latent before it is decoded: between sampler and VAE Decode.",
             search_aliases=["watermark", "sign images", "fingerprint", "user key", "invisible mark"],
             is_output_node=True,

@@ -28,7 +28,7 @@ from .fingerprint_files import (
     secret_names,
 )
 from .outcome import stack
-from .sockets import CATEGORY
+from .sockets import FINGERPRINTS
 
 
 class ReadFingerprint(io.ComfyNode):
@@ -37,7 +37,7 @@ class ReadFingerprint(io.ComfyNode):
         return io.Schema(
             node_id="LatentTracerReadFingerprint",
             display_name="Read Fingerprint",
-            category=CATEGORY,
+            category=FINGERPRINTS,
             description="Reads the key that Embed Fingerprint wrote. No key is an answer.",
             search_aliases=["watermark", "read fingerprint", "who made this", "user key"],
             is_output_node=True,

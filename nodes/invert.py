@@ -10,7 +10,7 @@ from torch import Tensor
 from ..core import SOLVERS, invert
 from ..core.inversion.solvers import DEFAULT_SOLVER
 from . import comfy_adapter
-from .sockets import CATEGORY, Trace
+from .sockets import STEPS, Trace
 
 
 class InvertLatent(io.ComfyNode):
@@ -19,7 +19,7 @@ class InvertLatent(io.ComfyNode):
         return io.Schema(
             node_id="LatentTracerInvert",
             display_name="Invert Latent",
-            category=CATEGORY,
+            category=STEPS,
             description=(
                 "Searches the latent whose decoding is the image. Works on its own fp32 copy; the VAE stays as it is."
             ),

@@ -11,7 +11,7 @@ from ..core import INPUT_SOLVERS, check_images, invert_inputs
 from ..core.inversion.inputs import STARTS
 from . import comfy_adapter
 from .comfy_adapter_generator import generator_of
-from .sockets import CATEGORY, Origin
+from .sockets import GENERATORS, Origin
 
 
 class InvertGeneratorInput(io.ComfyNode):
@@ -20,7 +20,7 @@ class InvertGeneratorInput(io.ComfyNode):
         return io.Schema(
             node_id="LatentTracerInvertInput",
             display_name="Invert Generator Input",
-            category=CATEGORY,
+            category=GENERATORS,
             description=(
                 "Searches the input that makes the image, from several random starts: of a VAE's decoder, or of a model"
                 " that makes an image in one step. Works on fp32 copies; model and VAE stay as they are."

@@ -17,6 +17,7 @@ from ..core.storage.safe_text import clean_text
 from ..core.tracing.row import unreadable_row
 from . import comfy_adapter
 from .folder_sockets import FileSocket, UnreadableSocket
+from .shipped import PICTURES
 from .sockets import CATEGORY
 
 WHOLE_INPUT = "."
@@ -24,7 +25,7 @@ MOST_FOLDERS = 2000
 
 
 def input_folders() -> list[str]:
-    """The folders under input by their path, and input itself."""
+    """The folders under input by their path, input itself, and the pack's examples."""
     root = folder_paths.get_input_directory()
     found: list[str] = []
     for current, folders, _ in os.walk(root, followlinks=False):
@@ -32,11 +33,15 @@ def input_folders() -> list[str]:
         found += [os.path.relpath(os.path.join(current, name), root).replace(os.sep, "/") for name in folders]
         if len(found) > MOST_FOLDERS:
             break
-    return [*sorted(found)[:MOST_FOLDERS], WHOLE_INPUT]
+    return [*sorted(found)[:MOST_FOLDERS], WHOLE_INPUT, *PICTURES]
 
 
 def folder_path(name: str) -> Path:
-    """The folder called ``name`` under input; raises :class:`InvalidSettingError` if it is not there or not inside."""
+    """The folder called ``name`` under input, or of the pack's examples; raises :class:`InvalidSettingError` if it is
+    not there or not inside.
+    """
+    if isinstance(name, str) and name in PICTURES:
+        return PICTURES[name]
     root = Path(os.path.realpath(folder_paths.get_input_directory()))
     is_name = isinstance(name, str) and "\0" not in name  # what an API prompt holds may be anything
     try:

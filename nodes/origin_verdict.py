@@ -23,7 +23,7 @@ from ..core.storage.locking import locked
 from ..core.tracing.traced import Traced
 from .outcome import stack, verdict_outputs
 from .profiles import check_not_taken, profile_path
-from .sockets import CATEGORY, Origin, ProfileSocket, check_profile_socket
+from .sockets import GENERATORS, Origin, ProfileSocket, check_profile_socket
 
 
 class OriginVerdictNode(io.ComfyNode):
@@ -32,7 +32,7 @@ class OriginVerdictNode(io.ComfyNode):
         return io.Schema(
             node_id="LatentTracerOriginVerdict",
             display_name="Origin Verdict",
-            category=CATEGORY,
+            category=GENERATORS,
             description=(
                 "Turns a trace of Invert Generator Input into an answer, by the loss divided by the image's complexity."
                 " Without a profile, or known images of both kinds, it stays inconclusive."

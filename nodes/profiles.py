@@ -35,7 +35,7 @@ from ..core.scores import default_score
 from ..core.scores.any_grid import AnyGrid
 from ..core.storage.safe_text import clean_text
 from . import comfy_adapter
-from .sockets import CATEGORY, ProfileSocket
+from .sockets import CATEGORY, MORE, ProfileSocket
 
 FOLDER = "latent_trace"
 folder_paths.add_model_folder_path(FOLDER, os.path.join(folder_paths.models_dir, FOLDER))
@@ -225,7 +225,7 @@ class LoadProfile(io.ComfyNode):
         return io.Schema(
             node_id="LatentTracerLoadProfile",
             display_name="Load Trace Profile",
-            category=CATEGORY,
+            category=MORE,
             description="A calibration that was saved under models/latent_trace.",
             search_aliases=["trace profile", "load calibration"],
             inputs=[

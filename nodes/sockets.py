@@ -13,7 +13,12 @@ Origin = io.Custom("LATENT_TRACE_ORIGIN")
 # Carries a core.Profile.
 ProfileSocket = io.Custom("LATENT_TRACE_PROFILE")
 
+# In front: trace, calibrate, find regions, folder and report. Whoever needs the others knows what to look for.
 CATEGORY = "image/provenance"
+MORE = f"{CATEGORY}/saved profiles, several VAEs"
+STEPS = f"{CATEGORY}/paper's steps"
+GENERATORS = f"{CATEGORY}/generators"
+FINGERPRINTS = f"{CATEGORY}/fingerprints"
 
 
 def check_profile_socket(profile: object) -> None:

@@ -110,8 +110,9 @@ class TraceImage(io.ComfyNode):
                         raise
                     # One picture of a folder must not cost the others their verdicts.
                     return not_traced(cls, picture, str(error))
-            comfy_adapter.tell(cls.hidden.unique_id, "; ".join(one.verdict.answer for one in traced))
             if explain:
+                # Only where the picture is long in coming: the line of text stays, and takes half of the node from it.
+                comfy_adapter.tell(cls.hidden.unique_id, "; ".join(one.verdict.answer for one in traced))
                 comfy_adapter.make_room(vae, image, backward=True)
                 report = comfy_adapter.progress_reporter(False, place)
                 traced = [

@@ -2,13 +2,27 @@
 
 from __future__ import annotations
 
+import dataclasses
 import re
+from typing import Any
 
 from comfy_api.latest import io
 
-from ..core import InvalidSettingError, Inversion, Traced, verdict_from_losses, verdict_from_threshold
+from ..core import (
+    InvalidSettingError,
+    Inversion,
+    Picture,
+    Profile,
+    Traced,
+    Tracer,
+    same_weights,
+    verdict_from_losses,
+    verdict_from_threshold,
+)
+from ..core.tracing.refusal import contradicted
+from . import comfy_adapter
 from .outcome import verdict_outputs, verdict_result
-from .sockets import CATEGORY, Trace
+from .sockets import STEPS, ProfileSocket, Trace, check_profile_socket
 
 
 class TraceVerdict(io.ComfyNode):
@@ -17,8 +31,8 @@ class TraceVerdict(io.ComfyNode):
         return io.Schema(
             node_id="LatentTracerVerdict",
             display_name="Trace Verdict",
-            category=CATEGORY,
-            description="Turns a trace into an answer. Without a threshold or known losses it stays inconclusive.",
+            category=STEPS,
+            description="Turns a trace into an answer. Without threshold, known losses or VAE it stays inconclusive.",
             search_aliases=["belongs to model", "is this AI", "which model", "provenance", "verdict"],
             is_output_node=True,
             inputs=[
@@ -52,17 +66,42 @@ class TraceVerdict(io.ComfyNode):
                     advanced=True,
                     tooltip="Level of Grubbs' test: how often a belonging image may be refused.",
                 ),
+                io.Vae.Input(
+                    "vae",
+                    optional=True,
+                    tooltip="The VAE that was inverted: where neither threshold nor losses are known its calibration"
+                    " answers, as in Trace Image.",
+                ),
+                ProfileSocket.Input(
+                    "profile",
+                    optional=True,
+                    tooltip="With vae, from Calibrate Trace. Without it the profile that ships for this VAE is used; if"
+                    " there is none, rates measured on other VAEs.",
+                ),
             ],
             outputs=verdict_outputs(),
         )
 
     @classmethod
     def execute(
-        cls, trace: Inversion, threshold: float, belonging_losses: str = "", alpha: float = 0.05
+        cls,
+        trace: Inversion,
+        threshold: float,
+        belonging_losses: str = "",
+        alpha: float = 0.05,
+        vae: Any = None,
+        profile: Profile | None = None,
     ) -> io.NodeOutput:
         if not isinstance(trace, Inversion):
             raise InvalidSettingError("The trace input holds no trace: connect Invert Latent.")
+        check_profile_socket(profile)
         known = parse_losses(belonging_losses)
+        if vae is not None and not known and not threshold:
+            return verdict_result(cls, calibrated(trace, vae, profile))
+        if profile is not None:
+            raise InvalidSettingError(
+                "A profile answers together with the VAE: connect vae, and clear threshold and belonging_losses."
+            )
         scores = [float(loss) for loss in trace.loss]
         if known:
             verdicts = [verdict_from_losses(score, known, alpha) for score in scores]
@@ -84,3 +123,19 @@ def parse_losses(text: str) -> list[float]:
     if any(loss < 0 for loss in losses):
         raise InvalidSettingError(f"belonging_losses must not be negative, got {min(losses):g}: {example}.")
     return losses
+
+
+def calibrated(trace: Inversion, vae: Any, profile: Profile | None) -> list[Traced]:
+    """The answers of the calibration of ``vae`` about the traced images, explained by the inversion of each."""
+    answers = []
+    with comfy_adapter.inspected_model(vae, comfy_adapter.to_comfy_images(trace.images)) as autoencoder:
+        if not same_weights(autoencoder.fingerprint, trace.fingerprint):
+            raise InvalidSettingError("The vae input holds another VAE than the trace was made with: connect that one.")
+        tracer = Tracer(autoencoder, profile, name=trace.autoencoder)
+        for number, image in enumerate(comfy_adapter.split(trace.images)):
+            one = tracer.trace(Picture.of(image), comfy_adapter.pass_reporter(number, len(trace.images)))
+            inversion = trace.alone(number)
+            verdict = contradicted(one.verdict, float(inversion.loss[0]))
+            notes = (*one.notes, *inversion.notes)
+            answers.append(dataclasses.replace(one, verdict=verdict, inversion=inversion, notes=notes))
+    return answers

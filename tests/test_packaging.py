@@ -193,5 +193,7 @@ def test_what_the_registry_packs_is_a_whole_pack(packed: Path, tmp_path: Path) -
     assert not any(module.partition(".")[0] == "latent_tracer" for module in modules), "the repository helped"
     nodes = json.loads((packed / "locales" / "en" / "nodeDefs.json").read_text(encoding="utf-8"))
     assert nodes and all((packed / web / "docs" / f"{node}.md").is_file() for node in nodes)
+    assert list((packed / "subgraphs").glob("*.json"))
+    assert list((packed / "workflows" / "examples").glob("pictures/*/*.png"))
     workflows = [path.stem for path in (packed / "workflows").glob("*.json")]
     assert workflows and all((packed / "workflows" / f"{workflow}.jpg").is_file() for workflow in workflows)

@@ -12,6 +12,7 @@ from latent_tracer.core import calibrate, load_autoencoder, load_image, make_sco
 from latent_tracer.core.models.loading import EMBEDDED
 from latent_tracer.core.profiles import save_profile
 from latent_tracer.core.profiles.table import found_among_belonging
+from latent_tracer.core.profiles.trust import EMBEDDED as PROFILES
 from rich.progress import track
 
 # Shown in the demo, and therefore not calibrated on.
@@ -38,7 +39,7 @@ def main() -> None:
             others=autoencoders,
             calibrated_on=f"free photographs and generated pictures, central {SIZE}² crops",
         )
-        save_profile(profile, EMBEDDED[autoencoder.name].with_suffix(".profile.json"))
+        save_profile(profile, PROFILES / f"{autoencoder.name}.profile.json")
         print(autoencoder.name, found_among_belonging(profile), profile.stated_fpr)
 
 

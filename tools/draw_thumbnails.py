@@ -6,7 +6,7 @@ their upper edge. They are drawn at twice that size, with words of 20 pixels and
 
 from __future__ import annotations
 
-from draw_tiles import GAP, Tile, fingerprint, foreign, inversion, origin, put_tiles, signed_cat
+from draw_tiles import GAP, Tile, fingerprint, foreign, inversion, origin, put_tiles, signed_cat, signed_cat_basis
 from drawn_from import DrawnFrom
 from latent_tracer.core import to_picture
 from latent_tracer.core.reports.pictures import amplified, score_distribution
@@ -20,7 +20,7 @@ TILE = 178
 
 def canvas(title: str, colour: str = INK) -> tuple[Image.Image, ImageDraw.ImageDraw]:
     picture, draw = blank(SIDE, SIDE)
-    size = next(size for size in range(36, 12, -1) if font(size).getlength(title) <= 0.45 * SIDE)
+    size = next(size for size in range(36, 12, -1) if font(size).getlength(title) <= 0.44 * SIDE)
     draw.text((SIDE - EDGE, TOP / 2), title, font=font(size), fill=colour, anchor="rm")
     return picture, draw
 
@@ -124,10 +124,45 @@ def which_vae(source: DrawnFrom) -> Image.Image:
     return picture
 
 
+def build_fingerprint_basis(source: DrawnFrom) -> Image.Image:
+    """How much of a change along each direction comes back from the picture; the chosen directions stand out."""
+    source.tracer()
+    basis = signed_cat_basis()
+    picture, draw = canvas("MEASURE A BASIS")
+    response, chosen = basis.response / basis.response.max(), set(basis.chosen.tolist())
+    order, height = basis.variance.argsort().tolist(), SIDE - EDGE - TOP - 70
+    for column, index in enumerate(order):
+        left, right = (EDGE + ROOM * edge / len(order) for edge in (column, column + 1))
+        top = TOP + height * (1 - max(0.0, float(response[index])))
+        colour = COLOURS["belonging"] if index in chosen else SURFACE
+        draw.rectangle((left, top, max(left, right - 0.5), TOP + height), fill=colour)
+    draw.text((EDGE, TOP + height + 8), "low variance", font=font(22), fill=FAINT)
+    draw.text((SIDE - EDGE, TOP + height + 8), "high variance", font=font(22), fill=FAINT, anchor="ra")
+    draw.text((EDGE, TOP + height + 38), "height: what survives; blue: chosen", font=font(22), fill=FAINT)
+    return picture
+
+
+def trace_app(source: DrawnFrom) -> Image.Image:
+    """A picture in, an answer out."""
+    picture, draw = canvas("THE APP")
+    verdict = source.traced(source.made()).verdict
+    side, colour = 300, COLOURS[verdict.answer]
+    left = (SIDE - side) // 2
+    picture.paste(fit(to_picture(source.made()), side), (left, TOP))
+    draw.rectangle((left, TOP + side + 14, left + side, TOP + side + 96), fill=SURFACE)
+    draw.rectangle((left, TOP + side + 14, left + 10, TOP + side + 96), fill=colour)
+    draw.text((SIDE / 2 + 5, TOP + side + 55), verdict.answer, font=font(40), fill=colour, anchor="mm")
+    return picture
+
+
 THUMBNAILS = {
-    draw.__name__: draw
-    for draw in (
-        calibrate_and_trace, find_the_edit, origin_of_image, sign_and_read, trace_folder, trace_image,
-        trace_own_output, trace_step_by_step, which_vae,
-    )
+    "1_trace_what_I_just_made": trace_own_output,
+    "trace_image.app": trace_app,
+    **{
+        draw.__name__: draw
+        for draw in (
+            build_fingerprint_basis, calibrate_and_trace, find_the_edit, origin_of_image, sign_and_read, trace_folder,
+            trace_image, trace_step_by_step, which_vae,
+        )
+    },
 }  # fmt: skip

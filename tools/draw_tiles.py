@@ -17,7 +17,7 @@ from latent_tracer.core import (
     to_picture,
     verdict_from_threshold,
 )
-from latent_tracer.core.fingerprints import Reading, build_basis, embed, parse_key, read
+from latent_tracer.core.fingerprints import FingerprintBasis, Reading, build_basis, embed, parse_key, read
 from latent_tracer.core.reports.pictures import amplified, loss_curve
 from latent_tracer.core.reports.pictures.foreign_map import heat_map
 from latent_tracer.core.reports.pictures.reading_panel import certainty_tile
@@ -82,11 +82,18 @@ def origin(source: DrawnFrom, side: int) -> list[Tile]:
 
 
 @cache
+def signed_cat_basis() -> FingerprintBasis:
+    """The smallest basis that works."""
+    pictures = [synthetic_photograph(seed, 128) for seed in range(50, 66)]
+    return build_basis(DrawnFrom().tracer().autoencoder, pictures)
+
+
+@cache
 def signed_cat() -> tuple[Tensor, Tensor, Reading]:
-    """Without and with a key, ``[1,3,256,256]``, and what is read; on the smallest basis that works."""
+    """Without and with a key, ``[1,3,256,256]``, and what is read."""
     source = DrawnFrom()
     autoencoder = source.tracer().autoencoder
-    basis = build_basis(autoencoder, [synthetic_photograph(seed, 128) for seed in range(50, 66)])
+    basis = signed_cat_basis()
     with torch.no_grad():
         latents = autoencoder.encode(source.photograph("chelsea"))
         marked = embed(latents, basis, parse_key("0123456789abcdef"))

@@ -16,6 +16,7 @@ from typing import Any
 import torch
 from latent_tracer.cli.demo import photographs, shipped_tracer
 from latent_tracer.core import Picture, Profile, Traced, Tracer, Verdict, quantise
+from latent_tracer.core.models.loading import EMBEDDED
 from torch import Tensor
 
 REPOSITORY = Path(__file__).resolve().parent.parent
@@ -90,7 +91,7 @@ def _made(name: str, by: str) -> Tensor:
 def model_record(name: str) -> dict[str, str]:
     """Score, and digests of the profile and of the weights, by what lies in ``core/embedded``."""
     profile = json.loads((CORE / "embedded" / f"{name}.profile.json").read_text(encoding="utf-8"))
-    weights = hashlib.sha256((CORE / "embedded" / f"{name}.safetensors").read_bytes()).hexdigest()
+    weights = hashlib.sha256(EMBEDDED[name].read_bytes()).hexdigest()
     return {"score": profile["score"], "profile": profile["digest"], "weights": weights}
 
 

@@ -1,6 +1,6 @@
 """Run a workflow on a ComfyUI server from a script: queue it, wait, collect verdicts and pictures; cancel with Ctrl-C.
 
-    python tools/drive_comfyui.py workflows/api/trace_image.json --image 2=picture.png --set 1.vae_name=taesd -o results
+    python tools/drive_comfyui.py workflows/api/trace_image.app.json --image 2=a.png --set 1.vae_name=taesd -o results
 
 The workflow is one in API format, as in ``workflows/api`` or from *Workflow -> Export (API)*. ``--image NODE=FILE``
 uploads a picture for a Load Image node, ``--set NODE.INPUT=VALUE`` changes a widget. What the nodes say goes to

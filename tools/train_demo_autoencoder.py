@@ -5,7 +5,7 @@ the same file loads in ComfyUI's ``VAELoader`` and, renamed, in diffusers' ``Aut
 mean squared error on random crops: nothing perceptual, no discriminator, so that the result depends on nothing but the
 images, the seed and the number of steps.
 
-    python tools/train_demo_autoencoder.py --seed 1 --output core/embedded/demo-a.safetensors
+    python tools/train_demo_autoencoder.py --seed 1 --output core/embedded/vae/zz-latent-tracer-demo-a.safetensors
 """
 
 from __future__ import annotations

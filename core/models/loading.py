@@ -18,7 +18,12 @@ from .device import usable_device
 from .diffusers_folder import network_from, read_json
 from .weight_files import MISFITS, PICKLED, StoredTensor, WeightFileError, fill, open_weights, shortened
 
-EMBEDDED = {name: Path(__file__).parent.parent / "embedded" / f"{name}.safetensors" for name in ("demo-a", "demo-b")}
+# A folder of weights only, since ComfyUI lists it beside the user's own VAEs: under names that no user's file has, and
+# last, because Load VAE offers the first name before anybody chooses.
+EMBEDDED = {
+    name: Path(__file__).parent.parent / "embedded" / "vae" / f"zz-latent-tracer-{name}.safetensors"
+    for name in ("demo-a", "demo-b")
+}
 SUPPORTED = (
     "a TAESD pair NAME_encoder.safetensors + NAME_decoder.safetensors, given as NAME; one .safetensors file holding a"
     " TAESD autoencoder, an SD1/SD2/SDXL/SD3/Flux KL VAE, or a checkpoint with one inside; a diffusers folder; or"

@@ -30,7 +30,7 @@ from .prompts import calibration, decoded
 
 PACK = Path(__file__).resolve().parents[2]
 PACK_NAME = "latent-tracer"
-EMBEDDED = PACK / "core" / "embedded"
+EMBEDDED = PACK / "core" / "embedded" / "vae"
 BOOT_SECONDS = 900
 SUBPROCESS_SECONDS = 1500
 
@@ -133,8 +133,9 @@ def base_directory() -> Iterator[Path]:
     folder = find_data()
     for weights in sorted(folder.glob("weights/tae*.safetensors")) if folder else []:
         link(weights, base / "models/vae_approx" / weights.name)
+    # Under other names than the pack's own: a user's files, which the pack has not seen before.
     for weights in sorted(EMBEDDED.glob("*.safetensors")):
-        link(weights, base / "models/vae" / weights.name)
+        link(weights, base / "models/vae" / weights.name.removeprefix("zz-latent-tracer-"))
     yield base
     shutil.rmtree(base, ignore_errors=True)
 
@@ -204,7 +205,7 @@ def available(name: str, client: Client) -> str:
     if name in client.choices("VAELoader", "vae_name"):
         return name
     if name.endswith(".safetensors"):
-        pytest.skip(f"core/embedded holds no {name}")
+        pytest.skip(f"the pack brings no {name}")
     if find_data() is None:
         pytest.skip(NO_DATA)
     pytest.skip(f"this ComfyUI does not load {name}")

@@ -130,7 +130,7 @@ def drive(client: Client, workflow: Path, out: Path, *arguments: str) -> subproc
 def test_the_script_collects_verdicts_and_pictures(client: Client, tmp_path: Path) -> None:
     picture = tmp_path / "a picture.png"
     picture.write_bytes(png(to_picture(synthetic_photograph(35, 64))))
-    workflow = PACK / "workflows/api/trace_image.json"
+    workflow = PACK / "workflows/api/trace_image.app.json"
     settings = ("--image", f"2={picture}", "--set", "1.vae_name=demo-a.safetensors", "--set", "3.steps=1")
     done = drive(client, workflow, tmp_path / "out", *settings)
     assert done.returncode == 0, done.stderr
@@ -141,7 +141,7 @@ def test_the_script_collects_verdicts_and_pictures(client: Client, tmp_path: Pat
 
 
 def test_the_script_says_what_went_wrong(client: Client, tmp_path: Path) -> None:
-    workflow = PACK / "workflows/api/trace_image.json"
+    workflow = PACK / "workflows/api/trace_image.app.json"
     refused = drive(client, workflow, tmp_path, "--set", "1.vae_name=no-such.safetensors")
     assert refused.returncode == 2 and "VAELoader" in refused.stderr
     unknown = drive(client, workflow, tmp_path, "--set", "77.steps=1")

@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 from .client import Client
-from .conftest import PACK, PACK_NAME, Server
+from .conftest import EMBEDDED, PACK, PACK_NAME, Server
 from .workflow import to_prompt, with_defaults
 
 NODE_IDS = sorted(
@@ -54,6 +54,25 @@ def test_every_input_and_output_has_a_tooltip(node_id: str, client: Client) -> N
     assert info["description"]
 
 
+def test_load_vae_offers_the_embedded_decoders_after_a_users_own(client: Client) -> None:
+    offered = client.choices("VAELoader", "vae_name")
+    ours = sorted(path.name for path in EMBEDDED.glob("*.safetensors"))
+    assert len(ours) == 2 and [name for name in offered if name in ours] == ours
+    files = [name for name in offered if name.endswith(".safetensors")]
+    assert files[-2:] == ours
+    # ComfyUI saves and downloads into the first folder of a kind: never one of ours.
+    for folders in client.get_json("/internal/folder_paths").values():
+        assert not folders or not str(folders[0]).startswith(str(PACK))
+
+
+def test_the_block_is_offered_as_a_blueprint(client: Client) -> None:
+    offered = client.get_json("/global_subgraphs")
+    ours = [key for key, entry in offered.items() if entry["info"]["node_pack"] == f"custom_nodes.{PACK_NAME}"]
+    assert [offered[key]["name"] for key in ours] == ["Trace what I just made"]
+    block = json.loads(client.get_json(f"/global_subgraphs/{ours[0]}")["data"])
+    assert block["definitions"]["subgraphs"][0]["id"] == block["nodes"][0]["type"]
+
+
 def test_example_workflows_are_offered_as_templates(client: Client) -> None:
     assert sorted(client.get_json("/api/workflow_templates")[PACK_NAME]) == WORKFLOWS
     assert WORKFLOWS
@@ -84,8 +103,7 @@ def test_help_page_is_served_and_names_every_socket(node_id: str, client: Client
 
 def test_example_workflows_show_every_node(client: Client) -> None:
     used = {node["type"] for name in WORKFLOWS for node in saved(name)["nodes"]}
-    # A basis is built once, like a profile, and loaded ever after; its help page shows how.
-    assert set(NODE_IDS) - {"LatentTracerBuildFingerprintBasis"} <= used
+    assert set(NODE_IDS) <= used
 
 
 @pytest.mark.parametrize("name", WORKFLOWS)
@@ -96,6 +114,36 @@ def test_saved_workflow_has_a_note_and_nothing_overlaps(name: str) -> None:
     # A node's title bar is 30 pixels above its position.
     for (left, top, right, bottom), (l2, t2, r2, b2) in itertools.combinations(boxes, 2):
         assert right <= l2 or r2 <= left or bottom <= t2 - 30 or b2 <= top - 30
+
+
+@pytest.mark.parametrize("name", WORKFLOWS)
+def test_groups_hold_their_nodes_whole(name: str) -> None:
+    """Nothing hangs over an edge, the bar above a node included; only the note stands outside."""
+    workflow = saved(name)
+    outside = []
+    for node in workflow["nodes"]:
+        left, top, (width, height) = node["pos"][0], node["pos"][1] - 30, node["size"]
+        whole = any(
+            x <= left and y + 40 <= top and left + width <= x + w and top + 30 + height <= y + h
+            for x, y, w, h in (group["bounding"] for group in workflow["groups"])
+        )
+        outside += [] if whole else [node["type"]]
+    assert outside == ["MarkdownNote"]
+
+
+@pytest.mark.parametrize("name", WORKFLOWS)
+def test_templates_name_only_what_the_pack_or_comfyui_brings(name: str) -> None:
+    brought = {"example.png", "pixel_space", ""}  # ComfyUI's own picture; nothing chosen yet
+    for node in saved(name)["nodes"]:
+        if node["type"] == "LoadImage":
+            assert node["widgets_values"][0] in brought
+        elif node["type"] == "VAELoader":
+            assert (EMBEDDED / node["widgets_values"][0]).is_file()
+        elif node["type"] == "LatentTracerLoadImages":
+            folder = node["widgets_values"][0].removeprefix("latent-tracer examples/")
+            assert any((PACK / "workflows/examples/pictures" / folder).iterdir())
+        elif node["type"] in ("LatentTracerLoadProfile", "LatentTracerLoadFingerprintBasis"):
+            assert list((PACK / "workflows/examples").glob(f"*/{node['widgets_values'][0]}"))
 
 
 @pytest.mark.parametrize("name", WORKFLOWS)

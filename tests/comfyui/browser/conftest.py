@@ -6,7 +6,6 @@ Screenshots for people to look at go to ``screenshots`` beside this file, which 
 
 from __future__ import annotations
 
-import dataclasses
 import os
 import shutil
 from collections.abc import Iterator
@@ -14,15 +13,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from latent_tracer.core import builtin_profile, load_autoencoder, synthetic_photograph, to_picture
-from latent_tracer.core.profiles import save_profile
 
-from ..conftest import Server, find_data
+from ..client import Client
+from ..conftest import NO_DATA, PACK, PACK_NAME, Server, find_data, link
 
 SCREENSHOTS = Path(__file__).with_name("screenshots")
 NO_BROWSER = "no Chromium found: install it, or set CHROMIUM to its program, to run the browser tests"
 NO_PLAYWRIGHT = "playwright is not installed: pip install playwright (its own browsers are not needed)"
-NO_DATA = "no data folder with real decoders found: set LATENT_TRACER_DATA to it"
 
 
 def find_chromium() -> str | None:
@@ -40,7 +37,7 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
         import playwright.sync_api  # noqa: F401
     except ModuleNotFoundError:
         pytest.skip(NO_PLAYWRIGHT)
-    if "page" in needed and find_data() is None:
+    if "stocked_page" in needed and find_data() is None:
         pytest.skip(NO_DATA)
 
 
@@ -57,33 +54,42 @@ def chromium() -> Iterator[Any]:
 
 
 @pytest.fixture(scope="session")
-def stocked(server: Server, base_directory: Path, data: Path) -> None:
-    """Pictures under input, and a profile for each real decoder that the workflows name."""
-    folder = base_directory / "input"
-    to_picture(synthetic_photograph(3, 96)).save(folder / "example.png")
-    for name in ("photographs", "made"):
-        (folder / name).mkdir(exist_ok=True)
-        for number in range(6):
-            to_picture(synthetic_photograph(50 + number, 64)).save(folder / name / f"{number}.png")
-    (folder / "photographs" / "broken.png").write_bytes(b"no picture")
-    # Their scores are those of another decoder: what the page shows is under test here, not how certain it is.
-    shipped = builtin_profile(load_autoencoder("demo-a").fingerprint)
-    assert shipped is not None
-    for name in ("taesd", "taesdxl", "taesd3"):
-        autoencoder = load_autoencoder(data / "weights" / name)
-        profile = dataclasses.replace(
-            shipped, fingerprint=autoencoder.fingerprint, autoencoder=name, image_sizes=(64, 512)
-        )
-        save_profile(profile, base_directory / "models" / "latent_trace" / f"{name}.json")
+def bare_server(comfyui: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """ComfyUI as downloaded, with its own example picture, and the pack: no weights of anybody's."""
+    base = tmp_path_factory.mktemp("bare")
+    (base / "custom_nodes").mkdir()
+    link(PACK, base / "custom_nodes" / PACK_NAME)
+    (base / "input").mkdir()
+    shutil.copy(comfyui / "input" / "example.png", base / "input")
+    running = Server(comfyui, base)
+    try:
+        running.wait_until_ready(Client(f"http://127.0.0.1:{running.port}"))
+        yield running
+    finally:
+        running.stop()
+
+
+def opened(chromium: Any, server: Server, **context: str) -> Any:
+    """ComfyUI's page, open and ready; its complaints are printed when a test fails."""
+    page = chromium.new_context(viewport={"width": 1700, "height": 1150}, **context).new_page()
+    page.set_default_timeout(120_000)
+    page.on("pageerror", lambda error: print("page error:", error))  # noqa: T201
+    page.goto(f"http://127.0.0.1:{server.port}/", timeout=180_000)
+    page.wait_for_function("window.app?.graph && window.app?.extensionManager", timeout=180_000)
+    return page
 
 
 @pytest.fixture
-def page(chromium: Any, server: Server, stocked: None) -> Iterator[Any]:
-    """ComfyUI's page, open and ready; its complaints are printed when a test fails."""
-    opened = chromium.new_page(viewport={"width": 1700, "height": 1150})
-    opened.set_default_timeout(90_000)
-    opened.on("pageerror", lambda error: print("page error:", error))  # noqa: T201
-    opened.goto(f"http://127.0.0.1:{server.port}/", timeout=180_000)
-    opened.wait_for_function("window.app?.graph && window.app?.extensionManager", timeout=180_000)
-    yield opened
-    opened.close()
+def page(chromium: Any, bare_server: Server) -> Iterator[Any]:
+    """A newcomer's page, on a bare install."""
+    newcomer = opened(chromium, bare_server)
+    yield newcomer
+    newcomer.context.close()
+
+
+@pytest.fixture
+def stocked_page(chromium: Any, server: Server, data: Path) -> Iterator[Any]:
+    """Where the real decoders are."""
+    owner = opened(chromium, server)
+    yield owner
+    owner.context.close()

@@ -3,31 +3,33 @@
 from __future__ import annotations
 
 import contextlib
-import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from ..client import Client
 from ..test_pack_in_the_server import PACK_NAME, WORKFLOWS, saved
 from .conftest import NO_PLAYWRIGHT, SCREENSHOTS
 
 NotYetError = pytest.importorskip("playwright.sync_api", reason=NO_PLAYWRIGHT).TimeoutError
 pytestmark = pytest.mark.browser
 
-RUN_SECONDS = 400
-# Needs a diffusion checkpoint that this project does not have: only opened here.
-NOT_RUN = {"origin_of_image", "sign_and_read"}
-SHOWS_PICTURE = {"LatentTracerTraceImage", "LatentTracerVerdict", "LatentTracerAttributeImage"}
-QUICK = {"steps": 2}
+RUN_SECONDS = 1200
+# Nodes that must show a picture, or a text, once they ran.
+UNANSWERED = """() => app.graph.nodes.filter(node => {
+  const pictures = ['LatentTracerTraceImage', 'LatentTracerVerdict', 'LatentTracerAttributeImage',
+    'LatentTracerFindForeignRegions', 'LatentTracerOriginVerdict', 'LatentTracerReadFingerprint'];
+  if (pictures.includes(node.type)) return !(node.imgs?.[0]?.naturalWidth >= 300);
+  return node.type === 'PreviewAny' && !node.widgets?.some(widget => String(widget.value ?? '').trim().length > 3);
+}).map(node => `${node.id} ${node.type}`)"""
 
 COMPLAINTS = """() => app.graph.nodes.flatMap(node => [
   ...(node.has_errors ? [`${node.type} is marked as wrong`] : []),
   ...(LiteGraph.registered_node_types[node.type] ? [] : [`${node.type} is missing`]),
   ...(node.widgets ?? []).filter(widget => widget.type === 'combo').flatMap(widget => {
     const values = typeof widget.options.values === 'function' ? widget.options.values() : widget.options.values;
-    const known = !Array.isArray(values) || values.includes(widget.value);
+    // Load Image for one's own picture begins empty, and is not connected.
+    const known = !Array.isArray(values) || values.includes(widget.value) || widget.value === '';
     return known ? [] : [`${node.type}.${widget.name}: ${widget.value}`];
   }),
 ])"""
@@ -49,16 +51,18 @@ def open_our_templates(page: Any) -> None:
 def open_template(page: Any, name: str) -> None:
     """As a person does, by clicks: Templates, our pack, the card."""
     open_our_templates(page)
-    page.locator(f"[data-testid=template-workflow-{name}]").click()
+    page.locator(f"[data-testid='template-workflow-{name}']").click()
     count = len(saved(name)["nodes"])
     page.wait_for_function("count => app.graph.nodes.length === count", arg=count)
-    page.wait_for_timeout(1500)
+    page.wait_for_timeout(3000)
+    with contextlib.suppress(NotYetError):  # the first app that somebody opens offers a tour
+        page.get_by_role("button", name="Skip", exact=True).click(timeout=3000 if name.endswith(".app") else 1)
 
 
 def test_template_browser_lists_every_workflow_with_its_thumbnail(page: Any) -> None:
     open_our_templates(page)
     for name in WORKFLOWS:
-        card = page.locator(f"[data-testid=template-workflow-{name}]")
+        card = page.locator(f"[data-testid='template-workflow-{name}']")
         card.wait_for()
         image = card.locator("img").first
         image.scroll_into_view_if_needed()
@@ -67,60 +71,61 @@ def test_template_browser_lists_every_workflow_with_its_thumbnail(page: Any) -> 
 
 
 @pytest.mark.parametrize("name", WORKFLOWS)
-def test_workflow_loads_without_a_complaint_and_runs(name: str, page: Any, client: Client) -> None:
+def test_template_opens_runs_and_answers_on_a_bare_install(name: str, page: Any) -> None:
     open_template(page, name)
-    complaints = page.evaluate(COMPLAINTS)
-    if name in NOT_RUN:
-        # The checkpoint is the user's own, and so is a basis, built once per VAE; nothing else may be missing.
-        complaints = [one for one in complaints if "Checkpoint" not in one and "LoadFingerprintBasis" not in one]
-    assert not complaints
-    if name in NOT_RUN:
-        page.screenshot(path=SCREENSHOTS / f"{name}.png")
-        pytest.skip("needs a diffusion checkpoint, none is here: the workflow was opened, not run")
-    assert not page.get_by_text("Missing").first.is_visible()
+    assert not page.evaluate(COMPLAINTS)
+    assert not page.get_by_text("Missing", exact=False).first.is_visible()
     page.screenshot(path=SCREENSHOTS / f"{name} opened.png")
-    page.evaluate(
-        """quick => app.graph.nodes.forEach(node => (node.widgets ?? []).forEach(widget => {
-             if (widget.name in quick) widget.value = quick[widget.name];
-           }))""",
-        QUICK,
-    )
-    before = set(client.get_json("/history"))
-    page.locator("[data-testid=queue-button]").click()
-    entry = wait_for_run(client, before)
-    assert entry["status"]["status_str"] == "success", entry["status"]["messages"]
-    for node in saved(name)["nodes"]:
-        if node["type"] in SHOWS_PICTURE:
-            number = node["id"]
-            page.wait_for_function(
-                "id => app.graph.getNodeById(id).imgs?.[0]?.naturalWidth === 1200", arg=number, timeout=60_000
-            )
-            shown = page.evaluate("id => app.graph.getNodeById(id).imgs.length", number)
-            assert shown == len(entry["outputs"][str(number)]["images"])
-            told = "\n".join(entry["outputs"][str(number)]["text"])
-            assert any(word in told.upper() for word in ("BELONGING", "INCONCLUSIVE"))
+    press_run(page, is_app=name.endswith(".app"))
+    if name.endswith(".app"):
+        shown = page.locator("img[src*='/view'][src*='type=temp']").first
+        shown.wait_for()
+        assert shown.evaluate("async image => (await image.decode(), image.naturalWidth)") >= 300
+    else:
+        assert not page.evaluate(UNANSWERED)
     page.keyboard.press(".")
     page.wait_for_timeout(2500)
     page.screenshot(path=SCREENSHOTS / f"{name} finished.png")
 
 
-def wait_for_run(client: Client, before: set[str]) -> dict[str, Any]:
-    deadline = time.monotonic() + RUN_SECONDS
-    while time.monotonic() < deadline:
-        history = client.get_json("/history")
-        new = set(history) - before
-        if new:
-            return history[new.pop()]
-        time.sleep(0.3)
-    raise AssertionError(f"Run did not finish within {RUN_SECONDS} s")
+@pytest.mark.parametrize("name", ["1_trace_what_I_just_made", "trace_folder"])
+def test_template_answers_with_a_real_decoder(name: str, stocked_page: Any) -> None:
+    open_template(stocked_page, name)
+    choose = """() => { const node = app.graph.nodes.find(node => node.type === 'VAELoader');
+                        node.widgets[0].value = 'taesd'; }"""
+    stocked_page.evaluate(choose)
+    assert not stocked_page.evaluate(COMPLAINTS)
+    press_run(stocked_page)
+    assert not stocked_page.evaluate(UNANSWERED)
+    stocked_page.screenshot(path=SCREENSHOTS / f"{name} with taesd.png")
+
+
+def press_run(page: Any, is_app: bool = False) -> None:
+    """As a person does, and wait for the end of what runs."""
+    page.evaluate(
+        """() => { window.ended = null;
+                   for (const name of ['execution_success', 'execution_error', 'execution_interrupted'])
+                     app.api.addEventListener(name, () => { window.ended ??= name; }); }"""
+    )
+    if is_app:
+        page.get_by_role("button", name="Run", exact=True).last.click()
+        page.wait_for_function("() => window.ended", timeout=1000 * RUN_SECONDS)
+        assert page.evaluate("() => window.ended") == "execution_success"
+        return
+    page.locator("[data-testid=queue-button]").click()
+    page.wait_for_function("() => window.ended", timeout=1000 * RUN_SECONDS)
+    assert page.evaluate("() => window.ended") == "execution_success"
+    # Pictures are fetched after the end.
+    with contextlib.suppress(NotYetError):
+        page.wait_for_function(f"() => ({UNANSWERED})().length === 0", timeout=60_000)
 
 
 @pytest.mark.parametrize("node_type", ["LatentTracerTraceImage", "LatentTracerLoadImages"])
-def test_help_page_opens_from_the_node(node_type: str, page: Any, client: Client) -> None:
+def test_help_page_opens_from_the_node(node_type: str, page: Any) -> None:
     open_template(page, "trace_folder")
     page.evaluate("type => app.canvas.selectNode(app.graph.nodes.find(node => node.type === type), false)", node_type)
     page.locator("[data-testid=info-button]").click()
-    title = client.object_info[node_type]["display_name"]
+    title = page.evaluate("type => LiteGraph.registered_node_types[type].title", node_type)
     page.get_by_role("heading", name=title).first.wait_for()
     page.get_by_role("heading", name="Outputs").first.wait_for()
     page.wait_for_timeout(1000)
@@ -130,7 +135,7 @@ def test_help_page_opens_from_the_node(node_type: str, page: Any, client: Client
     page.screenshot(path=SCREENSHOTS / f"help {node_type}.png")
 
 
-def test_search_finds_the_node_by_what_a_person_would_type(page: Any, client: Client) -> None:
+def test_search_finds_the_node_by_what_a_person_would_type(page: Any) -> None:
     for words in ("is this AI", "which model", "provenance"):
         found = page.evaluate(
             """words => Object.values(LiteGraph.registered_node_types).filter(
