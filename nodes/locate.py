@@ -13,6 +13,7 @@ from ..core.images.tensors import whole_cells
 from ..core.reports.pictures.foreign_map import heat_map
 from . import comfy_adapter
 from .sockets import CATEGORY, ProfileSocket, check_profile_socket
+from .source_file import vae_name
 
 
 class FindForeignRegions(io.ComfyNode):
@@ -41,6 +42,7 @@ class FindForeignRegions(io.ComfyNode):
                 io.Float.Output("share", is_output_list=True, tooltip="Share of the image under the mask, per image."),
                 io.String.Output("report", tooltip="Share, threshold, false-alarm rate and limits, in words."),
             ],
+            hidden=[io.Hidden.prompt, io.Hidden.unique_id],  # tells which file the VAE was loaded from
         )
 
     @classmethod
@@ -48,7 +50,7 @@ class FindForeignRegions(io.ComfyNode):
         check_profile_socket(profile)
         images = check_images(comfy_adapter.to_core_images(image))
         maps: list[ForeignMap] = []
-        with comfy_adapter.inspected_model(vae, image) as autoencoder:
+        with comfy_adapter.inspected_model(vae, image, vae_name(cls.hidden)) as autoencoder:
             profiles = Tracer(autoencoder, profile).profiles
             known = profiles[0] if profiles else None
             # From the corner, as scores are: centred, the cells of a picture that lost a few rows would be missed.

@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 
 from comfy_api.latest import io
 
 from ..core import InvalidSettingError, Inversion, Traced, verdict_from_losses, verdict_from_threshold
 from .outcome import verdict_outputs, verdict_result
 from .sockets import CATEGORY, Trace
+
+NOTHING_KNOWN = (
+    "a loss alone says nothing, and neither a threshold nor known losses are given: set threshold, or belonging_losses,"
+    " or use Trace Image, which is calibrated."
+)
 
 
 class TraceVerdict(io.ComfyNode):
@@ -68,6 +74,8 @@ class TraceVerdict(io.ComfyNode):
             verdicts = [verdict_from_losses(score, known, alpha) for score in scores]
         else:
             verdicts = [verdict_from_threshold(score, threshold or None) for score in scores]
+            if not threshold:
+                verdicts = [replace(verdict, basis=NOTHING_KNOWN) for verdict in verdicts]
         return verdict_result(cls, [Traced.of_inversion(trace, k, verdict) for k, verdict in enumerate(verdicts)])
 
 

@@ -18,6 +18,8 @@ Answer = Literal["belonging", "non-belonging", "inconclusive"]
 
 # What rates were measured on.
 THIS_DECODER, OTHER_DECODERS = "this decoder", "other decoders"
+# The stage of a picture that got no score.
+NOT_SCORED = "not scored"
 LIMITS = (
     "This names the decoder, not the checkpoint: models that share a VAE cannot be told apart, a photo passed through"
     " this VAE does belong to it, and resizing, off-grid crops or JPEG weaken the trace."
@@ -82,6 +84,11 @@ class Verdict:
             whose = f"; measured on {self.calibration}, not on this one"
         does = "belongs" if yes else "does not belong"
         return f"The image {does} to this {self.subject} ({self.basis}; {self.rate_words}{p}{whose})."
+
+    @property
+    def line(self) -> str:
+        """The :attr:`sentence` behind the answer in capitals."""
+        return f"{self.answer.upper()}: {self.sentence.removeprefix('Inconclusive: ')}"
 
 
 def verdict_from_threshold(loss: float, threshold: float | None) -> Verdict:
