@@ -8,11 +8,11 @@ import torch
 from comfy_api.latest import io, ui
 from torch import Tensor
 
-from ..core import Crop, ForeignMap, InvalidImageError, Profile, Tracer, check_images, locate_foreign
+from ..core import Crop, ForeignMap, InvalidImageError, Tracer, check_images, locate_foreign
 from ..core.images.tensors import whole_cells
 from ..core.reports.pictures.foreign_map import heat_map
 from . import comfy_adapter
-from .sockets import CATEGORY, ProfileSocket, check_profile_socket
+from .sockets import CATEGORY, Profiles, ProfileSocket, check_profile_socket
 from .source_file import vae_name
 
 
@@ -46,7 +46,7 @@ class FindForeignRegions(io.ComfyNode):
         )
 
     @classmethod
-    def execute(cls, vae: Any, image: Tensor, profile: Profile | None = None) -> io.NodeOutput:
+    def execute(cls, vae: Any, image: Tensor, profile: Profiles | None = None) -> io.NodeOutput:
         check_profile_socket(profile)
         images = check_images(comfy_adapter.to_core_images(image))
         maps: list[ForeignMap] = []

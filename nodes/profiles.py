@@ -39,7 +39,7 @@ from ..core.scores.any_grid import AnyGrid
 from ..core.storage.safe_text import clean_text
 from . import comfy_adapter
 from .outcome import told
-from .sockets import CATEGORY, ProfileSocket
+from .sockets import CATEGORY, Profiles, ProfileSocket, check_profile_socket
 from .source_file import vae_name
 
 FOLDER = "latent_trace"
@@ -246,12 +246,20 @@ class LoadProfile(io.ComfyNode):
                     options=profile_names(),
                     tooltip="Saved by Calibrate Trace; press R in the graph to see new ones.",
                 ),
+                ProfileSocket.Input(
+                    "with_profile",
+                    optional=True,
+                    advanced=True,
+                    tooltip="A further profile of the same VAE, for another condition: each picture is judged by the"
+                    " one that fits what it went through.",
+                ),
             ],
             outputs=[ProfileSocket.Output("profile", tooltip="For Trace Image and Attribute Image.")],
         )
 
     @classmethod
-    def execute(cls, profile_name: str) -> io.NodeOutput:
+    def execute(cls, profile_name: str, with_profile: Profiles | None = None) -> io.NodeOutput:
+        check_profile_socket(with_profile)
         # What an API prompt holds may be anything.
         path = folder_paths.get_full_path(FOLDER, profile_name) if isinstance(profile_name, str) else None
         if path is None:
@@ -261,7 +269,17 @@ class LoadProfile(io.ComfyNode):
         except InvalidProfileError as error:
             # Where ComfyUI lives is of no use to the reader, and shared screenshots should not tell it.
             raise InvalidProfileError(str(error).replace(path, f"The profile {profile_name}")) from None
-        return io.NodeOutput(profile, ui=told(cls, f"Profile of {profile.autoencoder}", profile_words(profile)))
+        further = with_profile if isinstance(with_profile, tuple) else tuple(filter(None, [with_profile]))
+        for one in further:
+            if not same_weights(one.fingerprint, profile.fingerprint):
+                raise InvalidProfileError(
+                    f"{profile_name} is a profile of {profile.autoencoder}, with_profile one of {one.autoencoder}:"
+                    " connect profiles of one VAE."
+                )
+        together = (profile, *further)
+        title = f"{'Profile' if not further else f'{len(together)} profiles'} of {profile.autoencoder}"
+        report = "\n".join(map(profile_words, together))
+        return io.NodeOutput(together if further else profile, ui=told(cls, title, report))
 
     @classmethod
     def validate_inputs(cls, profile_name: str | None = None) -> bool | str:
@@ -270,7 +288,7 @@ class LoadProfile(io.ComfyNode):
         return True
 
     @classmethod
-    def fingerprint_inputs(cls, profile_name: str | None = None) -> str:
+    def fingerprint_inputs(cls, profile_name: str | None = None, **others: Any) -> str:
         """Reload only when the file changed."""
         path = None if profile_name is None else folder_paths.get_full_path(FOLDER, profile_name)
         return "missing" if path is None else str(os.stat(path).st_mtime_ns)

@@ -251,6 +251,13 @@ def test_attribution_says_one_none_or_a_tie(decide_by_scores):
     assert attribution_chart(decide_by_scores([("a", 0.1, known)] * 4)).height < 900
 
 
+def test_a_picture_that_was_never_stored_as_8_bit_has_no_such_floor(monkeypatch):
+    history, verdict = (1e-3, 1e-7), verdict_from_threshold(1e-7, None)
+    _, boxes = words_of(monkeypatch, lambda: loss_curve(history, verdict, is_eight_bit=False))
+    assert "8-bit floor" not in boxes and "2 evaluations" in boxes
+    assert "8-bit floor" in words_of(monkeypatch, lambda: loss_curve(history, verdict))[1]
+
+
 @pytest.mark.parametrize("history", [(1e-3,), (1e-3, float("nan"), 1e-5), (0.0, 0.0), (1e30, 1e-30), (float("inf"),)])
 def test_any_history_can_be_drawn(history):
     assert loss_curve(history, verdict_from_threshold(0.5, None)).size == (270, 270)

@@ -15,6 +15,7 @@ from ..verdicts.verdict import NOT_SCORED, OTHER_DECODERS, Answer, Verdict
 _REMEDY = re.compile(
     r"(.+)[:,] ((?:calibrate|check|choose|connect|give|load|save|scale|score|trace|use)\b.+)", re.DOTALL
 )
+_IN_PLAIN_WORDS = (("belonging images", "its own pictures"), ("belonging ones", "its own"))
 _FILE = re.compile(r"\.(safetensors|sft|ckpt|pt|pth|bin|gguf)$", re.IGNORECASE)
 SHORT_ANSWERS: dict[Answer, str] = {"belonging": "yes", "non-belonging": "no", "inconclusive": "cannot tell"}
 NAMES_THE_VAE = "Ask which models use this VAE: they look alike, and so does a photo that went through it."
@@ -92,6 +93,8 @@ def plain_attribution(result: Attribution) -> PlainAnswer:
 
 def reason_and_remedy(basis: str) -> tuple[str, str]:
     """A reason's two halves as sentences; the second is empty where it holds no remedy."""
+    for term, words in _IN_PLAIN_WORDS:
+        basis = basis.replace(term, words)
     found = _REMEDY.fullmatch(basis.strip())
     return (_sentence(found[1]), _sentence(found[2])) if found else (_sentence(basis), "")
 

@@ -50,8 +50,10 @@ def _inversion(traced: Traced) -> list[str]:
     if inversion is None:
         return []
     loss, initial = float(inversion.loss[0]), float(inversion.initial_loss[0])
+    # A picture with more than 8 bits, or straight from the decoder, has no such floor.
+    eight_bit = inversion.quantiser[0] != "none"
+    floor = f" ({loss / ROUNDING_FLOOR:.1f} × the 8-bit floor)" if eight_bit else ""
     return [
-        f"inversion by {inversion.solver}, stopped by {inversion.stopped_by[0]}: loss {loss:.4g}"
-        f" ({loss / ROUNDING_FLOOR:.1f} × the 8-bit floor), at the encoder's start {initial:.4g};"
-        f" stored by: {inversion.quantiser[0]}; crop: {inversion.crop}"
+        f"inversion by {inversion.solver}, stopped by {inversion.stopped_by[0]}: loss {loss:.4g}{floor},"
+        f" at the encoder's start {initial:.4g}; stored by: {inversion.quantiser[0]}; crop: {inversion.crop}"
     ]

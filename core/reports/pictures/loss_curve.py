@@ -12,13 +12,16 @@ from ...verdicts.verdict import Verdict
 from .style import CURVE, FAINT, FLOOR_LINE, GRID, INK, SURFACE, blank, font
 
 
-def loss_curve(history: tuple[float, ...], verdict: Verdict, side: int = 270) -> Image.Image:
-    """On a logarithmic scale, with the rounding floor and, where the score is a loss, the threshold."""
+def loss_curve(history: tuple[float, ...], verdict: Verdict, side: int = 270, is_eight_bit: bool = True) -> Image.Image:
+    """On a logarithmic scale, with the rounding floor of a picture that ``is_eight_bit`` and, where the score is a
+    loss, the threshold."""
     tile, draw = blank(side, side, SURFACE)
     left, right, top, bottom = 60, side - 12, 16, side - 38
     values = [max(loss, 1e-9) for loss in history if math.isfinite(loss)]
     threshold = verdict.threshold if verdict.score in history else None
-    shown = [*values, ROUNDING_FLOOR] + ([threshold] if threshold else [])
+    rounding_floor = ROUNDING_FLOOR if is_eight_bit else None
+    levels = ((rounding_floor, "8-bit floor", FLOOR_LINE), (threshold, "threshold", INK))
+    shown = [*values, *(level for level, _, _ in levels if level)] or [1.0]
     low, high = math.floor(math.log10(min(shown))), math.ceil(math.log10(max(shown)))
     high = max(high, low + 1)
 
@@ -37,7 +40,7 @@ def loss_curve(history: tuple[float, ...], verdict: Verdict, side: int = 270) ->
     below = (min((left + right) / 2, side - 8 - font(20).getlength(cost) / 2), side - 6)
     draw.text(below, cost, font=font(20), fill=FAINT, anchor="mb")
     words = [draw.textbbox(below, cost, font=font(20), anchor="mb")]
-    for level, label, colour in ((ROUNDING_FLOOR, "8-bit floor", FLOOR_LINE), (threshold, "threshold", INK)):
+    for level, label, colour in levels:
         if level:
             draw.line((left, y(level), right, y(level)), fill=colour, width=2)
             places = [

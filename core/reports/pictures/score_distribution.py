@@ -74,14 +74,17 @@ def score_distribution(
         left, above, right, below = draw.textbbox(place, text, font=face, anchor="mm")
         draw.rectangle((left - 6, above - 4, right + 6, below + 4), fill=SURFACE)
         draw.text(place, text, font=face, fill=colour, anchor="mm")
-    for answer, start, end, outer in (("belonging", *edges[:2], "l"), ("non-belonging", *edges[2:], "r")):
+    zones: tuple[tuple[Answer, float, float, bool], ...] = (
+        ("belonging", x(edges[0]), x(edges[1]), True),
+        ("non-belonging", x(edges[2]), x(edges[3]), False),
+    )
+    for answer, start, end, is_left in zones:
         # In the outer corner of its zone, or the inner one where the mark's label stands.
-        word, places = SHORT_ANSWERS[answer], {"l": x(start) + 4, "r": x(end) - 4}
-        for side in (outer, "r" if outer == "l" else "l"):
-            box = draw.textbbox((places[side], 10), word, font=face, anchor=f"{side}t")
-            if box[2] - box[0] < x(end) - x(start) and (box[2] + 8 < taken[0] or box[0] - 8 > taken[1]):
-                if not is_withheld:
-                    draw.text((places[side], 10), word, font=face, fill=COLOURS[answer], anchor=f"{side}t")
+        word, places = SHORT_ANSWERS[answer], ((start + 4, "lt"), (end - 4, "rt"))
+        for at, anchor in places if is_left else places[::-1]:
+            left, _, right, _ = draw.textbbox((at, 10), word, font=face, anchor=anchor)
+            if not is_withheld and right - left < end - start and (right + 8 < taken[0] or left - 8 > taken[1]):
+                draw.text((at, 10), word, font=face, fill=COLOURS[answer], anchor=anchor)
                 break
     draw.line((LEFT, base, width - RIGHT, base), fill=FAINT)
     for tick in ticks(low, high):

@@ -58,11 +58,13 @@ def _row_of_tiles(traced: Traced, width: int) -> Image.Image:
     columns = max(3, len(tiles))
     side = (width - MARGIN) // columns - MARGIN
     titles = [wrapped(title, 20, side) for title, _ in tiles]
+    is_eight_bit = traced.inversion is None or traced.inversion.quantiser[0] != "none"
     picture, draw = blank(width, side + 14 + 26 * max(map(len, titles)))
     for place, (_, tile) in enumerate(tiles):
         left = MARGIN + place * (side + MARGIN)
-        shown = fit(tile, side) if isinstance(tile, Image.Image) else loss_curve(tile, traced.verdict, side)
-        picture.paste(shown, (left, 0))
+        if isinstance(tile, tuple):
+            tile = loss_curve(tile, traced.verdict, side, is_eight_bit)
+        picture.paste(fit(tile, side), (left, 0))
         for row, line in enumerate(titles[place]):
             draw.text((left, side + 6 + 26 * row), line, font=font(20), fill=FAINT)
     return picture
