@@ -290,7 +290,7 @@ class LoadProfile(io.ComfyNode):
     @classmethod
     def fingerprint_inputs(cls, profile_name: str | None = None, **others: Any) -> str:
         """Reload only when the file changed."""
-        path = None if profile_name is None else folder_paths.get_full_path(FOLDER, profile_name)
+        path = folder_paths.get_full_path(FOLDER, profile_name) if isinstance(profile_name, str) else None
         return "missing" if path is None else str(os.stat(path).st_mtime_ns)
 
 
