@@ -9,9 +9,13 @@ from comfy_api.latest import io, ui
 from torch import Tensor
 
 from ..core import Crop, ForeignMap, InvalidImageError, Tracer, check_images, locate_foreign
-from ..core.images.tensors import whole_cells
+from ..core.images.tensors import to_picture, whole_cells
+from ..core.reports.pictures import note_card, picture_tensor
 from ..core.reports.pictures.foreign_map import heat_map
+from ..core.reports.pictures.style import WIDTH
+from ..core.reports.pictures.verdict_card import stacked
 from . import comfy_adapter
+from .outcome import stack
 from .sockets import CATEGORY, Profiles, ProfileSocket, check_profile_socket
 from .source_file import vae_name
 
@@ -67,6 +71,15 @@ class FindForeignRegions(io.ComfyNode):
         crop = Crop(0, 0, cropped.shape[-1], cropped.shape[-2], images.shape[-1], images.shape[-2])
         notes = "" if crop.is_whole else f"\ncrop: {crop}"
         text = "\n\n".join(f"image {number}: {found.sentence}" for number, found in enumerate(maps, start=1)) + notes
-        preview = ui.PreviewImage(shown, cls=cls).as_dict()
+        drawn = stack([captioned(one, found) for one, found in zip(shown.split(1), maps, strict=True)])
+        preview = ui.PreviewImage(drawn, cls=cls).as_dict()
         masks = torch.stack([found.mask.float() for found in maps])
         return io.NodeOutput(shown, masks, [m.share for m in maps], text, ui={**preview, "text": (text,)})
+
+
+def captioned(shown: Tensor, found: ForeignMap) -> Tensor:
+    """The map ``[1,H,W,3]`` under what it says: alone, one that is dark all over tells nothing."""
+    title = f"{found.share:.0%} of it stands out" if found.mask.any() else "Nothing stands out"
+    heat = to_picture(shown.movedim(-1, 1))
+    heat = heat.resize((WIDTH, max(1, round(WIDTH * heat.height / heat.width))))
+    return picture_tensor(stacked([note_card(title, [found.sentence]), heat]))
