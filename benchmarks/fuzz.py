@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import copy
 import datetime
 import gc
 import hashlib
@@ -102,7 +103,7 @@ def changed_json(content: bytes, chance: random.Random) -> bytes:
         holder, key = chance.choice(places)
         kind = chance.randrange(6)
         if kind <= 3:
-            holder[key] = chance.choice(VALUES)
+            holder[key] = copy.deepcopy(chance.choice(VALUES))  # it may be changed itself
         elif kind == 4 and holder is not value:
             del holder[key]
         elif isinstance(holder, dict) and holder is not value:

@@ -80,12 +80,12 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
 
 @pytest.fixture(scope="module", autouse=True)
 def search_before_a_no(request: pytest.FixtureRequest) -> Iterator[None]:
-    """A hundred looks before every no would be most of the time of all tests: only test_refusal.py takes them.
+    """A hundred looks before every no would be most of the time of all tests: only two files take them.
 
     Commands that run in a process of their own do, too.
     """
     with pytest.MonkeyPatch.context() as patch:
-        if request.path.name != "test_refusal.py":
+        if request.path.name not in ("test_refusal.py", "test_placed.py"):
             patch.setattr("latent_tracer.core.tracing.refusal.search_placements", lambda *_: None)
         yield
 

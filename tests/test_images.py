@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import io
+import struct
+
 import numpy as np
 import pytest
 import torch
@@ -120,6 +123,22 @@ def test_an_enormous_picture_is_refused_before_it_is_decoded(tmp_path, monkeypat
     monkeypatch.setattr("latent_tracer.core.files.decoding.MAX_PIXELS", 50)
     with pytest.raises(InvalidImageError, match="9×6 pixels, more than the 50"):
         load_image(path)
+
+
+def test_a_few_bytes_that_claim_many_megapixels_are_refused(tmp_path):
+    """A GIF of 10 KB takes a gigabyte when it claims 78 megapixels; a large picture with something in it is read."""
+    small, bomb = io.BytesIO(), tmp_path / "bomb.gif"
+    Image.fromarray(PIXELS[..., :3]).save(small, "GIF")
+    content = bytearray(small.getvalue())
+    content[6:10] = struct.pack("<HH", 8827, 8801)
+    bomb.write_bytes(content)
+    with pytest.raises(
+        InvalidImageError, match=r"claims 8827×8801 pixels in \d+ bytes: it is damaged or one flat colour"
+    ):
+        load_image(bomb)
+    large = tmp_path / "large.png"
+    Image.effect_noise((4100, 4100), 40).save(large)
+    assert load_image(large).pixels.shape == (1, 3, 4100, 4100)
 
 
 def test_tensors_and_pictures_convert_into_each_other():

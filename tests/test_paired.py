@@ -8,6 +8,7 @@ import pytest
 import torch
 from latent_tracer.core import Tracer, builtin_profile, load_autoencoder, quantise, synthetic_photograph
 from latent_tracer.core.files.picture import Picture
+from latent_tracer.core.images.part import Part
 from latent_tracer.core.inversion.objective import Passes
 from latent_tracer.core.profiles.grid import Grid
 from latent_tracer.core.scores import make_score
@@ -22,7 +23,8 @@ BLOCKS = 32
 
 def map_of(contrast, weight=None, grid=None):
     weight = torch.ones_like(contrast) if weight is None else weight
-    return ContrastMap(((contrast, weight),), 8, grid or Grid(8, 0), Passes())
+    window = Part(0, 0, *(8 * side + 24 for side in contrast.shape))
+    return ContrastMap(((contrast, weight),), (window,), 8, grid or Grid(8, 0), Passes())
 
 
 @pytest.fixture

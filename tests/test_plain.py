@@ -12,7 +12,7 @@ from latent_tracer.core import load_autoencoder, verdict_from_profile, verdict_f
 from latent_tracer.core.profiles import HANDED_OVER, Source, builtin_profile
 from latent_tracer.core.reports.plain import plain_attribution, plain_verdict, reason_and_remedy, short_name
 from latent_tracer.core.verdicts.doubt import History, doubt_about
-from latent_tracer.core.verdicts.verdict import verdict_from_default_profile
+from latent_tracer.core.verdicts.verdict import SEVERAL_DECODERS, verdict_from_default_profile
 
 BASE = builtin_profile(load_autoencoder("demo-a").fingerprint)
 MODEL = "sd/taesd.safetensors"
@@ -152,3 +152,14 @@ def test_every_doubt_reads_as_a_sentence():
 )
 def test_a_model_is_called_what_the_user_chose(model, name):
     assert short_name(model) == name
+
+
+def test_a_yes_at_another_placement_says_how_the_picture_was_taken():
+    yes = dataclasses.replace(
+        verdict_from_profile(-0.8, BASE),
+        fpr_basis=SEVERAL_DECODERS,
+        calibration="5 decoders together",
+        state=("mirrored left to right since it was made",),
+    )
+    said = r" It shows where the picture is taken as mirrored left to right; measured on 5 decoders together\."
+    check(plain_verdict(yes, MODEL), "Made by taesd: yes", RATE + said, "Ask which models .*")

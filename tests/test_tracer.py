@@ -126,9 +126,28 @@ def test_one_that_does_not_recognise_its_own_work_gives_no_answer(demo, untaught
     assert "recognises 4 of 6 pictures it made for this check, too few" in verdict.basis
 
 
+def test_a_rough_decoders_own_grid_is_no_ground_to_doubt_its_own_work(demo, untaught, monkeypatch):
+    """It is one for a picture with such a grid that scores less like the decoder's own than all made for the check."""
+    own = untaught[0]
+    score = own.verdict.score
+    strong = dataclasses.replace(own.history, grid=0.6)
+    monkeypatch.setattr("latent_tracer.core.tracing.tracer.History.of", lambda _: strong)
+
+    def answer(weakest: float, grids: tuple[float, ...]) -> str:
+        check = OwnCheck((weakest,) * 6, 6, grids=grids)
+        monkeypatch.setattr("latent_tracer.core.tracing.tracer.own_check", lambda *_: check)
+        return Tracer(demo[0], ()).trace(own.picture).verdict.answer
+
+    assert answer(score + 0.01, (0.4, 0.5)) == "belonging"
+    assert answer(score - 0.01, (0.4, 0.5)) == "inconclusive"
+    assert answer(score + 0.01, (0.1, 0.2)) == "inconclusive"
+
+
 def test_the_check_is_made_once(demo, untaught, monkeypatch):
     monkeypatch.setattr(demo[0], "_decode", lambda _: pytest.fail("decoded again"))
-    assert own_check(demo[0], default_profile()).passed
+    check = own_check(demo[0], default_profile())
+    assert check.passed and check.weakest == max(check.scores)
+    assert len(check.grids) == len(check.scores) and all(0 <= grid < 1 for grid in check.grids)
 
 
 def test_sides_beyond_the_last_whole_cell_are_not_looked_at_and_said(demo, own):

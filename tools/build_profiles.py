@@ -2,12 +2,14 @@
 
     python tools/build_profiles.py            # from the rows in benchmarks/results
     python tools/build_profiles.py --rekey    # only fit the profiles that are there to the digests of today
+    python tools/build_profiles.py --placed   # only the one of evidence at another placement
 
 The rows, where they have to be measured again (hours):
 
     python benchmarks/attribution.py --pictures 100 --histories 100 --inverted 0 --others 1 --size 192 --rows R
     python benchmarks/localisation.py --patches 0 --conditions clean --pictures 100 --size 256 --rows R
     python benchmarks/precision.py --pictures 24 --rows R
+    python benchmarks/placed.py --rows R
 """
 
 from __future__ import annotations
@@ -45,9 +47,13 @@ def main() -> None:
     parser.add_argument("--localisation", type=Path, default=RESULTS / "localisation-whole-rows.jsonl")
     parser.add_argument("--precision", type=Path, default=RESULTS / "precision-rows.jsonl")
     parser.add_argument("--rekey", action="store_true", help="keep all scores, renew fingerprint and grid only")
+    parser.add_argument("--placed", action="store_true", help="build only placed.json")
     args = parser.parse_args()
     if args.rekey:
         rekey()
+        return
+    save(placed_profile(read_rows(RESULTS / "placed-rows.jsonl")), "placed.json")
+    if args.placed:
         return
     rows = [row for row in read_rows(args.rows) if row["condition"] == CLEAN or row["source"] == "history"]
     numbers = picture_numbers(rows, args.size)
@@ -113,6 +119,40 @@ def profile_from(rows: list[Row], numbers: dict[str, int], inspected: str, size:
         pictures_counted=len({numbers[name] for name in given}),
         grid=grid_of(model),
         limits=limits,
+    )
+
+
+def placed_profile(rows: list[Row]) -> Profile:
+    """Evidence of pictures that lie otherwise than they were made, or seem to: several decoders in one."""
+    numbers = picture_numbers(rows, 192)
+
+    def source(kind: str, part: list[Row], history: str = CLEAN, under: str = "", makers: bool = False) -> Source:
+        scores = tuple(row["evidence"] for row in part)
+        pictures = tuple(numbers[row["picture"]] for row in part)
+        return Source(kind, scores, pictures, history, tuple(row["maker"] for row in part) if makers else (), under)
+
+    def of(way: str) -> list[Row]:
+        return [row for row in rows if row["way"] == way]
+
+    deciders = sorted({row["inspected"] for row in rows})
+    return Profile(
+        fingerprint="no decoder",
+        autoencoder=f"several decoders ({', '.join(deciders)})",
+        score="placed-evidence",
+        score_settings={},
+        condition=CLEAN,
+        image_sizes=(256, 448),
+        calibrated_on=f"{len(numbers)} free photographs and generated pictures, crops of 256² to 448² pixels, resized",
+        belonging=tuple(
+            source("decoded", [row for row in of("own") if row["inspected"] == one], under=one) for one in deciders
+        ),
+        others=(
+            source("photograph", of("photograph")),
+            source("photograph", of("jpeg"), history="jpeg-30"),
+            source("decoder", of("another decoder's"), makers=True),
+        ),
+        pictures_given=len(numbers),
+        pictures_counted=len(set(numbers.values())),
     )
 
 

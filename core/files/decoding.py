@@ -33,6 +33,9 @@ from .stored_colours import has_alpha, has_profile, note_on_jpeg, notes_on_alter
 MAX_PIXELS = 100_000_000
 MAX_SIDE = 65_535
 MAX_FILE_BYTES = 512 * 1024 * 1024
+# Above so many pixels a file must hold a byte for each thousand of them: a few kilobytes that claim a hundred
+# megapixels would take a gigabyte to become one flat colour. Photographs have a byte for ten pixels.
+FREE_PIXELS, PIXELS_PER_BYTE = 16_000_000, 1000
 # Each scan of a progressive JPEG goes over the whole picture; encoders write about ten.
 MAX_SCANS, MAX_SCANNED_PIXELS = 100, 2**31
 # Of processor time, while Pillow asks for more of the file: twenty times what an ordinary picture of that size needs.
@@ -160,7 +163,7 @@ def _load(path: Path, content: bytes) -> LoadedImage:
         file = _TimedBytes(data)
         file.deadline = time.thread_time() + SECONDS
         picture = Image.open(file, formats=[file_format])
-        _check_size(path, picture)
+        _check_size(path, picture, len(content))
         file.deadline += picture.width * picture.height / PIXELS_PER_SECOND
         return picture
 
@@ -200,7 +203,7 @@ def _load(path: Path, content: bytes) -> LoadedImage:
     return LoadedImage(path, pixels, tuple(notes), lossy, kind.name, orientation, palette, exif)
 
 
-def _check_size(path: Path, picture: Image.Image) -> None:
+def _check_size(path: Path, picture: Image.Image, size: int) -> None:
     width, height = picture.size
     if width * height > MAX_PIXELS:
         raise InvalidImageError(
@@ -209,6 +212,10 @@ def _check_size(path: Path, picture: Image.Image) -> None:
     if max(width, height) > MAX_SIDE:
         raise InvalidImageError(
             f"{path} has {width}×{height} pixels, more than the {MAX_SIDE} allowed for a side: trace a part of it."
+        )
+    if width * height > max(FREE_PIXELS, PIXELS_PER_BYTE * size):
+        raise InvalidImageError(
+            f"{path} claims {width}×{height} pixels in {size} bytes: it is damaged or all one colour, trace a part."
         )
     if min(width, height) < 1:
         raise InvalidImageError(f"{path} has {width}×{height} pixels: give a picture with pixels in it.")

@@ -7,7 +7,7 @@ from .file import load_profile, parse_profile, save_profile
 from .grid import Grid
 from .limits import Limit, Limits, measured_limit
 from .profile import JPEG_TOLERANCE, VERSION, Profile, digest_of
-from .shipped import builtin_profile, default_profile
+from .shipped import builtin_profile, default_profile, placement_profile
 from .source import Source
 from .trust import HANDED_OVER, MADE_HERE, SHIPPED, calibration_words
 
@@ -30,5 +30,6 @@ __all__ = [
     "load_profile",
     "measured_limit",
     "parse_profile",
+    "placement_profile",
     "save_profile",
 ]

@@ -30,3 +30,12 @@ def default_profile() -> Profile:
     Its digest is that of no decoder, so no verdict of its own can rest on it.
     """
     return load_profile(EMBEDDED / "default.json")
+
+
+@functools.cache
+def placement_profile() -> Profile:
+    """Evidence at a placement that a search would find, of other pictures and of several decoders' own.
+
+    Its scores are :meth:`latent_tracer.core.scores.contrast_map.ContrastMap.evidence`, its digest that of no decoder.
+    """
+    return load_profile(EMBEDDED / "placed.json")

@@ -9,7 +9,7 @@ from ..profiles import HANDED_OVER
 from ..profiles.thresholds import shown_rate
 from ..storage.safe_text import clean_text
 from ..verdicts.attribution import Attribution, Candidate
-from ..verdicts.verdict import NOT_SCORED, OTHER_DECODERS, Answer, Verdict
+from ..verdicts.verdict import NOT_SCORED, OTHER_DECODERS, SEVERAL_DECODERS, Answer, Verdict
 
 # What a reason may end with: one sentence says what is wrong, a colon, and what to do.
 _REMEDY = re.compile(
@@ -61,6 +61,9 @@ def plain_verdict(verdict: Verdict, model: str) -> PlainAnswer:
     if verdict.fpr_basis == OTHER_DECODERS:
         wrong += f" Measured on {verdict.calibration}, not on {name}."
         advice = f"Calibrate {name} on 99 photographs for rates of its own."
+    elif verdict.fpr_basis == SEVERAL_DECODERS:
+        taken = verdict.state[-1].removesuffix(" since it was made") if verdict.state else "lying otherwise"
+        wrong += f" It shows where the picture is taken as {taken}; measured on {verdict.calibration}."
     elif verdict.fpr is None and verdict.subject == "decoder":
         advice = f"Calibrate {name} to learn how often such an answer is wrong."
     if verdict.calibration == HANDED_OVER:

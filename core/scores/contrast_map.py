@@ -2,33 +2,78 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from ..errors import InvalidImageError
+from ..images.part import Part
 from ..inversion.objective import Passes
 from ..models.autoencoder import Autoencoder
 from ..profiles.grid import Grid
 from .decoder_grid import grid_of
 from .residuals import block_contrasts, compared_pixels, tiled_energies
-from .spectral import band_energies
+from .spectral import DCT_BLOCK, band_energies
 from .windows import windows_of
+
+# Blocks of 8×8 pixels from which a standard error can be had.
+LEAST_BLOCKS = 100
 
 
 @dataclass(frozen=True)
 class ContrastMap:
-    """``parts``: contrast and weight ``[h,w]`` of every 8×8 block, one pair for each window of the picture, empty
-    where it is flat.
+    """``parts``: contrast and weight ``[h,w]`` of every 8×8 block, one pair for each of the ``windows`` of the picture,
+    empty where it is flat.
 
     ``cell`` and ``grid``: the decoder's, for only maps of equal ones lie on the same pixels.
     """
 
     parts: tuple[tuple[Tensor, Tensor], ...]
+    windows: tuple[Part, ...]
     cell: int
     grid: Grid
     passes: Passes
+
+    def contrast(self) -> float:
+        """The weighted mean over all blocks; 0 where there are none."""
+        return self._statistics(())[0]
+
+    def evidence(self, seen: Sequence[Part] = ()) -> float:
+        """That mean over its standard error as if blocks were independent, of those that no part in ``seen`` touches.
+
+        Comparable between pictures of any size. 0 where fewer than :data:`LEAST_BLOCKS` are left.
+        """
+        mean, error, count = self._statistics(seen)
+        return mean / error if count >= LEAST_BLOCKS and error > 0 else 0.0
+
+    def _statistics(self, seen: Sequence[Part]) -> tuple[float, float, int]:
+        """Weighted mean of the blocks, its standard error, and their number."""
+        kept = [
+            torch.stack([part.flatten() for part in pair])[:, self._unseen(window, pair[0].shape, seen)]
+            for pair, window in zip(self.parts, self.windows, strict=True)
+            if pair[0].numel()
+        ]
+        contrast, weight = torch.cat(kept, 1).double() if kept else torch.zeros(2, 0).double()
+        total = float(weight.sum())
+        if not total:
+            return 0.0, 0.0, 0
+        mean = float((contrast * weight).sum()) / total
+        return mean, math.sqrt(float((weight * (contrast - mean)).square().sum())) / total, int((weight > 0).sum())
+
+    def _unseen(self, window: Part, shape: Sequence[int], seen: Sequence[Part]) -> Tensor:
+        """``[h·w]``: which blocks of a window no part in ``seen`` touches. They begin one cell inside it."""
+        unseen = torch.ones(tuple(shape), dtype=torch.bool)
+        for part in seen:
+            top, left = part.top - window.top - self.cell, part.left - window.left - self.cell
+            rows, columns = (
+                slice(max(0, start // DCT_BLOCK), max(0, -(-(start + length) // DCT_BLOCK)))
+                for start, length in ((top, part.height), (left, part.width))
+            )
+            unseen[rows, columns] = False
+        return unseen.flatten()
 
 
 def three_looks(
@@ -61,10 +106,11 @@ def contrast_map(autoencoder: Autoencoder, image: Tensor, window: int | None = N
     """
     passes = Passes()
     parts: list[tuple[Tensor, Tensor]] = []
-    for part in windows_of(image, autoencoder.spatial_ratio, window):
+    windows = windows_of(image, autoencoder.spatial_ratio, window)
+    for part in windows:
         try:
             contrast, weight = three_looks(autoencoder, part.cut(image), passes)
         except InvalidImageError:
             contrast = weight = torch.zeros(0, 0)
         parts.append((contrast.float().cpu(), weight.float().cpu()))
-    return ContrastMap(tuple(parts), autoencoder.spatial_ratio, grid_of(autoencoder), passes)
+    return ContrastMap(tuple(parts), tuple(windows), autoencoder.spatial_ratio, grid_of(autoencoder), passes)

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 from ..errors import InvalidImageError
 from ..images.quantiser import quantise
+from ..images.regularity import grid_strength
 from ..images.synthetic import synthetic_photograph
 from ..inversion.objective import Passes
 from ..models.autoencoder import Autoencoder
@@ -29,15 +30,21 @@ CALIBRATION_PICTURES, VERSIONS = 99, 5
 @dataclass(frozen=True)
 class OwnCheck:
     """The scores of pictures that a decoder made of drawn ones (NaN where there is none), how many of them the profile
-    accepts, and the seconds it took."""
+    accepts, the seconds it took, and how strong a grid of their own each picture has, see :func:`grid_strength`."""
 
     scores: tuple[float, ...]
     recognised: int
     seconds: float = 0.0
+    grids: tuple[float, ...] = ()
 
     @property
     def passed(self) -> bool:
         return self.recognised >= ENOUGH
+
+    @property
+    def weakest(self) -> float:
+        """The score up to which a picture is as much like the decoder's own as all of these that have one."""
+        return max((score for score in self.scores if math.isfinite(score)), default=-math.inf)
 
     @property
     def words(self) -> str:
@@ -68,14 +75,16 @@ def own_check(autoencoder: Autoencoder, profile: Profile) -> OwnCheck:
         side = max(LEAST_SIDE, CELLS * autoencoder.spatial_ratio)
         side -= side % autoencoder.spatial_ratio
         scores: list[float] = []
+        grids: list[float] = []
         began = time.perf_counter()
         for number in range(PICTURES):
             drawn = synthetic_photograph(FIRST_SEED + number, side).to(autoencoder.device, autoencoder.dtype)
             made = quantise(reconstruct(autoencoder, drawn, Passes()).float().cpu())
+            grids.append(grid_strength(made))
             try:
                 scores.append(score(autoencoder, made).value)
             except InvalidImageError:
                 scores.append(math.nan)
         recognised = sum(map(profile.accepts, scores))
-        _checked[key] = OwnCheck(tuple(scores), recognised, time.perf_counter() - began)
+        _checked[key] = OwnCheck(tuple(scores), recognised, time.perf_counter() - began, tuple(grids))
     return _checked[key]

@@ -1,13 +1,13 @@
 """Before a no: would the trace show if the picture were mirrored, turned, cut off its grid or resized since?
 
 Every placement is held against its own control, the same pixels half a period beside. A coarse look at one window of
-most detail ranks all placements, a finer one the best of them, and the last two are scored like any picture. What is
-lowest of so many looks is no score of a calibration: it can withhold a no, and never carries a yes.
+most detail ranks all placements, a finer one the best of them, and the last two are looked at in the whole picture.
+What is lowest of so many looks is no score of a calibration: it can withhold a no, and never carries a yes. But the
+pixels outside the windows by which a placement was chosen know nothing of the choice: what they show is one test.
 """
 
 from __future__ import annotations
 
-import contextlib
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -18,11 +18,12 @@ from torch import Tensor
 
 from ..errors import InvalidImageError
 from ..images.canvas import content_box
+from ..images.part import Part
 from ..inversion.objective import Passes
 from ..inversion.precision import bfloat16_is_faster
 from ..models.autoencoder import Autoencoder
+from .contrast_map import contrast_map
 from .decoder_grid import grid_of
-from .grid_contrast import GridContrast
 from .placement import Placement, made_sizes, resampled, turned_placements
 from .residuals import compared_pixels, grid_contrast, least_side, residual_energies
 from .spectral import band_energies
@@ -45,12 +46,18 @@ SIGN = -0.06
 
 @dataclass(frozen=True)
 class Found:
-    """The placement under which a picture looks most like the decoder's work. ``looks``: how many were looked at."""
+    """The placement under which a picture looks most like the decoder's work. ``looks``: how many were looked at.
+
+    ``score``: the contrast of the whole picture there; ``evidence``: :meth:`.ContrastMap.evidence` of what was not
+    looked at to choose it; so many ``tests`` of placements were made.
+    """
 
     placement: Placement
     score: float
     looks: int
     passes: Passes
+    evidence: float = 0.0
+    tests: int = 1
 
     @property
     def is_sign(self) -> bool:
@@ -75,7 +82,12 @@ def search_placements(autoencoder: Autoencoder, image: Tensor, window: int | Non
     if inside is None or whole is None:
         return whole or inside
     best = min(whole, inside, key=lambda one: one.score)
-    return replace(best, looks=whole.looks + inside.looks, passes=whole.passes + inside.passes)
+    return replace(
+        best,
+        looks=whole.looks + inside.looks,
+        passes=whole.passes + inside.passes,
+        tests=whole.tests + inside.tests,
+    )
 
 
 class _Search:
@@ -87,6 +99,9 @@ class _Search:
         self.passes = Passes()
         self.ranked: dict[Placement, float] = {}
         self.scores: dict[Placement, float] = {}
+        self.evidence: dict[Placement, float] = {}
+        # Under each placement the parts of the picture, as it lies there, by which it may be chosen.
+        self.seen: dict[Placement, list[Part]] = {}
         self.low_precision = bfloat16_is_faster(autoencoder.device)
 
     def run(self) -> Found | None:
@@ -105,12 +120,15 @@ class _Search:
                 worth = [one for one in self.ranked if self.ranked[one] < (WORTH_RESIZED if one.size else WORTH)]
                 best = sorted(worth, key=self.ranked.__getitem__)[:FINE]
                 finer = {placement: self.look(placement, FINE_CELLS) for placement in best}
-                for placement in sorted(best, key=finer.__getitem__)[:SCORED]:
-                    self.score(placement)
+                for rank, placement in enumerate(sorted(best, key=finer.__getitem__)[:SCORED]):
+                    self.score(placement, is_test=rank == 0)
         if not any(math.isfinite(contrast) for contrast in self.ranked.values()):
             return None
         found = min(self.scores or self.ranked, key=(self.scores or self.ranked).__getitem__)
-        return Found(found, self.scores.get(found, 0.0), len(self.ranked), self.passes)
+        evidence = self.evidence.get(found, 0.0)
+        return Found(
+            found, self.scores.get(found, 0.0), len(self.ranked), self.passes, evidence, max(1, len(self.evidence))
+        )
 
     def as_it_lies(self) -> Iterator[tuple[Placement, float]]:
         if self.uncovered:
@@ -118,9 +136,10 @@ class _Search:
 
     def phases(self) -> Iterator[tuple[Placement, float]]:
         """Cut off the grid: all phases of the same window."""
-        window = self.best_window(self.image, COARSE_CELLS)
-        if window is None:
+        part = self.best_window(self.image, COARSE_CELLS)
+        if part is None:
             return
+        window = part.cut(self.image)
         period, half = self.grid.period, self.grid.period // 2
         energies = {
             (down, across): self.energies(window, (down, across)) for down, across in product(range(period), repeat=2)
@@ -130,6 +149,7 @@ class _Search:
             # A decoder writes its cells at its own phase: what it made begins that far before them.
             placement = Placement(top=(down - self.grid.phase) % period, left=(across - self.grid.phase) % period)
             if placement != Placement():
+                self.seen[placement] = [replace(part, top=part.top - placement.top, left=part.left - placement.left)]
                 beside = energies[(down + half) % period, (across + half) % period]
                 yield placement, self.contrast(energies[down, across], beside, picture)
 
@@ -145,32 +165,46 @@ class _Search:
 
     def look(self, placement: Placement, cells: int) -> float:
         """The contrast of one window under ``placement``; infinite where it cannot be looked at."""
-        window = self.resized_window(placement.size, cells) if placement.size else None
         if placement.size is None:
-            window = self.best_window(placement.undo(self.image), cells)
-        if window is None:
+            placed = placement.undo(self.image)
+            part = self.best_window(placed, cells)
+            window = None if part is None else part.cut(placed)
+        else:
+            part = self.resized_window(placement.size, cells)
+            window = (
+                None
+                if part is None
+                else resampled(self.image, placement.size, (part.top, part.left), (part.height, part.width))
+            )
+        if part is None or window is None:
             return float("inf")
+        self.seen.setdefault(placement, []).append(part)
         here, half = self.grid.phase, self.grid.phase + self.grid.period // 2
         picture = band_energies(compared_pixels(window, self.ratio))[0].to(self.autoencoder.device)
         beside = (half % self.grid.period,) * 2
         return self.contrast(self.energies(window, (here, here)), self.energies(window, beside), picture)
 
-    def score(self, placement: Placement) -> None:
-        """The score of the whole picture under ``placement``, like any picture's."""
+    def score(self, placement: Placement, is_test: bool = True) -> None:
+        """What the whole picture shows under ``placement``, and what those parts do by which it was not chosen.
+
+        The latter only for a test: each has its price in the rate of a yes.
+        """
         placed = placement.undo(self.image)
         height, width = (side // self.ratio * self.ratio for side in placed.shape[-2:])
-        with contextlib.suppress(InvalidImageError):
-            scored = GridContrast()(self.autoencoder, placed[..., :height, :width], self.window)
-            self.passes += scored.passes
-            self.scores[placement] = scored.value
+        found = contrast_map(self.autoencoder, placed[..., :height, :width], self.window)
+        self.passes += found.passes
+        self.scores[placement] = found.contrast()
+        if is_test:
+            self.evidence[placement] = found.evidence(self.seen.get(placement, ()))
 
-    def best_window(self, image: Tensor, cells: int) -> Tensor | None:
+    def best_window(self, image: Tensor, cells: int) -> Part | None:
         side = self.window_side(image.shape[-2:], cells)
         if side is None:
             return None
-        return windows_of(image, self.ratio, side)[0].cut(image)[..., :side, :side]
+        best = windows_of(image, self.ratio, side)[0]
+        return replace(best, height=min(best.height, side), width=min(best.width, side))
 
-    def resized_window(self, made: tuple[int, int], cells: int) -> Tensor | None:
+    def resized_window(self, made: tuple[int, int], cells: int) -> Part | None:
         """About where the picture as it lies has most detail."""
         side = self.window_side(made, cells)
         if side is None:
@@ -181,7 +215,7 @@ class _Search:
             min(max(0, round((at * new / old - side / 2) / self.ratio) * self.ratio), new - side)
             for at, new, old in zip(centre, made, self.image.shape[-2:], strict=True)
         ]
-        return resampled(self.image, made, (start[0], start[1]), (side, side))
+        return Part(start[0], start[1], side, side)
 
     def window_side(self, sides: tuple[int, ...], cells: int) -> int | None:
         side = min(cells * self.ratio, *(length // self.ratio * self.ratio for length in sides))

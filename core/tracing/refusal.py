@@ -1,10 +1,13 @@
-"""A no is given only where a yes could have been seen: what is asked before, from the cheapest to the dearest."""
+"""A no is given only where a yes could have been seen: what is asked before.
+
+One of the questions, whether the picture lies otherwise than it was made, may find a yes.
+"""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from torch import Tensor
 
@@ -14,12 +17,15 @@ from ..images.regularity import repeated_pattern
 from ..inversion.latents import invert
 from ..inversion.objective import Passes
 from ..models.autoencoder import Autoencoder
-from ..profiles import Profile
+from ..profiles import Profile, placement_profile
 from ..scores.control import control_score
 from ..scores.decoder_grid import grid_of
+from ..scores.placement import Placement
 from ..scores.protocol import Score
-from ..scores.search import search_placements
+from ..scores.search import Found, search_placements
 from ..scores.windows import windows_of
+from ..verdicts.doubt import History
+from ..verdicts.placed import verdict_at_placement
 from ..verdicts.verdict import Verdict
 
 # An inverted loss of so many times the 8-bit floor is what the decoder's own pictures come to, whatever their latents.
@@ -35,7 +41,29 @@ AS_IT_IS = "no trace in the picture as it is now; a resized or cropped copy woul
 INVERTED_CELLS, STEPS = 16, 12
 
 
-def checked_refusal(
+@dataclass(frozen=True)
+class Checked:
+    """A ``verdict`` after these questions, the ``passes`` they took, and the ``placement`` that a yes rests on."""
+
+    verdict: Verdict
+    passes: Passes
+    placement: Placement | None = None
+
+
+def looks_further(verdict: Verdict, score: Score, history: History) -> bool:
+    """Whether another placement of the picture could change ``verdict``: for a no, and where a lossy file took so much
+    of the trace that there is no answer."""
+    if verdict.answer != "inconclusive":
+        return verdict.answer == "non-belonging"
+    is_lossy = history.jpeg_quality is not None or history.was_lossy
+    return verdict.fpr is not None and is_lossy and not history.repeats and compares_placements(score)
+
+
+def compares_placements(score: Score) -> bool:
+    return score.needs_grid and not getattr(score, "finds_cells", False)
+
+
+def checked(
     verdict: Verdict,
     profile: Profile,
     score: Score,
@@ -44,17 +72,20 @@ def checked_refusal(
     placed: Tensor,
     window: int | None = None,
     alterations: Sequence[str] = (),
-) -> tuple[Verdict, Passes]:
-    """A non-belonging ``verdict``, or inconclusive with the reason, and the passes that the question took.
+) -> Checked:
+    """A ``verdict`` that :func:`looks_further`: what is left of a no, with the reason, or a yes at another placement.
 
     ``pixels`` ``[1,3,H,W]``: the picture; ``placed``: its whole latent cells, which were scored. First the regenerated
-    control, a pattern that repeats as the cells do, and a short inversion of one window; then, for scores that compare
-    places on the grid, the search for another placement; last the ``alterations`` that the file's metadata own up to.
+    control and a pattern that repeats as the cells do; then, for scores that compare places on the grid, the search for
+    another placement; then a short inversion of one window, and the ``alterations`` that the file's metadata own up to.
     """
+    if verdict.answer == "inconclusive":
+        return _elsewhere(verdict, profile, autoencoder, pixels, search_placements(autoencoder, pixels, window))
     try:
         control = control_score(score, autoencoder, placed, verdict.jpeg_quality, window)
     except InvalidImageError as error:
-        return _withheld(verdict, f"the decoder's own version of this picture cannot be judged: {error}"), Passes()
+        reason = f"the decoder's own version of this picture cannot be judged: {error}"
+        return Checked(_withheld(verdict, reason), Passes())
     passes = control.passes
     verdict = replace(verdict, power=control.value)
     if not profile.accepts(control.value):
@@ -62,8 +93,7 @@ def checked_refusal(
             f"even this decoder's own version of the picture is not recognised (score {control.value:.3g}), so that"
             f" this one shows no trace ({verdict.score:.3g}) says nothing: it holds too little detail."
         )
-        return _withheld(verdict, reason), passes
-    finds_cells = getattr(score, "finds_cells", False)
+        return Checked(_withheld(verdict, reason), passes)
     period = grid_of(autoencoder).period if score.needs_grid else autoencoder.spatial_ratio
     if repeated_pattern(pixels, period) > CELL_PATTERN:
         finding = f"a pattern that repeats every {period} pixels"
@@ -71,24 +101,17 @@ def checked_refusal(
             f"it shows {finding}, as this decoder's cells do where it has little to say, and there its own pictures"
             f" show no more of a trace (score {verdict.score:.3g})."
         )
-        return replace(_withheld(verdict, reason), state=(*verdict.state, finding)), passes
+        return Checked(replace(_withheld(verdict, reason), state=(*verdict.state, finding)), passes)
+    found = search_placements(autoencoder, pixels, window) if compares_placements(score) else None
+    elsewhere = _elsewhere(verdict, profile, autoencoder, pixels, found)
+    passes += elsewhere.passes
+    if elsewhere.verdict is not verdict:
+        return replace(elsewhere, passes=passes)
     loss, spent = _inverted_loss(autoencoder, placed)
     passes += spent
     contrary = contradicted(verdict, loss)
     if contrary.answer == "inconclusive":
-        return contrary, passes
-    if not score.needs_grid or finds_cells:
-        return replace(verdict, basis=f"{verdict.basis}: {AS_IT_IS}"), passes
-    found = search_placements(autoencoder, pixels, window)
-    passes += found.passes if found else Passes()
-    if found is not None and found.is_sign:
-        reason = (
-            f"as the picture lies it shows no trace of this decoder (score {verdict.score:.3g}), but taken as"
-            f" {found.placement.words} it does ({found.score:.3g}, the lowest of {found.looks} placements; how often"
-            " other pictures come so low was not calibrated): trace it as it was before."
-        )
-        state = (*verdict.state, f"a trace shows where the picture is taken as {found.placement.words}")
-        return replace(_withheld(verdict, reason), state=state), passes
+        return Checked(contrary, passes)
     if alterations:
         named = ", ".join(alterations)
         reason = (
@@ -96,13 +119,35 @@ def checked_refusal(
             f" through {named} after it was decoded: trace it as it was before."
         )
         state = (*verdict.state, f"the file's own graph says: {named} after decoding")
-        return replace(_withheld(verdict, reason), state=state), passes
+        return Checked(replace(_withheld(verdict, reason), state=state), passes)
+    searched = AS_IT_IS
+    if found is not None:
+        searched = f"under {found.looks} other placements none shows a trace (one change at a time was tried)"
+    return Checked(replace(verdict, basis=f"{verdict.basis}{': ' if found is None else ', and '}{searched}"), passes)
+
+
+def _elsewhere(
+    verdict: Verdict, profile: Profile, autoencoder: Autoencoder, pixels: Tensor, found: Found | None
+) -> Checked:
+    """A yes where the picture was ``found`` to lie, or no answer where it may lie; else ``verdict`` itself."""
     if found is None:
-        return replace(verdict, basis=f"{verdict.basis}: {AS_IT_IS}"), passes
-    searched = (
-        f"{verdict.basis}, and under {found.looks} other placements none shows a trace (one change at a time was tried)"
+        return Checked(verdict, Passes())
+    words, held = found.placement.words, replace(placement_profile(), limits=profile.limits)
+    yes = None
+    if held.accepts(found.evidence):
+        history = History.of(found.placement.undo(pixels))
+        yes = verdict_at_placement(verdict, found.evidence, found.tests, held, history, words)
+    if yes is not None:
+        return Checked(yes, found.passes, found.placement)
+    if verdict.answer == "inconclusive" or not (found.is_sign or held.accepts(found.evidence)):
+        return Checked(verdict, found.passes)
+    reason = (
+        f"as the picture lies it shows no trace of this decoder (score {verdict.score:.3g}), but taken as {words} it"
+        f" may ({found.score:.3g}, the lowest of {found.looks} placements, in pixels of which too few are left to say"
+        " how often others come so low): trace it as it was before."
     )
-    return replace(verdict, basis=searched), passes
+    state = (*verdict.state, f"a trace may show where the picture is taken as {words}")
+    return Checked(replace(_withheld(verdict, reason), state=state), found.passes)
 
 
 def _inverted_loss(autoencoder: Autoencoder, image: Tensor) -> tuple[float, Passes]:

@@ -8,6 +8,7 @@ from ..files.picture import Picture
 from ..inversion.latents import Inversion
 from ..inversion.objective import Passes
 from ..profiles import Profile
+from ..scores.placement import Placement
 from ..scores.protocol import Scored
 from ..verdicts.doubt import History
 from ..verdicts.verdict import Verdict
@@ -20,6 +21,7 @@ class Traced:
     ``history`` is what the pixels tell of the picture's past, ``profile`` the calibration that answered, ``scored`` the
     score with the first reconstruction it made; each ``None`` where it did not come to that. ``seconds`` and
     ``peak_bytes`` (beyond weights and picture) are those of the answer and, if there is one, of the ``inversion``.
+    ``placement``: how the picture was taken to lie for a yes, where not as it does.
     ``is_complete`` is false where what was asked for beside the answer may well succeed another time.
     """
 
@@ -35,6 +37,7 @@ class Traced:
     inversion: Inversion | None = None
     notes: tuple[str, ...] = ()
     is_complete: bool = True
+    placement: Placement | None = None
 
     @classmethod
     def of_inversion(cls, inversion: Inversion, index: int, verdict: Verdict, profile: Profile | None = None) -> Traced:

@@ -21,7 +21,7 @@ from ..inversion.latents import Inversion, Step, invert
 from ..inversion.memory import PeakMemory, is_out_of_memory, out_of_memory_sentence
 from ..inversion.solvers import DEFAULT_SOLVER
 from ..models.autoencoder import Autoencoder
-from ..profiles import InvalidProfileError, Profile, builtin_profile, default_profile
+from ..profiles import InvalidProfileError, Profile, builtin_profile, default_profile, placement_profile
 from ..scores import make_score, on_cells
 from ..scores.contrast_map import ContrastMap, contrast_map
 from ..scores.decoder_grid import NoGridError, grid_of
@@ -31,9 +31,9 @@ from ..scores.rough_score import score_as_exact_as_needed
 from ..scores.windows import WHOLE_PIXELS, WINDOWS, within_memory
 from ..storage.safe_text import clean_text
 from ..verdicts.attribution import Judged
-from ..verdicts.doubt import History, profile_for
+from ..verdicts.doubt import History, profile_for, with_own_grid
 from ..verdicts.verdict import Verdict, verdict_from_default_profile, verdict_from_profile, verdict_from_threshold
-from .refusal import checked_refusal, contradicted
+from .refusal import checked, contradicted, looks_further
 from .row import TraceRow, traced_row
 from .traced import Traced
 from .watched import OnPass, passes_told
@@ -176,10 +176,12 @@ class Tracer:
     def _contrasts(self, traced: Traced) -> ContrastMap | None:
         """Where ``traced``'s picture shows the trace, to be held against another candidate's; ``None`` where no places
         were compared."""
-        score = None if traced.profile is None or traced.scored is None else make_score(traced.profile.score)
+        score = None if traced.scored is None else make_score(self.profiles[0].score)
         if score is None or not score.needs_grid:
             return None
-        placed = on_cells(score, check_images(traced.picture.pixels), self.autoencoder.spatial_ratio)
+        pixels = check_images(traced.picture.pixels)
+        pixels = pixels if traced.placement is None else traced.placement.undo(pixels)
+        placed = on_cells(score, pixels, self.autoencoder.spatial_ratio)
         found, _ = within_memory(
             lambda window: contrast_map(self.autoencoder, placed, window),
             lambda: out_of_memory_sentence("Comparing candidates on", self.autoencoder, placed),
@@ -230,23 +232,18 @@ class Tracer:
             verdict = Verdict("inconclusive", math.nan, str(error), condition=profile.condition, stage="not scored")
             return replace(traced, verdict=verdict, history=history)
         verdict, notes = self._verdict(scored, profile, placed, facts.lossy, history)
-        if verdict.answer == "non-belonging" and checks_refusal:
+        placement = None
+        if checks_refusal and looks_further(verdict, score, history):
             expect(USUAL_SEARCH)
-            unchecked = verdict
-            (verdict, passes), _ = within_memory(
-                lambda window: checked_refusal(
-                    unchecked,
-                    profile,
-                    score,
-                    autoencoder,
-                    pixels,
-                    placed,
-                    window or side,
-                    facts.claims.alterations,
+            open_ = verdict
+            found, _ = within_memory(
+                lambda window: checked(
+                    open_, profile, score, autoencoder, pixels, placed, window or side, facts.claims.alterations
                 ),
                 lambda: out_of_memory_sentence("Looking for other placements", autoencoder, placed),
             )
-            scored = replace(scored, passes=scored.passes + passes)
+            scored = replace(scored, passes=scored.passes + found.passes)
+            verdict, placement = found.verdict, found.placement
         if side is not None:
             notes.append(f"memory is tight: windows of {side} pixels stand for the picture")
         if placed.shape != pixels.shape:
@@ -256,9 +253,10 @@ class Tracer:
             traced,
             verdict=verdict,
             history=history,
-            profile=profile,
+            profile=profile if placement is None else placement_profile(),
             scored=scored,
             notes=tuple(notes),
+            placement=placement,
         )
 
     def _verdict(
@@ -275,9 +273,10 @@ class Tracer:
             lambda _: own_check(self.autoencoder, profile),
             lambda: out_of_memory_sentence("Checking the decoder on its own pictures", self.autoencoder, placed),
         )
+        # A rough decoder leaves a grid in what it makes, which speaks against a yes only where the score is not as low.
         verdict = verdict_from_default_profile(
             scored.value,
-            profile,
+            with_own_grid(profile, check.grids) if scored.value <= check.weakest else profile,
             scored.stage,
             is_recognised=check.passed,
             check=check.words,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from torch import Tensor
 
@@ -157,3 +157,8 @@ def strongest_grid(profile: Profile) -> float:
 def fit_grid(strengths: Sequence[float]) -> Limit | None:
     """A profile's limit from the grid strengths of its belonging samples, ``None`` without any."""
     return measured_limit("own_grid", GRID_FACTOR * max(strengths), len(strengths)) if strengths else None
+
+
+def with_own_grid(profile: Profile, strengths: Sequence[float]) -> Profile:
+    """``profile`` for a decoder whose own pictures have grids of these ``strengths``, see :func:`fit_grid`."""
+    return replace(profile, limits=replace(profile.limits, own_grid=fit_grid(strengths)))

@@ -17,7 +17,7 @@ from .doubt import History, doubt_about
 Answer = Literal["belonging", "non-belonging", "inconclusive"]
 
 # What rates were measured on.
-THIS_DECODER, OTHER_DECODERS = "this decoder", "other decoders"
+THIS_DECODER, OTHER_DECODERS, SEVERAL_DECODERS = "this decoder", "other decoders", "several decoders"
 # The stage of a picture that got no score.
 NOT_SCORED = "not scored"
 LIMITS = (
@@ -38,7 +38,8 @@ class Verdict:
     were asked and show one. ``calibration``: whose it is, "shipped", "made on this machine" or "handed over", for a
     default profile "5 other decoders", empty without one. ``power``: before a no, the score of this decoder's own
     version of the picture; ``state``: what shows of what happened to the picture since it was made. ``fpr_basis``:
-    whether the rates were measured on "this decoder" or on "other decoders", empty without rates.
+    whether the rates were measured on "this decoder", on "other decoders", or on "several decoders" together, empty
+    without rates.
     """
 
     answer: Answer
@@ -82,6 +83,8 @@ class Verdict:
         whose = f"; {calibration_words(self.calibration)}" if self.calibration else ""
         if self.fpr_basis == OTHER_DECODERS:
             whose = f"; measured on {self.calibration}, not on this one"
+        if self.fpr_basis == SEVERAL_DECODERS:
+            whose = f"; measured on {self.calibration}"
         does = "belongs" if yes else "does not belong"
         return f"The image {does} to this {self.subject} ({self.basis}; {self.rate_words}{p}{whose})."
 

@@ -14,7 +14,7 @@ from ...images.tensors import to_picture
 from ...models.weight_digest import same_weights
 from ...profiles import Profile
 from ...tracing.traced import Traced
-from ...verdicts.verdict import Verdict, decoders_of
+from ...verdicts.verdict import SEVERAL_DECODERS, Verdict, decoders_of
 from ..plain import plain_verdict, short_name
 from .loss_curve import loss_curve
 from .score_distribution import score_distribution
@@ -43,7 +43,8 @@ def trace_picture(
 
 def _chart(verdict: Verdict, profile: Profile, model: str, fingerprint: str, width: int) -> Image.Image:
     is_own = same_weights(profile.fingerprint, fingerprint)
-    owner = short_name(model) if is_own else f"{decoders_of(profile)} other decoders"
+    others = "" if verdict.fpr_basis == SEVERAL_DECODERS else "other "
+    owner = short_name(model) if is_own else f"{decoders_of(profile)} {others}decoders"
     accepted, refused = profile.accepts(verdict.score), profile.refuses(verdict.score)
     is_withheld = verdict.answer == "inconclusive" and accepted != refused
     size = width - 2 * MARGIN, round(0.31 * width)

@@ -1,0 +1,171 @@
+"""A yes for a picture that lies otherwise than it was made: by pixels that did not choose the placement, or none."""
+
+from __future__ import annotations
+
+import dataclasses
+import io
+
+import pytest
+import torch
+from latent_tracer.core import Picture, Tracer, load_autoencoder, quantise, synthetic_photograph, to_picture, to_tensor
+from latent_tracer.core.images.part import Part
+from latent_tracer.core.inversion.objective import Passes
+from latent_tracer.core.profiles import Grid, placement_profile
+from latent_tracer.core.scores.contrast_map import LEAST_BLOCKS, ContrastMap
+from latent_tracer.core.verdicts.doubt import History
+from latent_tracer.core.verdicts.placed import verdict_at_placement
+from latent_tracer.core.verdicts.verdict import Verdict
+from PIL import Image
+
+SIDE = 256
+
+
+def contrasts(contrast, weight=None, window=None):
+    weight = torch.ones_like(contrast) if weight is None else weight
+    height, width = (8 * side + 24 for side in contrast.shape)
+    return ContrastMap(((contrast, weight),), (window or Part(0, 0, height, width),), 8, Grid(8, 0), Passes())
+
+
+def noise(*shape):
+    return torch.randn(*shape, generator=torch.Generator().manual_seed(5))
+
+
+def test_evidence_is_the_weighted_mean_over_its_standard_error():
+    values, weights = 0.1 * noise(20, 30) - 0.05, noise(20, 30).abs()
+    found = contrasts(values, weights)
+    flat, share = values.double().flatten(), (weights / weights.sum()).double().flatten()
+    mean = (flat * share).sum()
+    error = (share.square() * (flat - mean).square()).sum().sqrt()
+    assert found.contrast() == pytest.approx(float(mean)) and found.evidence() == pytest.approx(float(mean / error))
+
+
+def test_evidence_does_not_depend_on_the_pictures_size():
+    """Of what does not belong it is a standard normal variable, whether of four hundred blocks or ten thousand."""
+    values = noise(200, 100, 100)
+    for side in (20, 100):
+        found = torch.tensor([contrasts(one[:side, :side].clone()).evidence() for one in values])
+        assert abs(float(found.mean())) < 0.25 and 0.85 < float(found.std()) < 1.15
+
+
+def test_what_chose_the_placement_is_no_evidence():
+    """A window in which the contrast is low by choice, and nothing elsewhere: all of it is left out, and no more."""
+    values = 0.1 * noise(40, 40)
+    values[5:15, 10:25] -= 0.5
+    found = contrasts(values)
+    seen = Part(8 + 5 * 8, 8 + 10 * 8, 80, 120)
+    assert found.evidence() < -6 and abs(found.evidence([seen])) < 3
+    kept = torch.ones(40, 40, dtype=torch.bool)
+    kept[5:15, 10:25] = False
+    assert found._statistics([seen])[2] == int(kept.sum())
+    # A pixel more touches the next blocks; parts beyond the picture touch none.
+    assert found._statistics([dataclasses.replace(seen, top=seen.top - 1)])[2] == int(kept.sum()) - 15
+    assert found._statistics([Part(-500, -500, 100, 100), Part(5000, 0, 10, 10)])[2] == 1600
+
+
+def test_windows_have_their_own_place():
+    window = Part(320, 640, 344, 344)
+    found = contrasts(noise(40, 40), window=window)
+    assert found._statistics([Part(0, 0, 300, 600)])[2] == 1600
+    assert found._statistics([Part(328, 648, 320, 8)])[2] == 1560
+
+
+def test_few_blocks_and_equal_ones_are_no_evidence():
+    assert contrasts(noise(9, 11)).evidence() == 0 and contrasts(noise(10, 10) - 1).evidence() < 0 == LEAST_BLOCKS - 100
+    assert contrasts(torch.full((20, 20), -0.5)).evidence() == 0
+    assert contrasts(torch.zeros(0, 0)).evidence() == contrasts(torch.zeros(0, 0)).contrast() == 0
+
+
+NO = Verdict("non-belonging", 0.01, "score", fpr=0.01, fpr_bound=0.04, fnr=0.01, fnr_bound=0.04)
+
+
+@pytest.mark.parametrize("tests", [1, 2, 40])
+def test_every_test_of_a_placement_is_paid_for(tests):
+    profile = placement_profile()
+    lowest = min(profile.non_belonging_scores) - 1
+    verdict = verdict_at_placement(NO, lowest, tests, profile, History(), "mirrored")
+    assert verdict is not None and verdict.answer == "belonging" and verdict.score == lowest
+    assert verdict.p_value == min(1, tests * profile.p_value(lowest))
+    assert verdict.fpr == min(1, 0.01 + tests * profile.stated_fpr)
+    assert verdict.fpr_bound == min(1, 0.04 + tests * profile.fpr_bound)
+    assert verdict.fnr is None and verdict.state == ("mirrored since it was made",)
+    assert verdict.fpr_basis == "several decoders" and "measured on 5 decoders together" in verdict.sentence
+    assert "not on this one" not in verdict.sentence and "taken as mirrored" in verdict.sentence
+
+
+@pytest.mark.parametrize(
+    "history",
+    [
+        History(jpeg_quality=90),
+        History(grid=0.31),
+        History(different_blocks=20, telling_blocks=900),
+    ],
+    ids=["JPEG blocks", "a grid", "repeats"],
+)
+def test_what_could_pass_for_a_trace_there_is_no_yes(history):
+    profile = placement_profile()
+    lowest = min(profile.non_belonging_scores) - 1
+    assert verdict_at_placement(NO, lowest, 1, profile, History(), "mirrored") is not None
+    assert verdict_at_placement(NO, lowest, 1, profile, history, "mirrored") is None
+
+
+def test_ordinary_evidence_is_no_yes():
+    profile = placement_profile()
+    for evidence in (profile.acceptance_threshold, 0.0, 5.0):
+        assert verdict_at_placement(NO, evidence, 1, profile, History(), "mirrored") is None
+
+
+def test_the_shipped_evidence_tells_own_pictures_from_others():
+    """Three kinds of others, each of which alone sets the rate; photographs out of JPEG where its blocks lay, too."""
+    profile = placement_profile()
+    assert {(one.kind, one.history) for one in profile.others} == {
+        ("photograph", "clean"), ("photograph", "jpeg-30"), ("decoder", "clean"),
+    }  # fmt: skip
+    assert all(len(one.lowest) > 60 for one in profile.others) and profile.stated_fpr < 0.02
+    found = [score < profile.acceptance_threshold for score in profile.belonging_scores]
+    assert sum(found) > 0.6 * len(found)
+
+
+@pytest.fixture(scope="module")
+def demo():
+    return load_autoencoder("demo-a")
+
+
+@pytest.fixture(scope="module")
+def photograph():
+    return synthetic_photograph(31, SIDE)
+
+
+@pytest.fixture(scope="module")
+@torch.no_grad()
+def own(demo, photograph):
+    return quantise(demo.decode(demo.encode(photograph)))
+
+
+@pytest.mark.parametrize("how", ["mirrored", "cut", "×1.5, JPEG 90"])
+def test_an_own_picture_that_lies_otherwise_is_a_yes(demo, own, how):
+    picture = to_picture(own)
+    if how == "mirrored":
+        picture = picture.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
+    elif how == "cut":
+        picture = picture.crop((3, 5, SIDE, SIDE))
+    else:
+        picture = picture.resize((3 * SIDE // 2, 3 * SIDE // 2), Image.Resampling.LANCZOS)
+        stored = io.BytesIO()
+        picture.save(stored, "JPEG", quality=90)
+        picture = Image.open(stored).convert("RGB")
+    traced = Tracer(demo).trace(Picture.of(to_tensor(picture)))
+    assert traced.verdict.answer == "belonging", traced.verdict.basis
+    assert traced.verdict.fpr_basis == "several decoders"
+    assert traced.placement is not None and traced.profile == placement_profile()
+    assert traced.verdict.state[-1] == f"{traced.placement.words} since it was made"
+    record = Tracer(demo).row(traced).to_record()
+    assert record["fpr_basis"] == "several decoders" and record["state"] == list(traced.verdict.state)
+
+
+@pytest.mark.parametrize("quality", [10, 30, 75])
+def test_blocks_of_jpeg_off_the_corner_are_no_trace(demo, photograph, quality):
+    """The search finds where they lie: as good as a decoder's grid, were it not for what made them."""
+    stored = io.BytesIO()
+    to_picture(photograph).save(stored, "JPEG", quality=quality)
+    cropped = Image.open(stored).convert("RGB").crop((3, 5, SIDE, SIDE))
+    assert Tracer(demo).trace(Picture.of(to_tensor(cropped))).verdict.answer != "belonging"
