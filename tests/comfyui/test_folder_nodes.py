@@ -100,7 +100,7 @@ def test_answers_are_told_while_a_folder_runs_and_kept_when_it_is_cancelled(
     folder = base_directory / "input" / "cancelled"
     folder.mkdir()
     for number in range(30):
-        Image.effect_noise((200, 200), 60 + number).convert("RGB").save(folder / f"{number:02}.png")
+        Image.effect_noise((64, 64), 60 + number).convert("RGB").save(folder / f"{number:02}.png")
     before = set((base_directory / "output").rglob("unfinished_*/report.json"))
     told: list[str] = []
     with Events(client.url) as events:
