@@ -232,6 +232,11 @@ def tell(node: Any, text: str) -> None:
         server.send_progress_text(text, str(node), server.client_id)
 
 
+def stop_if_cancelled() -> None:
+    """Raise ComfyUI's own exception when the user interrupts."""
+    comfy.model_management.throw_exception_if_processing_interrupted()
+
+
 def count_reporter() -> Callable[[int, int], None]:
     """A callback (done, total) that moves the progress bar and raises when the user interrupts."""
     bar = comfy.utils.ProgressBar(1)

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import Any
 
-from ..core import InvalidSettingError, LatentTracerError
+from ..core import InvalidSettingError
 from ..core.files.picture import FileFacts
 from ..core.reports.folder_report import PAGE_NAME, write_report
 from ..core.reports.plain import SHORT_ANSWERS
@@ -18,8 +18,8 @@ from . import comfy_adapter
 from .save_report import FOLDER, new_report_folder, settings_of
 
 UNFINISHED = "unfinished"
-# By node: the rows of the folder it is at. One prompt runs at a time.
-_rows: dict[str, list[TraceRow]] = {}
+# By node: the rows of the folder it is at, by their place in it. One prompt runs at a time.
+_rows: dict[str, dict[int, TraceRow]] = {}
 
 
 @contextmanager
@@ -28,15 +28,14 @@ def kept_when_cancelled(node: Any, file: FileFacts | None) -> Iterator[None]:
     if file is None or file.total < 2:
         yield
         return
-    if file.position == 1 or len(_rows) > 20:
-        _rows.pop(str(node), None)
+    if max(_rows.get(str(node), ()), default=0) >= file.position:  # of a run before
+        del _rows[str(node)]
     try:
         yield
-    except LatentTracerError:
-        _rows.pop(str(node), None)
-        raise
-    except BaseException:  # a cancel, which newer releases of ComfyUI raise as such
-        rows = _rows.pop(str(node), [])
+        if file.position < file.total:  # ComfyUI asks before the next picture, where nothing of ours is told
+            comfy_adapter.stop_if_cancelled()
+    except BaseException:  # a cancel is one in newer releases of ComfyUI
+        rows = list(_rows.pop(str(node), {}).values())
         if rows:
             with suppress(InvalidSettingError):
                 folder = new_report_folder(UNFINISHED)
@@ -50,9 +49,9 @@ def add_row(node: Any, file: FileFacts | None, row: TraceRow) -> None:
     """One more picture of the folder is answered: told on the node while the others wait."""
     if file is None or file.total < 2:
         return
-    rows = _rows.setdefault(str(node), [])
-    rows.append(row)
-    comfy_adapter.tell(node, f"{summary(rows, file)}; last: {shown_name(row)}: {_answer(row)}")
+    rows = _rows.setdefault(str(node), {})
+    rows[file.position] = row
+    comfy_adapter.tell(node, f"{summary(list(rows.values()), file)}; last: {shown_name(row)}: {_answer(row)}")
     if file.position == file.total:
         del _rows[str(node)]
 
