@@ -18,7 +18,7 @@ from ...verdicts.verdict import SEVERAL_DECODERS, Verdict, decoders_of
 from ..plain import plain_verdict, short_name
 from .loss_curve import loss_curve
 from .score_distribution import score_distribution
-from .style import FAINT, MARGIN, WIDTH, blank, fit, font, wrapped
+from .style import FAINT, MARGIN, NARROW, WIDTH, blank, fit, font, wrapped
 from .verdict_card import card_details, card_facts, card_head, stacked
 
 
@@ -56,18 +56,19 @@ def _chart(verdict: Verdict, profile: Profile, model: str, fingerprint: str, wid
 
 def _row_of_tiles(traced: Traced, width: int) -> Image.Image:
     tiles = _tiles(traced)
-    columns = max(3, len(tiles))
+    columns = 2 if len(tiles) > 3 and width < NARROW else max(3, len(tiles))
     side = (width - MARGIN) // columns - MARGIN
     titles = [wrapped(title, 20, side) for title, _ in tiles]
     is_eight_bit = traced.inversion is None or traced.inversion.quantiser[0] != "none"
-    picture, draw = blank(width, side + 14 + 26 * max(map(len, titles)))
+    step = side + 14 + 26 * max(map(len, titles))
+    picture, draw = blank(width, step * math.ceil(len(tiles) / columns))
     for place, (_, tile) in enumerate(tiles):
-        left = MARGIN + place * (side + MARGIN)
+        left, top = MARGIN + place % columns * (side + MARGIN), place // columns * step
         if isinstance(tile, tuple):
             tile = loss_curve(tile, traced.verdict, side, is_eight_bit)
-        picture.paste(fit(tile, side), (left, 0))
+        picture.paste(fit(tile, side), (left, top))
         for row, line in enumerate(titles[place]):
-            draw.text((left, side + 6 + 26 * row), line, font=font(20), fill=FAINT)
+            draw.text((left, top + side + 6 + 26 * row), line, font=font(20), fill=FAINT)
     return picture
 
 
