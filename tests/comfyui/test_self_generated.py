@@ -12,10 +12,11 @@ from typing import Any
 
 import pytest
 import torch
+from latent_tracer.core import synthetic_photograph, to_picture
 from safetensors.torch import load_file, save_file
 
 from .client import Client
-from .conftest import Server
+from .conftest import Server, png
 from .prompts import node
 from .test_tracing import picture
 from .workflow import Prompt
@@ -67,18 +68,25 @@ def write_checkpoint(path: Path, weights: Path) -> None:
 @pytest.fixture(scope="module")
 def checkpoint(base_directory: Path, data: Path, client: Client) -> str:
     write_checkpoint(base_directory / "models" / "checkpoints" / NAME, data / "weights")
+    for side in (192, 256, 384):
+        client.upload_image(f"drawn-{side}.png", png(to_picture(synthetic_photograph(91, side))))
     return NAME
 
 
 def generated(seed: int = 1, count: int = 1, side: int = 256, decode: str = "VAEDecode", **settings: Any) -> Prompt:
-    """``decoded`` by the checkpoint's VAE, from two steps of its model."""
+    """``decoded`` by the checkpoint's VAE, from two steps of its model that begin at a drawn picture's latent: random
+    weights lead away from latents that look like anything.
+    """
     return {
         "checkpoint": node("CheckpointLoaderSimple", ckpt_name=NAME),
         "prompt": node("ProbeConditioning", width=CONTEXT),
-        "empty": node("EmptySD3LatentImage", width=side, height=side, batch_size=count),
+        "drawn": node("LoadImage", image=f"drawn-{side}.png"),
+        "encoded": node("VAEEncode", pixels=["drawn", 0], vae=["checkpoint", 2]),
+        "repeated": node("RepeatLatentBatch", samples=["encoded", 0], amount=count),
         "sampled": node(
             "KSampler", model=["checkpoint", 0], seed=seed, steps=2, cfg=1.0, sampler_name="euler",
-            scheduler="simple", positive=["prompt", 0], negative=["prompt", 0], latent_image=["empty", 0], denoise=1.0,
+            scheduler="simple", positive=["prompt", 0], negative=["prompt", 0], denoise=0.2,
+            latent_image=["repeated", 0],
         ),
         "decoded": node(decode, samples=["sampled", 0], vae=["checkpoint", 2], **settings),
     }  # fmt: skip
