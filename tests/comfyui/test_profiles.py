@@ -273,6 +273,23 @@ def test_attribution_names_the_candidate_or_none(
     assert "limits: " in report
 
 
+def test_one_socket_carries_profiles_for_several_conditions(
+    client: Client, demo: str, other_demo: str, folder: str, decoded_by: DecodedBy, profile_of: ProfileOf
+) -> None:
+    client.succeed(calibration(demo, folder, "for jpeg", condition="jpeg-90"))
+    prompt = trace_image(demo, decoded_by(demo, 20, 96, 96), profile_of(demo))
+    prompt["both"] = node("LatentTracerLoadProfile", profile_name="for jpeg.json", with_profile=["profile", 0])
+    prompt["trace"]["inputs"]["profile"] = ["both", 0]
+    run = client.succeed(prompt)
+    assert "assumed condition: clean" in run.text("trace") and run.text("answers") == "belonging"
+    assert "condition jpeg-90; " in run.text("both") and "\ncondition clean; " in run.text("both")
+    assert run.images("both")
+    prompt["both"]["inputs"]["profile_name"] = profile_of(demo)
+    assert "Two of the profiles are for the condition clean" in sentence(client.fail(prompt), "InvalidProfileError")
+    prompt["both"]["inputs"]["profile_name"] = profile_of(other_demo)
+    assert "connect profiles of one VAE" in sentence(client.fail(prompt), "InvalidProfileError")
+
+
 def test_same_vae_twice_is_a_tie(demo: str, client: Client, decoded_by: DecodedBy, profile_of: ProfileOf) -> None:
     run = client.succeed(attribution(decoded_by(demo, 30, 96, 96), [(demo, profile_of(demo))] * 2))
     assert run.text("answer") == "0"
