@@ -185,7 +185,9 @@ def trace_step_by_step() -> Layout:
 
 def calibrate_and_trace() -> Layout:
     vae, folder = load_vae(), example("drawn", most=12, title="Pictures this VAE did not make")
-    picture = example("made by demo-a", title="The picture to trace")
+    picture = example("drawn", first=20, most=1, title="Another one, which it makes anew")
+    latent = encode(picture, vae)
+    made = decode(latent, vae)
     calibrate = Node(
         "LatentTracerCalibrate",
         (400, 300),
@@ -195,15 +197,15 @@ def calibrate_and_trace() -> Layout:
     )
     text = (
         "# Calibrate, then trace\n\nPress **Run** and wait: 12 pictures that this VAE did *not* make tell how rare a"
-        " false alarm is; then the picture is judged by that.\n\n**In earnest:** about 100 photographs of yours, for a"
-        " rate of 1 %."
-        " Put them into a folder under `input`, press R, choose it, and give the profile a `name`. It stays under"
-        f" `models/latent_trace`; *Load Trace Profile* brings it back.\n\n{OWN_VAE}"
+        " false alarm is; then a picture that it did make is judged by that.\n\n**In earnest:** about 100"
+        " photographs of yours, for a rate of 1 %. Put them into a folder under `input`, press R, choose it, and give the"
+        " profile a `name`. It stays under `models/latent_trace`; *Load Trace Profile* brings it back."
+        f"\n\n{OWN_VAE}"
     )
     columns = [
-        [("1 VAE and photographs", [vae, folder]), ("3 Picture", [picture])],
+        [("1 VAE and photographs", [vae, folder]), ("3 Picture", [picture, latent, made])],
         [("2 Calibration", [calibrate, show_text(calibrate, 1, (400, 220))])],
-        [("4 Answer", [trace_node(vae, picture, calibrate, has_file=True)])],
+        [("4 Answer", [trace_node(vae, made, calibrate)])],
     ]
     return Layout(text, columns, note_over=2)
 
