@@ -5,9 +5,10 @@
     python tools/build_profiles.py --placed                                        # the profile that ships
 
 Every picture meets each way once, under one of the five decoders in turn. ``photograph``: at a size that it was not
-made in, half of them out of JPEG; ``jpeg``: a JPEG file of quality 30 to 90 that was resized, at the size it had, where
-the traces of its blocks lie; ``another decoder's``: resized, at the size in which that decoder made it; ``own``: so for
-the decoder that is asked. Sizes and factors differ, the evidence is one of any size.
+made in, half of them out of JPEG; ``resized``: at the size it had before it was resized, where what its own model left
+lies, or a camera; ``jpeg``: so a JPEG file of quality 30 to 90, with the traces of its blocks; ``twice``: a JPEG file
+that was cut off its grid and stored as another, where the blocks of the first lie; ``another decoder's``: resized, at
+the size in which that decoder made it; ``own``: so for the decoder that is asked. Sizes and factors differ.
 """
 
 from __future__ import annotations
@@ -17,8 +18,9 @@ import random
 
 import torch
 from latent_tracer.core import quantise, to_picture, to_tensor
+from latent_tracer.core.images.jpeg import jpeg_quality
 from latent_tracer.core.images.regularity import grid_strength
-from latent_tracer.core.scores.contrast_map import contrast_map
+from latent_tracer.core.scores.contrast_map import contrast_map, evidence_of
 from latent_tracer.core.scores.placement import made_sizes, resampled
 from PIL import Image
 from rich.progress import track
@@ -28,7 +30,7 @@ from common import (  # isort: skip
     DECODERS, Row, all_pictures, cells_table, crop_of, decoder, made_by, parser_of, rows_of, write_json,
 )  # fmt: skip
 
-WAYS = ("photograph", "jpeg", "another decoder's", "own")
+WAYS = ("photograph", "resized", "jpeg", "twice", "another decoder's", "own")
 SIDES, FACTORS = (256, 320), (0.6, 0.7, 0.75, 0.8, 0.9, 1.25, 1.5)
 KERNELS = (Image.Resampling.BILINEAR, Image.Resampling.BICUBIC, Image.Resampling.LANCZOS)
 # A photograph's size is chosen among those of at most so many pixels.
@@ -54,10 +56,19 @@ def placed(way: str, pixels: Tensor, inspected: str, chance: random.Random) -> t
         made = chance.choice([size for size in sizes if size[0] * size[1] <= MAX_PIXELS])
         delivered = through_jpeg(picture, quality)
         factor = width / made[1]
+    elif way == "twice":
+        stored = chance.choice((50, 75, 90))
+        cut = through_jpeg(through_jpeg(picture, stored).crop((3, 5, width, height)), 90)
+        # Its next corner on the first file's grid, and whole blocks.
+        image = to_tensor(cut)[..., 3 : height // 16 * 16 - 5, 5 : width // 16 * 16 - 3]
+        made = height - 8, width - 8
+        return image[..., : made[0], : made[1]], {
+            "made": list(made), "factor": 1.0, "quality": 90, "maker": f"jpeg-{stored}"
+        }  # fmt: skip
     else:
-        if way == "jpeg":
-            quality, stored = None, chance.choice((30, 50, 75, 90))
-            picture, maker = through_jpeg(picture, stored), f"jpeg-{stored}"
+        if way in ("resized", "jpeg"):
+            quality, stored = None, chance.choice((30, 50, 75, 90)) if way == "jpeg" else None
+            picture, maker = through_jpeg(picture, stored), f"jpeg-{stored}" if stored else ""
         else:
             maker = inspected if way == "own" else chance.choice([name for name in DECODERS if name != inspected])
             model = decoder(maker)
@@ -75,10 +86,10 @@ def measure(way: str, picture: str, number: int) -> Row:
     pixels = crop_of(picture, chance.choice(SIDES), 16)
     height, width = (side // 16 * 16 for side in pixels.shape[-2:])
     image, row = placed(way, pixels[..., :height, :width], inspected, chance)
-    found = contrast_map(decoder(inspected), image)
+    contrast, error, _ = contrast_map(decoder(inspected), image).statistics()
     return {
-        "way": way, "picture": picture, "inspected": inspected, **row, "evidence": round(found.evidence(), 4),
-        "contrast": round(found.contrast(), 5), "grid": round(grid_strength(image), 3),
+        "way": way, "picture": picture, "inspected": inspected, **row, "contrast": round(contrast, 5),
+        "error": round(error, 6), "grid": round(grid_strength(image), 3), "jpeg": jpeg_quality(image),
     }  # fmt: skip
 
 
@@ -88,7 +99,8 @@ def summary(rows: list[Row]) -> str:
         for name in (*DECODERS, "all"):
             part = [row for row in rows if row["way"] == way and name in (row["inspected"], "all")]
             if part:
-                found, contrasts = (sorted(row[key] for row in part) for key in ("evidence", "contrast"))
+                found = sorted(evidence_of(row["contrast"], row["error"]) for row in part)
+                contrasts = sorted(row["contrast"] for row in part)
                 cells = [f"{one[at]:.3g}" for one in (found, contrasts) for at in (0, len(part) // 2, -1)]
                 lines.append([way, name, str(len(part)), *cells])
     head = ["way", "decoder", "pictures", "evidence: least", "median", "most", "contrast: least", "median", "most"]

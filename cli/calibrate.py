@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from ..core import CONDITIONS, InvalidSettingError, Profile, calibrate, load_autoencoder, make_score
+from ..core.calibration.estimate import estimate_words
 from ..core.calibration.scores import CalibrationStep
 from ..core.inversion.inputs import STARTS
 from ..core.models.loading import EMBEDDED
@@ -82,6 +83,9 @@ def calibrate_command(
     method = make_score(score or default_score(condition))
     autoencoder = load_autoencoder(vae, device)
     others = [load_autoencoder(name, device) for name in (other or EMBEDDED)]
+    pictures = FolderPictures(images)
+    size = pictures.first_size
+    say(f"calibrating takes {estimate_words(autoencoder, method, len(pictures), size, len(others), condition)}")
     with progress_bar(1, "calibrating") as (progress, task):
 
         def advance(step: CalibrationStep, progress: Any = progress, task: Any = task) -> None:
@@ -90,7 +94,7 @@ def calibrate_command(
         profile = calibrate(
             autoencoder,
             method,
-            FolderPictures(images),
+            pictures,
             generated=FolderPictures(generated) if generated is not None else (),
             others=others,
             condition=condition,

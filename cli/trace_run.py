@@ -20,7 +20,7 @@ from ..core.reports.folder_report import PAGE_NAME, write_report
 from ..core.reports.folder_trace import Outcome, reason_of, trace_files
 from ..core.reports.journal import Journal, settings_digest
 from ..core.reports.pictures import trace_picture
-from ..core.reports.words import trace_report
+from ..core.reports.words import explanation, trace_report
 from ..core.storage.atomic import write_picture
 from ..core.storage.safe_text import clean_text
 from ..core.tracing.row import TraceRow, shown_name
@@ -168,7 +168,7 @@ class TraceRun:
 
     def _show_explanation(self, traced: Traced) -> None:
         if not self.as_json and traced.inversion is not None:
-            show("\n".join(["explained afterwards:", *trace_report(traced).splitlines()[3:-1], ""]))
+            show("\n".join(["explained afterwards:", *explanation(traced)[1:], ""]))
 
     def _emit(self, outcome: Outcome) -> None:
         if self.as_json:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import unicodedata
+from typing import Any
 
+PACKAGE = "latent_tracer"
 # Control, format (bidirectional overrides, zero width), surrogate, private and unassigned characters; line separators.
 _INVISIBLE = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
 
@@ -28,6 +30,18 @@ class LatentTracerError(ValueError):
 
     def __init__(self, message: str = "") -> None:
         super().__init__(visible(message))
+
+    def __init_subclass__(cls, **settings: Any) -> None:
+        super().__init_subclass__(**settings)
+        cls.__module__ = _public_module(cls.__module__)
+
+
+def _public_module(module: str) -> str:
+    """ComfyUI calls a pack's modules by the path of their folder, and shows that with every error."""
+    return PACKAGE if "/" in module or "\\" in module else module
+
+
+LatentTracerError.__module__ = _public_module(LatentTracerError.__module__)
 
 
 class InvalidImageError(LatentTracerError):

@@ -11,15 +11,15 @@ from comfy_api.latest import io, ui
 from torch import Tensor
 
 from ..core import LIMITS, Attribution, InvalidProfileError, Tracer, UnsupportedAutoencoderError
-from ..core.files.claims_of_graphs import loaded_vae_names
 from ..core.images.tensors import check_each
 from ..core.profiles.thresholds import shown_rate
-from ..core.reports.pictures import attribution_chart, picture_tensor
+from ..core.reports.pictures import attribution_chart, note_card, picture_tensor
+from ..core.reports.plain import plain_attribution
 from ..core.tracing.attribute import attribute_all
 from . import comfy_adapter
 from .outcome import stack
 from .sockets import MORE, ProfileSocket, check_profile_socket
-from .source_file import source_file
+from .source_file import source_file, vae_name
 from .trace_image import pictures_of
 
 CANDIDATES = 4
@@ -68,12 +68,15 @@ class AttributeImage(io.ComfyNode):
             with naming(number):
                 comfy_adapter.check_vae(candidates.get(f"vae_{number}"))
                 check_profile_socket(candidates.get(f"profile_{number}"))
-        names = {number: shown_name(cls.hidden, number) for number in numbers}
+        names = shown_names(cls.hidden, numbers)
 
         @contextmanager
         def opened(number: int) -> Iterator[Tracer]:
             # One clone of a VAE at a time.
-            with naming(number), comfy_adapter.inspected_model(candidates[f"vae_{number}"], image) as autoencoder:
+            with (
+                naming(number),
+                comfy_adapter.inspected_model(candidates[f"vae_{number}"], image, names[number]) as autoencoder,
+            ):
                 yield Tracer(autoencoder, candidates.get(f"profile_{number}"), name=names[number])
 
         results = attribute_all(
@@ -85,15 +88,25 @@ class AttributeImage(io.ComfyNode):
         ]
         report = "\n\n".join([*answers, f"limits: {LIMITS}"])
         made_by = [next((n for n in numbers if names[n] == result.vae), 0) for result in results]
-        drawn = stack([picture_tensor(attribution_chart(result)) for result in results])
+        charts = [
+            note_card(f"Picture {index + 1} cannot be judged", [unjudged[index]])
+            if index in unjudged
+            else attribution_chart(result)
+            for index, result in enumerate(results)
+        ]
+        drawn = stack([picture_tensor(chart) for chart in charts])
         preview = ui.PreviewImage(drawn, cls=cls).as_dict()
         return io.NodeOutput(made_by, report, drawn, ui={**preview, "text": (report,)})
 
 
-def shown_name(hidden: Any, number: int) -> str:
-    """The candidate's number, and the file that its VAE was loaded from."""
-    names = loaded_vae_names(hidden.prompt, str(hidden.unique_id), f"vae_{number}")
-    return f"candidate {number}" + (f" ({names[0]})" if names else "")
+def shown_names(hidden: Any, numbers: list[int]) -> dict[int, str]:
+    """By the candidate's number: the file that its VAE was loaded from, with the socket where two share it."""
+    names = {number: vae_name(hidden, f"vae_{number}") for number in numbers}
+    given = list(names.values())
+    return {
+        number: name if name and given.count(name) == 1 else f"{name or 'VAE'} (vae_{number})"
+        for number, name in names.items()
+    }
 
 
 def has_candidate(candidates: dict[str, Any], number: int) -> bool:
@@ -111,8 +124,11 @@ def naming(number: int) -> Iterator[None]:
 
 
 def describe(index: int, result: Attribution) -> str:
+    plain = plain_attribution(result)
     lines = [
-        f"image {index}: {result.vae or 'no candidate'} ({result.reason})",
+        f"image {index}: {plain.headline}. {plain.certainty}",
+        f"  Next: {plain.advice}",
+        f"  {result.vae or 'no candidate'} ({result.reason})",
         f"  an image of none of them is attributed to one at a rate of at most {shown_rate(result.fpr)}",
     ]
     for candidate in sorted(result.candidates, key=lambda one: one.name):

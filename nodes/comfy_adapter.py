@@ -53,10 +53,11 @@ def check_vae(vae: Any) -> None:
 
 
 @contextmanager
-def inspected_model(vae: Any, images: Tensor | None = None) -> Iterator[ModuleAutoencoder]:
+def inspected_model(vae: Any, images: Tensor | None = None, name: str = "") -> Iterator[ModuleAutoencoder]:
     """A differentiable fp32 clone of ``vae`` on its own device, gradients enabled, gone when the block ends.
 
     ``images`` ``[B,H,W,3]`` tells how much memory forward passes need; for a backward pass, :func:`make_room` again.
+    ``name``: what the user chose it by, where the graph shows that.
     """
     check_vae(vae)
     with torch.inference_mode(False), torch.enable_grad():
@@ -71,7 +72,7 @@ def inspected_model(vae: Any, images: Tensor | None = None) -> Iterator[ModuleAu
         module = clone.first_stage_model.to(device)
         try:
             autoencoder = ModuleAutoencoder("VAE", module, _encoder(clone), _decoder(clone))
-            autoencoder.name = f"loaded VAE {autoencoder.fingerprint[:8]}"
+            autoencoder.name = name or f"loaded VAE {autoencoder.fingerprint[:8]}"
             yield autoencoder
         finally:
             # The caller's frame still refers to the clone: let its weights go now, not when that frame ends.
@@ -229,6 +230,11 @@ def tell(node: Any, text: str) -> None:
     server: Any = getattr(PromptServer, "instance", None)
     if hasattr(server, "send_progress_text"):
         server.send_progress_text(text, str(node), server.client_id)
+
+
+def stop_if_cancelled() -> None:
+    """Raise ComfyUI's own exception when the user interrupts."""
+    comfy.model_management.throw_exception_if_processing_interrupted()
 
 
 def count_reporter() -> Callable[[int, int], None]:

@@ -36,12 +36,18 @@ class OneStepGenerator:
     """Noise ``[n,C,h,w]`` of unit variance -> one step of the model -> VAE decode -> images of one size."""
 
     def __init__(
-        self, model: Any, sampling: Any, sigma: Tensor, conds: dict[str, Any], decoder: AutoencoderGenerator
+        self,
+        model: Any,
+        sampling: Any,
+        sigma: Tensor,
+        conds: dict[str, Any],
+        decoder: AutoencoderGenerator,
+        name: str = "",
     ) -> None:
         self.model, self.sampling, self.sigma, self.conds, self.decoder = model, sampling, sigma, conds, decoder
         weights = {**model.diffusion_model.state_dict(), **{f"vae.{k}": v for k, v in _module(decoder).items()}}
         self.fingerprint = weight_digest(weights)
-        self.name = f"one-step model {self.fingerprint[:8]}"
+        self.name = name or f"one-step model {self.fingerprint[:8]}"
         self.input_shape, self.image_size = decoder.input_shape, decoder.image_size
         self.device, self.dtype = decoder.device, decoder.dtype
         self.prior = f"N(0,1), sigma {float(sigma):.5g}, condition {_digest(conds)}"
@@ -66,11 +72,14 @@ class OneStepGenerator:
 
 @contextmanager
 def generator_of(
-    vae: Any, images: Tensor, model: Any = None, positive: Any = None, sigmas: Any = None
+    vae: Any, images: Tensor, model: Any = None, positive: Any = None, sigmas: Any = None, name: str = ""
 ) -> Iterator[Generator]:
-    """The decoder of ``vae``, behind one step of ``model`` where one is given, for images like ``[B,H,W,3]``."""
+    """The decoder of ``vae``, behind one step of ``model`` where one is given, for images like ``[B,H,W,3]``.
+
+    ``name``: what the user chose it by, where the graph shows that.
+    """
     check_vae(vae)
-    with inspected_model(vae, images) as autoencoder:
+    with inspected_model(vae, images, name if model is None else "") as autoencoder:
         decoder = AutoencoderGenerator(autoencoder, int(images.shape[1]), int(images.shape[2]))
         if model is None:
             yield decoder
@@ -80,7 +89,7 @@ def generator_of(
             clone = _clone(model, decoder)
             sampling = clone.model_sampling
             sigma = _single_sigma(sigmas, sampling).to(decoder.device)
-            yield OneStepGenerator(clone, sampling, sigma, _conditions(clone, positive, decoder), decoder)
+            yield OneStepGenerator(clone, sampling, sigma, _conditions(clone, positive, decoder), decoder, name)
         finally:
             if clone is not None:
                 clone.diffusion_model.to("meta")

@@ -8,14 +8,15 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from comfy_api.latest import io, ui
+from comfy_api.latest import io
 from torch import Tensor
 
 from ..core import InvalidSettingError, same_weights
 from ..core.fingerprints import FingerprintBasis, InvalidBasisError, build_basis, load_basis
 from ..core.storage.locking import locked
 from . import comfy_adapter
-from .fingerprint_files import FOLDER, changed_at, missing, names, new_basis_path, path_called
+from .fingerprint_files import FOLDER, changed_at, names, new_basis_path, path_called
+from .outcome import told
 from .sockets import FINGERPRINTS
 
 BasisSocket = io.Custom("LATENT_FINGERPRINT_BASIS")
@@ -60,7 +61,7 @@ class BuildFingerprintBasis(io.ComfyNode):
             f" {len(basis.variance)} directions chosen; {basis.response[basis.chosen].mean():.0%} of a small change"
             " comes back from the picture"
         )
-        return io.NodeOutput(basis, report, ui=ui.PreviewText(report))
+        return io.NodeOutput(basis, report, ui=told(cls, "Fingerprint basis built", report))
 
 
 def check_not_taken(path: str, fingerprint: str, images: int, measured: FingerprintBasis | None = None) -> None:
@@ -112,13 +113,16 @@ class LoadFingerprintBasis(io.ComfyNode):
     def execute(cls, basis_name: str) -> io.NodeOutput:
         path = path_called(basis_name)
         try:
-            return io.NodeOutput(load_basis(path))
+            basis = load_basis(path)
         except InvalidBasisError as error:
             raise InvalidBasisError(str(error).replace(path, f"The basis {basis_name}")) from None
+        said = f"{basis.images} pictures, {len(basis.chosen)} of {len(basis.variance)} directions chosen"
+        return io.NodeOutput(basis, ui=told(cls, f"Basis {basis_name}", said))
 
     @classmethod
     def validate_inputs(cls, basis_name: str | None = None) -> bool | str:
-        return basis_name is None or basis_name in names(".safetensors") or missing(basis_name)
+        """In place of the server's "value not in list": :meth:`execute` says what to do, and is shown whole."""
+        return True
 
     @classmethod
     def fingerprint_inputs(cls, basis_name: str | None = None) -> str:

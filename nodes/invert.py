@@ -11,6 +11,7 @@ from ..core import SOLVERS, invert
 from ..core.inversion.solvers import DEFAULT_SOLVER
 from . import comfy_adapter
 from .sockets import STEPS, Trace
+from .source_file import vae_name
 
 
 class InvertLatent(io.ComfyNode):
@@ -56,6 +57,7 @@ class InvertLatent(io.ComfyNode):
                 io.Latent.Output("latents", tooltip="The best latent; an ordinary LATENT."),
                 io.Image.Output("reconstruction", tooltip="What the best latent decodes to."),
             ],
+            hidden=[io.Hidden.prompt, io.Hidden.unique_id],  # tells which file the VAE was loaded from
         )
 
     @classmethod
@@ -70,7 +72,7 @@ class InvertLatent(io.ComfyNode):
     ) -> io.NodeOutput:
         images = comfy_adapter.to_core_images(image)
         start = None if initial_latents is None else comfy_adapter.to_core_latents(initial_latents)
-        with comfy_adapter.inspected_model(vae, image) as autoencoder:
+        with comfy_adapter.inspected_model(vae, image, vae_name(cls.hidden)) as autoencoder:
             trace = invert(
                 autoencoder,
                 images,

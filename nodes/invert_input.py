@@ -12,6 +12,7 @@ from ..core.inversion.inputs import STARTS
 from . import comfy_adapter
 from .comfy_adapter_generator import generator_of
 from .sockets import GENERATORS, Origin
+from .source_file import vae_name
 
 
 class InvertGeneratorInput(io.ComfyNode):
@@ -71,6 +72,7 @@ class InvertGeneratorInput(io.ComfyNode):
                 io.Latent.Output("inputs", tooltip="The best input: a latent, or the noise of a one-step model."),
                 io.Image.Output("reconstruction", tooltip="What the best input generates."),
             ],
+            hidden=[io.Hidden.prompt, io.Hidden.unique_id],  # tells which file the model was loaded from
         )
 
     @classmethod
@@ -90,8 +92,9 @@ class InvertGeneratorInput(io.ComfyNode):
     ) -> io.NodeOutput:
         images = comfy_adapter.to_core_images(image)
         check_images(images)
+        name = vae_name(cls.hidden, "vae" if model is None else "model")
         begin = None if initial_inputs is None else comfy_adapter.to_core_latents(initial_inputs)
-        with generator_of(vae, image, model, positive, sigmas) as generator:
+        with generator_of(vae, image, model, positive, sigmas, name) as generator:
             trace = invert_inputs(
                 generator,
                 images,

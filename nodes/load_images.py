@@ -7,7 +7,7 @@ import os
 from pathlib import Path
 
 import folder_paths
-from comfy_api.latest import io, ui
+from comfy_api.latest import io
 
 from ..core import InvalidImageError, InvalidSettingError
 from ..core.files.folder import FolderListing, list_folder
@@ -17,6 +17,7 @@ from ..core.storage.safe_text import clean_text
 from ..core.tracing.row import unreadable_row
 from . import comfy_adapter
 from .folder_sockets import FileSocket, UnreadableSocket
+from .outcome import told
 from .shipped import PICTURES
 from .sockets import CATEGORY
 
@@ -137,17 +138,14 @@ class LoadImagesToTrace(io.ComfyNode):
                 f"No picture of the folder {clean_text(folder, 80)!r} can be read. {'; '.join(report.splitlines())}"
             )
         rows = tuple(unreadable_row(file) for file in failed)
-        return io.NodeOutput(images, facts, rows, report, ui=ui.PreviewText(report))
+        title, *others = report.splitlines()
+        display = told(cls, title, "\n".join(others)) | {"text": (report,)}
+        return io.NodeOutput(images, facts, rows, report, ui=display)
 
     @classmethod
     def validate_inputs(cls, folder: str | None = None) -> bool | str:
-        """Replaces the server's "value not in list": says what to do, and refuses what lies outside."""
-        if folder is None:
-            return True
-        try:
-            folder_path(folder)
-        except InvalidSettingError as error:
-            return str(error)
+        """Replaces the server's "value not in list": :meth:`execute` says what to do, and refuses what lies outside;
+        what it raises is shown whole."""
         return True
 
     @classmethod

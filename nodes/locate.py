@@ -8,11 +8,16 @@ import torch
 from comfy_api.latest import io, ui
 from torch import Tensor
 
-from ..core import Crop, ForeignMap, InvalidImageError, Profile, Tracer, check_images, locate_foreign
-from ..core.images.tensors import whole_cells
+from ..core import Crop, ForeignMap, InvalidImageError, Tracer, check_images, locate_foreign
+from ..core.images.tensors import to_picture, whole_cells
+from ..core.reports.pictures import note_card, picture_tensor
 from ..core.reports.pictures.foreign_map import heat_map
+from ..core.reports.pictures.style import WIDTH
+from ..core.reports.pictures.verdict_card import stacked
 from . import comfy_adapter
-from .sockets import CATEGORY, ProfileSocket, check_profile_socket
+from .outcome import stack
+from .sockets import CATEGORY, Profiles, ProfileSocket, check_profile_socket
+from .source_file import vae_name
 
 
 class FindForeignRegions(io.ComfyNode):
@@ -41,14 +46,15 @@ class FindForeignRegions(io.ComfyNode):
                 io.Float.Output("share", is_output_list=True, tooltip="Share of the image under the mask, per image."),
                 io.String.Output("report", tooltip="Share, threshold, false-alarm rate and limits, in words."),
             ],
+            hidden=[io.Hidden.prompt, io.Hidden.unique_id],  # tells which file the VAE was loaded from
         )
 
     @classmethod
-    def execute(cls, vae: Any, image: Tensor, profile: Profile | None = None) -> io.NodeOutput:
+    def execute(cls, vae: Any, image: Tensor, profile: Profiles | None = None) -> io.NodeOutput:
         check_profile_socket(profile)
         images = check_images(comfy_adapter.to_core_images(image))
         maps: list[ForeignMap] = []
-        with comfy_adapter.inspected_model(vae, image) as autoencoder:
+        with comfy_adapter.inspected_model(vae, image, vae_name(cls.hidden)) as autoencoder:
             profiles = Tracer(autoencoder, profile).profiles
             known = profiles[0] if profiles else None
             # From the corner, as scores are: centred, the cells of a picture that lost a few rows would be missed.
@@ -65,6 +71,15 @@ class FindForeignRegions(io.ComfyNode):
         crop = Crop(0, 0, cropped.shape[-1], cropped.shape[-2], images.shape[-1], images.shape[-2])
         notes = "" if crop.is_whole else f"\ncrop: {crop}"
         text = "\n\n".join(f"image {number}: {found.sentence}" for number, found in enumerate(maps, start=1)) + notes
-        preview = ui.PreviewImage(shown, cls=cls).as_dict()
+        drawn = stack([captioned(one, found) for one, found in zip(shown.split(1), maps, strict=True)])
+        preview = ui.PreviewImage(drawn, cls=cls).as_dict()
         masks = torch.stack([found.mask.float() for found in maps])
         return io.NodeOutput(shown, masks, [m.share for m in maps], text, ui={**preview, "text": (text,)})
+
+
+def captioned(shown: Tensor, found: ForeignMap) -> Tensor:
+    """The map ``[1,H,W,3]`` under what it says: alone, one that is dark all over tells nothing."""
+    title = f"{found.share:.0%} of it stands out" if found.mask.any() else "Nothing stands out"
+    heat = to_picture(shown.movedim(-1, 1))
+    heat = heat.resize((WIDTH, max(1, round(WIDTH * heat.height / heat.width))))
+    return picture_tensor(stacked([note_card(title, [found.sentence]), heat]))

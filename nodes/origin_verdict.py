@@ -101,7 +101,7 @@ class OriginVerdictNode(io.ComfyNode):
                 raise InvalidSettingError(
                     f"The {name} input holds no trace of a generator: connect Invert Generator Input."
                 )
-        check_profile_socket(profile)
+        check_profile_socket(profile, allows_several=False)
         known = profile or cls.calibrated(belonging, others, complexity, fpr, save_as.strip())
         if known is not None:
             complexity = check_inversion_profile(known, trace)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from comfy_api.latest import io, ui
@@ -10,9 +11,11 @@ from PIL import Image
 from torch import Tensor
 
 from ..core import Traced, Verdict
-from ..core.reports.pictures import picture_tensor, trace_picture
+from ..core.reports.pictures import note_card, picture_tensor, trace_picture
+from ..core.reports.plain import short_name
 from ..core.reports.words import trace_report
 from ..core.tracing.row import TraceRow
+from ..core.verdicts.verdict import Answer
 from .folder_sockets import RowSocket
 
 
@@ -39,8 +42,11 @@ def verdict_result(
     node: type[io.ComfyNode], traced: list[Traced], rows: Sequence[TraceRow] | None = None
 ) -> io.NodeOutput:
     """Outputs and display of ``node`` for its traced pictures; with ``rows``, those are the last output."""
-    facts = [row_facts(row) for row in rows] if rows is not None else [{}] * len(traced)
-    pictures = [trace_picture(one, about) for one, about in zip(traced, facts, strict=True)]
+    about: list[TraceRow | None] = list(rows) if rows is not None else [None] * len(traced)
+    pictures = [
+        trace_picture(one) if row is None else trace_picture(one, row_facts(row), further=agreement_line(row))
+        for one, row in zip(traced, about, strict=True)
+    ]
     reports = [trace_report(one, (number, len(traced))) for number, one in enumerate(traced, start=1)]
     if rows is not None:
         reports = [report + row_lines(row) for report, row in zip(reports, rows, strict=True)]
@@ -68,12 +74,26 @@ def outputs(
     )
 
 
+def told(
+    node: type[io.ComfyNode], title: str, report: str, counts: Sequence[tuple[str, int, Answer | None]] = ()
+) -> dict[str, Any]:
+    """The display of a ``node`` whose result is words: as a picture, for the frontend draws text on no node of ours."""
+    card = picture_tensor(note_card(title, report.splitlines(), counts))
+    return {**ui.PreviewImage(card, cls=node).as_dict(), "text": (report,)}
+
+
 def row_facts(row: TraceRow) -> dict[str, str]:
     """What the card says about the file."""
     if not row.format:
         return {}
     claimed = ", ".join(row.claimed_vaes) or "no VAE"
-    return {"file": f"{row.name} ({row.format})", "metadata claim": claimed, "claim and pixels": row.agreement}
+    return {"file": f"{row.name} ({row.format})", "metadata claim": claimed, "metadata and pixels": row.agreement}
+
+
+def agreement_line(row: TraceRow) -> str:
+    """Whether the file's metadata say the same as its pixels, for the card's head; empty where there is no telling."""
+    said = {"agree": "Metadata and pixels agree", "disagree": "Metadata and pixels disagree"}.get(row.agreement)
+    return "" if said is None else f"{said}: the file names {', '.join(map(short_name, row.claimed_vaes))}."
 
 
 def row_lines(row: TraceRow) -> str:

@@ -6,10 +6,11 @@ import contextlib
 import math
 import os
 import re
+import time
 from typing import Any
 
 import folder_paths
-from comfy_api.latest import io, ui
+from comfy_api.latest import io
 from torch import Tensor
 
 from ..core import (
@@ -17,6 +18,7 @@ from ..core import (
     InvalidImageError,
     InvalidProfileError,
     InvalidSettingError,
+    Profile,
     calibrate,
     check_images,
     crop_to_grid,
@@ -24,18 +26,21 @@ from ..core import (
     make_score,
     same_weights,
 )
+from ..core.calibration.estimate import estimate_words, shown_time
 from ..core.calibration.latents import LARGEST_SIDE
 from ..core.calibration.pictures import MIN_IMAGES
 from ..core.calibration.scores import CalibrationStep
 from ..core.profiles import save_profile
 from ..core.profiles.table import found_among_belonging
 from ..core.profiles.thresholds import shown_rate
-from ..core.profiles.trust import also_remember_in
+from ..core.profiles.trust import also_remember_in, calibration_words
 from ..core.scores import default_score
 from ..core.scores.any_grid import AnyGrid
 from ..core.storage.safe_text import clean_text
 from . import comfy_adapter
-from .sockets import CATEGORY, MORE, ProfileSocket
+from .outcome import told
+from .sockets import CATEGORY, MORE, Profiles, ProfileSocket, check_profile_socket
+from .source_file import vae_name
 
 FOLDER = "latent_trace"
 folder_paths.add_model_folder_path(FOLDER, os.path.join(folder_paths.models_dir, FOLDER))
@@ -160,6 +165,7 @@ class Calibrate(io.ComfyNode):
                 ProfileSocket.Output("profile", tooltip="For Trace Image and Attribute Image."),
                 io.String.Output("report", tooltip="Error rates as measured."),
             ],
+            hidden=[io.Hidden.prompt, io.Hidden.unique_id],  # tells which file the VAE was loaded from
         )
 
     @classmethod
@@ -183,7 +189,7 @@ class Calibrate(io.ComfyNode):
             report_progress(step.done, step.total or step.done)
 
         with (
-            comfy_adapter.inspected_model(vae[0], largest) as autoencoder,
+            comfy_adapter.inspected_model(vae[0], largest, vae_name(cls.hidden)) as autoencoder,
             comfy_adapter.embedded_models() as others,
         ):
             check_not_taken(path, autoencoder.fingerprint)
@@ -194,9 +200,14 @@ class Calibrate(io.ComfyNode):
                     f"Only {len(photos)} photographs can be used, {MIN_IMAGES} are needed. {left_out[0]}"
                 )
             made, unusable = usable(made, "Generated image", ratio)
+            score = make_score(AnyGrid.name if search_grid and search_grid[0] else default_score(condition[0]))
+            size = (int(largest.shape[1]), int(largest.shape[2]))
+            estimate = estimate_words(autoencoder, score, len(photos), size, len(others), condition[0])
+            comfy_adapter.tell(cls.hidden.unique_id, f"calibrating takes {estimate}")
+            began = time.perf_counter()
             profile = calibrate(
                 autoencoder,
-                make_score(AnyGrid.name if search_grid and search_grid[0] else default_score(condition[0])),
+                score,
                 photos,
                 generated=made,
                 others=others,
@@ -216,7 +227,8 @@ class Calibrate(io.ComfyNode):
         )
         report = "; ".join([report, *profile.notes, *filter(None, [profile.shortfall])])
         report = "\n".join([report, *left_out, *unusable])
-        return io.NodeOutput(profile, report, ui=ui.PreviewText(report))
+        took = shown_time(time.perf_counter() - began)
+        return io.NodeOutput(profile, report, ui=told(cls, f"Calibrated: {profile.autoencoder}, in {took}", report))
 
 
 class LoadProfile(io.ComfyNode):
@@ -234,32 +246,65 @@ class LoadProfile(io.ComfyNode):
                     options=profile_names(),
                     tooltip="Saved by Calibrate Trace; press R in the graph to see new ones.",
                 ),
+                ProfileSocket.Input(
+                    "with_profile",
+                    optional=True,
+                    advanced=True,
+                    tooltip="A further profile of the same VAE, for another condition: each picture is judged by the"
+                    " one that fits what it went through.",
+                ),
             ],
             outputs=[ProfileSocket.Output("profile", tooltip="For Trace Image and Attribute Image.")],
         )
 
     @classmethod
-    def execute(cls, profile_name: str) -> io.NodeOutput:
+    def execute(cls, profile_name: str, with_profile: Profiles | None = None) -> io.NodeOutput:
+        check_profile_socket(with_profile)
         # What an API prompt holds may be anything.
         path = folder_paths.get_full_path(FOLDER, profile_name) if isinstance(profile_name, str) else None
         if path is None:
             raise InvalidProfileError(missing(profile_name))
         try:
-            return io.NodeOutput(load_profile(path))
+            profile = load_profile(path)
         except InvalidProfileError as error:
             # Where ComfyUI lives is of no use to the reader, and shared screenshots should not tell it.
             raise InvalidProfileError(str(error).replace(path, f"The profile {profile_name}")) from None
+        further = with_profile if isinstance(with_profile, tuple) else tuple(filter(None, [with_profile]))
+        for one in further:
+            if not same_weights(one.fingerprint, profile.fingerprint):
+                raise InvalidProfileError(
+                    f"{profile_name} is a profile of {profile.autoencoder}, with_profile one of {one.autoencoder}:"
+                    " connect profiles of one VAE."
+                )
+        together = (profile, *further)
+        title = f"{'Profile' if not further else f'{len(together)} profiles'} of {profile.autoencoder}"
+        report = "\n".join(map(profile_words, together))
+        return io.NodeOutput(together if further else profile, ui=told(cls, title, report))
 
     @classmethod
     def validate_inputs(cls, profile_name: str | None = None) -> bool | str:
-        """Replaces the server's "value not in list", which says nothing where the list is empty."""
-        return profile_name is None or profile_name in profile_names() or missing(profile_name)
+        """Replaces the server's "value not in list", which says nothing where the list is empty: :meth:`execute` says
+        what to do, and what it raises is shown whole."""
+        return True
 
     @classmethod
-    def fingerprint_inputs(cls, profile_name: str | None = None) -> str:
+    def fingerprint_inputs(cls, profile_name: str | None = None, **others: Any) -> str:
         """Reload only when the file changed."""
-        path = None if profile_name is None else folder_paths.get_full_path(FOLDER, profile_name)
+        path = folder_paths.get_full_path(FOLDER, profile_name) if isinstance(profile_name, str) else None
         return "missing" if path is None else str(os.stat(path).st_mtime_ns)
+
+
+def profile_words(profile: Profile) -> str:
+    """What a loaded profile's answers are worth."""
+    return "\n".join(
+        [
+            f"condition {profile.condition}; {calibration_words(profile.calibration)}",
+            f"a yes is wrong for {shown_rate(profile.stated_fpr, profile.fpr_bound)}",
+            f"a no is wrong for {shown_rate(profile.stated_fnr, profile.fnr_bound)}",
+            f"calibrated on {clean_text(profile.calibrated_on, 200)}",
+            *filter(None, [profile.shortfall]),
+        ]
+    )
 
 
 def missing(name: str) -> str:

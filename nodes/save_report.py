@@ -8,18 +8,23 @@ from pathlib import Path
 from typing import Any
 
 import folder_paths
-from comfy_api.latest import io, ui
+from comfy_api.latest import io
 
 from ..core import InvalidSettingError
+from ..core.calibration.estimate import shown_time
 from ..core.profiles.thresholds import shown_rate
 from ..core.reports.folder_report import PAGE_NAME, write_report
+from ..core.reports.plain import SHORT_ANSWERS
 from ..core.storage.safe_text import clean_text
-from ..core.tracing.row import TraceRow
+from ..core.tracing.row import TraceRow, shown_name
+from ..core.verdicts.verdict import Answer
 from .folder_sockets import RowSocket, UnreadableSocket
+from .outcome import told
 from .sockets import CATEGORY
 
 FOLDER = "latent-tracer"
 MAX_NAME_BYTES = 100
+MOST_PROBLEMS = 5
 
 
 def new_report_folder(name: str) -> Path:
@@ -87,7 +92,31 @@ class SaveTraceReport(io.ComfyNode):
         folder = new_report_folder(name[0])
         line = write_report(folder, everything, settings_of(rows))
         place = f"{FOLDER}/{folder.name}/{PAGE_NAME}"
-        return io.NodeOutput(line, place, ui=ui.PreviewText(f"{line}\nsaved as output/{place}"))
+        report = "\n".join([*problems(everything), time_words(rows), line, f"saved as output/{place}"])
+        return io.NodeOutput(
+            line, place, ui=told(cls, f"Report on {len(everything)} pictures", report, counts(everything))
+        )
+
+
+def counts(rows: list[TraceRow]) -> list[tuple[str, int, Answer | None]]:
+    """How many got each answer, for the node's picture."""
+    answers: tuple[Answer, ...] = ("belonging", "non-belonging", "inconclusive")
+    found: list[tuple[str, int, Answer | None]] = [
+        (f"{SHORT_ANSWERS[answer]} ({answer})", sum(row.verdict == answer for row in rows), answer)
+        for answer in answers
+    ]
+    return [*found, ("not traced", sum(row.verdict is None for row in rows), None)]
+
+
+def problems(rows: list[TraceRow]) -> list[str]:
+    """The files without an answer, and why."""
+    failed = [row for row in rows if row.verdict is None]
+    shown = [f"not traced: {shown_name(row)}: {clean_text(row.error, 200)}" for row in failed[:MOST_PROBLEMS]]
+    return [*shown, f"and {len(failed) - MOST_PROBLEMS} more"] if len(failed) > MOST_PROBLEMS else shown
+
+
+def time_words(rows: list[TraceRow]) -> str:
+    return f"traced in {shown_time(sum(row.seconds or 0 for row in rows))}"
 
 
 def settings_of(rows: list[TraceRow]) -> dict[str, str]:

@@ -10,7 +10,7 @@ from ..core import InvalidProfileError, Profile
 Trace = io.Custom("LATENT_TRACE")
 # Carries a core.InputInversion, the trace of a generator.
 Origin = io.Custom("LATENT_TRACE_ORIGIN")
-# Carries a core.Profile.
+# Carries a core.Profile, or a tuple of them, one for each condition.
 ProfileSocket = io.Custom("LATENT_TRACE_PROFILE")
 
 # In front: trace, calibrate, find regions, folder and report. Whoever needs the others knows what to look for.
@@ -21,8 +21,15 @@ GENERATORS = f"{CATEGORY}/generators"
 FINGERPRINTS = f"{CATEGORY}/fingerprints"
 
 
-def check_profile_socket(profile: object) -> None:
+Profiles = Profile | tuple[Profile, ...]
+
+
+def check_profile_socket(profile: object, allows_several: bool = True) -> None:
     """Raise :class:`InvalidProfileError` if something else than a profile, or nothing, is connected."""
+    if isinstance(profile, tuple) and profile and all(isinstance(one, Profile) for one in profile):
+        if allows_several:
+            return
+        raise InvalidProfileError(f"The profile input holds {len(profile)} profiles, one is needed: connect that one.")
     if profile is not None and not isinstance(profile, Profile):
         raise InvalidProfileError(
             f"The profile input holds a {type(profile).__name__}, not a profile: connect Calibrate Trace or"

@@ -10,8 +10,15 @@ import folder_paths
 from torch import Tensor
 
 from ..core import InvalidImageError
+from ..core.files.claims_of_graphs import loaded_vae_names
 from ..core.files.orientation import stored
 from ..core.files.picture import Picture, PictureFile
+
+
+def vae_name(hidden: Any, name: str = "vae") -> str:
+    """The file that the input ``name`` of the node was loaded from, as the user chose it; empty where unknown."""
+    return next(iter(loaded_vae_names(hidden.prompt, str(hidden.unique_id), name)), "")
+
 
 LOADERS = frozenset({"LoadImage", "LoadImageOutput"})
 

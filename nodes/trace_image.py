@@ -8,18 +8,20 @@ from typing import Any
 from comfy_api.latest import io
 from torch import Tensor
 
-from ..core import InvalidSettingError, LatentTracerError, Picture, Profile, Traced, Tracer, Verdict
-from ..core.files.claims_of_graphs import loaded_vae_names
+from ..core import InvalidSettingError, LatentTracerError, Picture, Traced, Tracer, Verdict
 from ..core.files.orientation import stored
 from ..core.files.picture import FileFacts
 from ..core.images.tensors import ALPHA_NOTE, check_each
 from ..core.reports.pictures import verdict_card
-from ..core.tracing.row import failed_row
+from ..core.reports.plain import plain_verdict
+from ..core.tracing.row import TraceRow, failed_row
+from ..core.verdicts.verdict import NOT_SCORED
 from . import comfy_adapter
+from .folder_run import add_row, kept_when_cancelled
 from .folder_sockets import FileSocket
 from .outcome import outputs, row_facts, row_output, verdict_outputs, verdict_result
-from .sockets import CATEGORY, ProfileSocket, check_profile_socket
-from .source_file import as_stored, source_file
+from .sockets import CATEGORY, Profiles, ProfileSocket, check_profile_socket
+from .source_file import as_stored, source_file, vae_name
 
 BUILTIN_NOTE = (
     "no profile is connected: the one that ships for this VAE was used; Calibrate Trace makes one from pictures like"
@@ -80,7 +82,7 @@ class TraceImage(io.ComfyNode):
         cls,
         vae: Any,
         image: Tensor,
-        profile: Profile | None = None,
+        profile: Profiles | None = None,
         steps: int = 30,
         file: FileFacts | None = None,
         explain: bool = False,
@@ -91,10 +93,13 @@ class TraceImage(io.ComfyNode):
         images, unjudged = check_each(comfy_adapter.to_core_images(image))
         source = source_file(cls.hidden.prompt, cls.hidden.unique_id, "image")
         pictures = pictures_of(images, file, source)
-        names = loaded_vae_names(cls.hidden.prompt, str(cls.hidden.unique_id))
+        name = vae_name(cls.hidden)
         place = (1, 1) if file is None else (file.position, file.total)
-        with comfy_adapter.inspected_model(vae, image) as autoencoder:
-            tracer = Tracer(autoencoder, profile, name=names[0] if names else "", known_as=names, steps=steps)
+        with (
+            kept_when_cancelled(cls.hidden.unique_id, file),
+            comfy_adapter.inspected_model(vae, image, name) as autoencoder,
+        ):
+            tracer = Tracer(autoencoder, profile, steps=steps)
             traced: list[Traced] = []
             for number, picture in enumerate(pictures):
                 part = (place[0] - 1) * len(pictures) + number, place[1] * len(pictures)
@@ -102,17 +107,20 @@ class TraceImage(io.ComfyNode):
                     one = tracer.trace(picture, comfy_adapter.pass_reporter(*part))
                     if number in unjudged:
                         basis = unjudged[number]
-                        verdict = Verdict("inconclusive", float("nan"), basis, stage="not scored")
+                        verdict = Verdict("inconclusive", float("nan"), basis, stage=NOT_SCORED)
                         one = dataclasses.replace(one, verdict=verdict)
                     traced.append(one)
                 except LatentTracerError as error:
                     if file is None:
                         raise
                     # One picture of a folder must not cost the others their verdicts.
-                    return not_traced(cls, picture, str(error))
+                    row = failed_row(picture.facts, picture.upright, str(error))
+                    add_row(cls.hidden.unique_id, file, row)
+                    return not_traced(cls, row, tracer.name)
             if explain:
                 # Only where the picture is long in coming: the line of text stays, and takes half of the node from it.
-                comfy_adapter.tell(cls.hidden.unique_id, "; ".join(one.verdict.answer for one in traced))
+                said = "; ".join(plain_verdict(one.verdict, one.model).headline for one in traced)
+                comfy_adapter.tell(cls.hidden.unique_id, said)
                 comfy_adapter.make_room(vae, image, backward=True)
                 report = comfy_adapter.progress_reporter(False, place)
                 traced = [
@@ -133,7 +141,10 @@ class TraceImage(io.ComfyNode):
                 )
                 for one in traced
             ]
-            return verdict_result(cls, traced, [tracer.row(one) for one in traced])
+            rows = [tracer.row(one) for one in traced]
+            for row in rows:
+                add_row(cls.hidden.unique_id, file, row)
+            return verdict_result(cls, traced, rows)
 
 
 def pictures_of(images: Tensor, file: FileFacts | None, source: Picture | None) -> list[Picture]:
@@ -151,9 +162,8 @@ def _is_turned(images: Tensor, file: FileFacts) -> bool:
     return images.shape[-2:] != (file.height, file.width) and images.shape[-2:] == (file.width, file.height)
 
 
-def not_traced(node: type[io.ComfyNode], picture: Picture, reason: str) -> io.NodeOutput:
+def not_traced(node: type[io.ComfyNode], row: TraceRow, model: str) -> io.NodeOutput:
     """What the node gives for a picture of a folder that cannot be judged."""
-    verdict = Verdict("inconclusive", float("nan"), reason)
-    row = failed_row(picture.facts, picture.upright, reason)
-    card = verdict_card(verdict, "not asked", None, row_facts(row))
-    return outputs(node, [verdict], [f"NOT TRACED: {picture.facts.name}: {reason}"], [card], [row])
+    verdict = Verdict("inconclusive", float("nan"), row.error, stage=NOT_SCORED)
+    card = verdict_card(verdict, model, None, row_facts(row))
+    return outputs(node, [verdict], [f"NOT TRACED: {row.name}: {row.error}"], [card], [row])

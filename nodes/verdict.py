@@ -24,6 +24,11 @@ from . import comfy_adapter
 from .outcome import verdict_outputs, verdict_result
 from .sockets import STEPS, ProfileSocket, Trace, check_profile_socket
 
+NOTHING_KNOWN = (
+    "a loss alone says nothing, and neither a threshold nor known losses are given: set threshold, or belonging_losses,"
+    " or use Trace Image, which is calibrated."
+)
+
 
 class TraceVerdict(io.ComfyNode):
     @classmethod
@@ -107,6 +112,8 @@ class TraceVerdict(io.ComfyNode):
             verdicts = [verdict_from_losses(score, known, alpha) for score in scores]
         else:
             verdicts = [verdict_from_threshold(score, threshold or None) for score in scores]
+            if not threshold:
+                verdicts = [dataclasses.replace(verdict, basis=NOTHING_KNOWN) for verdict in verdicts]
         return verdict_result(cls, [Traced.of_inversion(trace, k, verdict) for k, verdict in enumerate(verdicts)])
 
 

@@ -3,9 +3,10 @@
 import numpy as np
 import pytest
 from latent_tracer.core import InvalidSettingError, Profile
-from latent_tracer.core.profiles import Source
+from latent_tracer.core.profiles import Source, placement_profile
 from latent_tracer.core.profiles.thresholds import rate_interval
-from latent_tracer.core.verdicts.attribution import TIE_MARGIN, standing
+from latent_tracer.core.verdicts.attribution import TIE_MARGIN, Judged, decide, standing
+from latent_tracer.core.verdicts.verdict import Verdict
 
 
 def profile(belonging, others, fpr=0.05, fnr=0.05):
@@ -134,3 +135,17 @@ def test_nothing_to_choose_from_is_said(decide_by_scores):
 def test_a_score_that_is_no_number_is_never_attributed(decide_by_scores):
     with pytest.raises(InvalidSettingError, match="nan"):
         decide_by_scores([("one", float("nan"), CLEAR), ("two", 0.0, CLEAR)])
+
+
+def test_a_yes_at_another_placement_is_attributed_at_the_rate_of_all_searches():
+    """Each candidate was looked for as the picture lies and at a placement: of four candidates eight tests."""
+    others = placement_profile()
+    yes = Verdict("belonging", -50.0, "mirrored", p_value=others.p_value(-50.0), fpr=0.03, fpr_basis="several decoders")
+    no = Verdict("non-belonging", 50.0, "score", p_value=1.0, fpr=0.05)
+    judged = [Judged("one", yes, others), *(Judged(name, no, CLEAR) for name in ("two", "three", "four"))]
+    result = decide(judged)
+    assert result.vae == "one" and "one explains it: mirrored" in result.reason
+    plain = decide([Judged("one", no, CLEAR)] * 4)
+    assert result.fpr == pytest.approx(
+        3 * plain.fpr / 4 + max(others.stated_fpr / 4, others.smallest_p_value) + 4 * 0.03
+    )

@@ -23,6 +23,7 @@ from latent_tracer.core import (
 )
 from latent_tracer.core.inversion.objective import Passes
 from latent_tracer.core.profiles import Grid
+from latent_tracer.core.reports.plain import NO_TRACE_AT_ALL, plain_verdict
 from latent_tracer.core.scores.any_grid import GridPhase, find_grid_phase
 from latent_tracer.core.scores.decoder_grid import grid_of, measure_grid
 from latent_tracer.core.verdicts.localisation import UNCALIBRATED_THRESHOLD
@@ -256,6 +257,8 @@ def test_a_decoder_without_a_grid_of_its_own_is_said_to_have_none_and_judges_not
         assert traced.verdict.answer == "inconclusive" and math.isnan(traced.verdict.score)
         assert traced.verdict.basis.startswith(f"No latent grid can be measured for {autoencoder.name}")
         assert traced.verdict.p_value is None and traced.scored is None
+        plain = plain_verdict(traced.verdict, traced.model)
+        assert plain.headline == f"Cannot tell whether {autoencoder.name} made it" and plain.advice == NO_TRACE_AT_ALL
     # What does not compare grids still calibrates and answers.
     profile = calibrate(autoencoder, make_score("reconstruction"), [synthetic_photograph(s, 64) for s in range(5)])
     assert profile.grid is None

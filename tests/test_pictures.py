@@ -2,6 +2,7 @@
 
 import dataclasses
 import itertools
+import sys
 
 import numpy as np
 import pytest
@@ -14,7 +15,14 @@ from latent_tracer.core.fingerprints.read import Reading
 from latent_tracer.core.fingerprints.register import UserAttribution
 from latent_tracer.core.inversion.objective import Passes
 from latent_tracer.core.profiles import Source, builtin_profile
-from latent_tracer.core.reports.pictures import attribution_chart, loss_curve, score_distribution, verdict_card
+from latent_tracer.core.reports.pictures import (
+    attribution_chart,
+    loss_curve,
+    note_card,
+    score_distribution,
+    style,
+    verdict_card,
+)
 from latent_tracer.core.reports.pictures.foreign_map import heat_map
 from latent_tracer.core.reports.pictures.reading_panel import CERTAIN, UNCERTAIN, certainty_tile, reading_picture
 from latent_tracer.core.reports.pictures.score_distribution import decision_bounds, ticks
@@ -29,10 +37,13 @@ from latent_tracer.core.reports.pictures.style import (
     shortened,
     wrapped,
 )
+from latent_tracer.core.reports.pictures.verdict_card import card_head
+from latent_tracer.core.reports.plain import PlainAnswer, plain_verdict
 from latent_tracer.core.verdicts.localisation import ForeignMap
 from PIL import ImageColor, ImageDraw
 from scipy import ndimage
 
+verdict_card_module = sys.modules[card_head.__module__]
 BASE = builtin_profile(load_autoencoder("demo-a").fingerprint)
 
 
@@ -109,18 +120,16 @@ def test_the_card_says_all_with_hostile_and_long_words():
     verdict = verdict_from_profile(0.1, dataclasses.replace(BASE, condition="x" * 300, calibrated_on="\u202e\x00" * 90))
     card = verdict_card(verdict, "model " * 80, BASE, {"more": "y" * 500})
     assert card.width == WIDTH
-    # Nothing runs over the right edge or the divider into the facts.
-    pixels = np.asarray(card).astype(int)
-    background = np.array(ImageColor.getrgb(CANVAS))
-    assert (pixels[:, -8:] == background).all()
-    assert verdict_card(verdict_from_threshold(0.5, None), "m").height < 400
+    # Nothing runs over the right edge; the coloured strip above does.
+    assert (np.asarray(card)[9:, -8:] == ImageColor.getrgb(CANVAS)).all()
+    assert verdict_card(verdict_from_threshold(0.5, None), "m").height < 450
 
 
-def test_a_narrow_card_stacks_and_says_the_same():
+def test_a_narrow_card_says_the_same():
     verdict = verdict_from_profile(0.1, BASE)
     wide, narrow = (verdict_card(verdict, "demo-a", BASE, {"more": "y" * 500}, width) for width in (WIDTH, 640))
     assert narrow.width == 640 and narrow.height > wide.height
-    assert (np.asarray(narrow)[:, -8:] == ImageColor.getrgb(CANVAS)).all()
+    assert (np.asarray(narrow)[9:, -8:] == ImageColor.getrgb(CANVAS)).all()
 
 
 def words_of(monkeypatch, draw):
@@ -135,11 +144,54 @@ def words_of(monkeypatch, draw):
     return draw(), boxes
 
 
-def test_a_fact_is_told_whole_where_three_lines_hold_it(monkeypatch):
+def test_figures_are_told_whole_and_small(monkeypatch):
     kinds = "free photographs and generated pictures, central crops of 160 pixels"
     known = dataclasses.replace(BASE, calibrated_on=kinds)
     _, boxes = words_of(monkeypatch, lambda: verdict_card(verdict_from_profile(0.1, known), "demo-a", known))
-    assert {"free photographs and", "generated pictures, central", "crops of 160 pixels"} <= set(boxes)
+    assert kinds in " ".join(boxes) and "whose calibration: shipped" in " ".join(boxes)
+    heights = {words: below - above for words, (_, above, _, below) in boxes.items()}
+    small = max(height for words, height in heights.items() if "calibration" in words)
+    assert heights[next(words for words in boxes if "demo-a made it" in words or "demo-a here" in words)] > 1.7 * small
+
+
+def test_words_are_legible_where_a_node_shows_the_card_330_pixels_wide(monkeypatch):
+    sizes, face = [], style.font
+    monkeypatch.setattr(verdict_card_module, "font", lambda size: sizes.append(size) or face(size))
+    card_head(plain_verdict(verdict_from_profile(-0.9, BASE), "demo-a"))
+    assert min(sizes) * 330 / WIDTH >= 12
+
+
+@pytest.mark.parametrize("answer", ["belonging", "non-belonging", "inconclusive"])
+def test_the_sign_alone_tells_the_answer_without_its_colour(answer):
+    signs = []
+    for one in ("belonging", "non-belonging", "inconclusive"):
+        head = np.asarray(card_head(PlainAnswer(one, "the same", "The same.", "The same.")).convert("L")).astype(int)
+        signs.append(head[24:90, 24:88] > 90)
+    own = signs.pop(("belonging", "non-belonging", "inconclusive").index(answer))
+    assert all((own ^ other).mean() > 0.05 for other in signs)
+
+
+def test_a_chart_says_whose_pictures_it_shows_and_no_zone_of_a_withheld_answer(monkeypatch):
+    drawn, boxes = words_of(monkeypatch, lambda: score_distribution(BASE, 0.0, owner="taesd"))
+    assert {f"made by taesd ({len(BASE.belonging_scores)})", "yes", "no", "this picture"} <= set(boxes)
+    own = next(box for words, box in boxes.items() if words.startswith("made by"))
+    others = next(box for words, box in boxes.items() if words.startswith("other pictures"))
+    assert own[2] < others[0] or own[3] < others[1]
+    withheld, boxes = words_of(monkeypatch, lambda: score_distribution(BASE, 0.0, owner="taesd", is_withheld=True))
+    assert not {"yes", "no"} & set(boxes)
+    zones = [ImageColor.getrgb(ZONES[answer]) for answer in ("belonging", "non-belonging")]
+    for picture, shows in ((drawn, True), (withheld, False)):
+        colours = {colour for _, colour in picture.getcolors(maxcolors=10**6)}
+        assert all((zone in colours) == shows for zone in zones)
+
+
+def test_a_note_shows_counts_and_tells_how_many_lines_it_leaves_out(monkeypatch):
+    lines = [f"file {number} could not be read" for number in range(40)]
+    counts = [("yes", 3, "belonging"), ("no", 0, "non-belonging")]
+    picture, boxes = words_of(monkeypatch, lambda: note_card("Report on 43 files", lines, counts))
+    assert {"Report on 43 files", "yes", "3", "no", "0", "file 12 could not be read"} <= set(boxes)
+    assert "... 27 more lines in the report output" in boxes and "file 13 could not be read" not in boxes
+    assert all(box[2] <= picture.width - 8 and box[3] <= picture.height for box in boxes.values())
 
 
 def test_a_number_stays_with_its_sign_and_its_name():
@@ -161,7 +213,7 @@ def test_no_word_lies_under_the_loss_curve(monkeypatch, last, threshold):
     assert curve.sum() > 200 and not curve[top:bottom, left:right].any()
 
 
-@pytest.mark.parametrize("side", [178, 270, 376])
+@pytest.mark.parametrize("side", [170, 178, 270, 376])
 @pytest.mark.parametrize("ends", [(0.5, 9e-5), (2e-3, 2.7e-6), (1e-4, 1.3e-6)])
 def test_words_of_a_loss_curve_are_inside_and_apart(monkeypatch, side, ends):
     history = tuple(np.geomspace(*ends, 20).tolist())
@@ -196,7 +248,14 @@ def test_attribution_says_one_none_or_a_tie(decide_by_scores):
         pictures.append(attribution_chart(result))
     assert all(picture.width == WIDTH for picture in pictures)
     assert len({picture.tobytes() for picture in pictures}) == 3
-    assert attribution_chart(decide_by_scores([("a", 0.1, known)] * 4)).height < 700
+    assert attribution_chart(decide_by_scores([("a", 0.1, known)] * 4)).height < 900
+
+
+def test_a_picture_that_was_never_stored_as_8_bit_has_no_such_floor(monkeypatch):
+    history, verdict = (1e-3, 1e-7), verdict_from_threshold(1e-7, None)
+    _, boxes = words_of(monkeypatch, lambda: loss_curve(history, verdict, is_eight_bit=False))
+    assert "8-bit floor" not in boxes and "2 evaluations" in boxes
+    assert "8-bit floor" in words_of(monkeypatch, lambda: loss_curve(history, verdict))[1]
 
 
 @pytest.mark.parametrize("history", [(1e-3,), (1e-3, float("nan"), 1e-5), (0.0, 0.0), (1e30, 1e-30), (float("inf"),)])

@@ -27,8 +27,9 @@ from latent_tracer.core.images.lossy_past import few_colours, was_lossy
 from latent_tracer.core.images.part import Part
 from latent_tracer.core.images.quantiser import ROUNDING_FLOOR
 from latent_tracer.core.images.regularity import repeated_pattern
+from latent_tracer.core.inversion.objective import Passes
 from latent_tracer.core.scores.placement import Placement, made_sizes, resampled, turned_placements
-from latent_tracer.core.scores.search import SIGN, search_placements
+from latent_tracer.core.scores.search import SIGN, Found, search_placements
 from latent_tracer.core.tracing.refusal import CELL_PATTERN, contradicted
 from latent_tracer.core.verdicts.doubt import History, doubt_about
 from latent_tracer.core.verdicts.verdict import verdict_from_threshold
@@ -125,10 +126,15 @@ def test_without_the_check_a_no_costs_a_look(demo, photograph):
     assert traced.verdict.answer == "non-belonging" and traced.passes.encoder <= 4 and traced.verdict.power is None
 
 
-def test_a_mirrored_picture_is_never_refused_and_says_why(demo, own):
-    verdict = Tracer(demo).trace(Picture.of(own.flip(-1))).verdict
+@pytest.mark.parametrize(("score", "evidence"), [(-0.1, 0.0), (-0.01, -50.0)], ids=["few pixels left", "JPEG there"])
+def test_a_sign_that_cannot_carry_a_yes_takes_back_the_no_and_says_why(demo, photograph, monkeypatch, score, evidence):
+    found = Found(Placement(mirrored=True), score, 90, Passes(), evidence)
+    monkeypatch.setattr("latent_tracer.core.tracing.refusal.search_placements", lambda *_: found)
+    if evidence:
+        monkeypatch.setattr("latent_tracer.core.tracing.refusal.History.of", lambda _: History(jpeg_quality=50))
+    verdict = Tracer(demo).trace(Picture.of(photograph), history=History()).verdict
     assert verdict.answer == "inconclusive" and "taken as mirrored" in verdict.basis
-    assert verdict.state == ("a trace shows where the picture is taken as mirrored",)
+    assert verdict.state == ("a trace may show where the picture is taken as mirrored",)
 
 
 @pytest.mark.parametrize("seed", range(3))

@@ -29,6 +29,7 @@ from latent_tracer.core.profiles import Limits, Source, save_profile
 from latent_tracer.core.profiles.table import found_among_belonging
 from latent_tracer.core.profiles.thresholds import shown_rate
 from latent_tracer.core.profiles.trust import EMBEDDED
+from latent_tracer.core.scores.contrast_map import evidence_of
 from latent_tracer.core.scores.decoder_grid import grid_of
 from latent_tracer.core.scores.rough_score import fit_roughness
 from latent_tracer.core.verdicts.doubt import fit_grid
@@ -127,7 +128,7 @@ def placed_profile(rows: list[Row]) -> Profile:
     numbers = picture_numbers(rows, 192)
 
     def source(kind: str, part: list[Row], history: str = CLEAN, under: str = "", makers: bool = False) -> Source:
-        scores = tuple(row["evidence"] for row in part)
+        scores = tuple(round(evidence_of(row["contrast"], row["error"]), 4) for row in part)
         pictures = tuple(numbers[row["picture"]] for row in part)
         return Source(kind, scores, pictures, history, tuple(row["maker"] for row in part) if makers else (), under)
 
@@ -148,7 +149,9 @@ def placed_profile(rows: list[Row]) -> Profile:
         ),
         others=(
             source("photograph", of("photograph")),
+            source("photograph", of("resized"), under="at the size they had"),
             source("photograph", of("jpeg"), history="jpeg-30"),
+            source("photograph", of("twice"), history="jpeg-90"),
             source("decoder", of("another decoder's"), makers=True),
         ),
         pictures_given=len(numbers),

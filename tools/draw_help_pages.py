@@ -52,10 +52,7 @@ def distribution(source: DrawnFrom) -> Image.Image:
 
 def attribution(source: DrawnFrom) -> Image.Image:
     """Two candidates, one of which made the picture."""
-    candidates = [
-        Tracer(source.tracer(name).autoencoder, name=f"candidate {number} ({name})")
-        for number, name in enumerate(("demo-a", "demo-b"), start=1)
-    ]
+    candidates = [Tracer(source.tracer(name).autoencoder, name=name) for name in ("demo-a", "demo-b")]
     result = attribute(candidates, Picture.of(source.made()))
     for candidate in result.candidates:
         source.says(candidate.verdict, candidate.name)

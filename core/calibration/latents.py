@@ -72,9 +72,7 @@ def calibrate(
     """
     check_rates(fpr, fnr, guarantee)
     others = [other for other in others if not same_weights(other.fingerprint, autoencoder.fingerprint)]
-    if histories and condition != CLEAN and condition not in RESIZES:
-        histories = [CLEAN, *histories]
-    histories = [history for history in histories if history != condition]
+    histories = histories_of(condition, histories)
     excesses: list[float] = []
     differences: list[float] = []
     grids: list[float] = []
@@ -136,6 +134,13 @@ def calibrate(
         notes=(*scores.notes, *left_out_notes(photos, made), *too_few),
         calibration=MADE_HERE,
     )
+
+
+def histories_of(condition: str, histories: Sequence[str] = HISTORIES) -> list[str]:
+    """What each photograph counts as non-belonging after once more, beside ``condition``."""
+    if histories and condition != CLEAN and condition not in RESIZES:
+        histories = [CLEAN, *histories]
+    return [history for history in histories if history != condition]
 
 
 def _grid_of(autoencoder: Autoencoder) -> Grid | None:

@@ -4,27 +4,40 @@ from __future__ import annotations
 
 from ..images.quantiser import ROUNDING_FLOOR
 from ..tracing.traced import Traced
+from .plain import plain_verdict
 
 
 def trace_report(traced: Traced, place: tuple[int, int] = (1, 1)) -> str:
-    """Several lines of plain text about one picture: answer first, then figures, notes and limits.
+    """Several lines of plain text about one picture: the answer in plain words, how often it is wrong and what to do
+    next, then the same with its figures, notes and limits.
 
     ``place``: its number in a batch and how many there are.
     """
-    verdict, passes = traced.verdict, traced.passes
-    which = "" if place[1] == 1 else f"image {place[0]} of {place[1]}, "
+    plain = plain_verdict(traced.verdict, traced.model)
+    which = "" if place[1] == 1 else f"image {place[0]} of {place[1]}: "
     lines = [
-        f"{verdict.answer.upper()}: {verdict.sentence.removeprefix('Inconclusive: ')}",
-        f"{which}inspected model: {traced.model} ({traced.fingerprint[:16]})",
+        f"{which}{plain.headline}",
+        plain.certainty,
+        f"Next: {plain.advice}",
+        traced.verdict.line,
+        f"inspected model: {traced.model} ({traced.fingerprint[:16]})",
+        *explanation(traced),
+        f"limits: {traced.verdict.limits}",
+    ]
+    return "\n".join(lines)
+
+
+def explanation(traced: Traced) -> list[str]:
+    """What the answer was decided by, at what cost, and notes."""
+    verdict, passes = traced.verdict, traced.passes
+    return [
         f"assumed condition: {verdict.condition}; decided by: {verdict.stage}",
         *_history(traced),
         *_inversion(traced),
         f"{passes.encoder} encoder, {passes.decoder} decoder and {passes.backward} backward passes,"
         f" {traced.seconds:.1f} s, {traced.peak_bytes / 2**20:.0f} MiB at most",
         *[f"note: {note}" for note in dict.fromkeys((*traced.picture.facts.notes, *traced.notes))],
-        f"limits: {verdict.limits}",
     ]
-    return "\n".join(lines)
 
 
 def _history(traced: Traced) -> list[str]:
@@ -37,8 +50,10 @@ def _inversion(traced: Traced) -> list[str]:
     if inversion is None:
         return []
     loss, initial = float(inversion.loss[0]), float(inversion.initial_loss[0])
+    # A picture with more than 8 bits, or straight from the decoder, has no such floor.
+    eight_bit = inversion.quantiser[0] != "none"
+    floor = f" ({loss / ROUNDING_FLOOR:.1f} × the 8-bit floor)" if eight_bit else ""
     return [
-        f"inversion by {inversion.solver}, stopped by {inversion.stopped_by[0]}: loss {loss:.4g}"
-        f" ({loss / ROUNDING_FLOOR:.1f} × the 8-bit floor), at the encoder's start {initial:.4g};"
-        f" stored by: {inversion.quantiser[0]}; crop: {inversion.crop}"
+        f"inversion by {inversion.solver}, stopped by {inversion.stopped_by[0]}: loss {loss:.4g}{floor},"
+        f" at the encoder's start {initial:.4g}; stored by: {inversion.quantiser[0]}; crop: {inversion.crop}"
     ]

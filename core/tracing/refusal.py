@@ -18,6 +18,7 @@ from ..inversion.latents import invert
 from ..inversion.objective import Passes
 from ..models.autoencoder import Autoencoder
 from ..profiles import Profile, placement_profile
+from ..scores.contrast_map import contrast_map
 from ..scores.control import control_score
 from ..scores.decoder_grid import grid_of
 from ..scores.placement import Placement
@@ -25,6 +26,7 @@ from ..scores.protocol import Score
 from ..scores.search import Found, search_placements
 from ..scores.windows import windows_of
 from ..verdicts.doubt import History
+from ..verdicts.own_part import own_part
 from ..verdicts.placed import verdict_at_placement
 from ..verdicts.verdict import Verdict
 
@@ -77,7 +79,8 @@ def checked(
 
     ``pixels`` ``[1,3,H,W]``: the picture; ``placed``: its whole latent cells, which were scored. First the regenerated
     control and a pattern that repeats as the cells do; then, for scores that compare places on the grid, the search for
-    another placement; then a short inversion of one window, and the ``alterations`` that the file's metadata own up to.
+    another placement and for a part of its own; then a short inversion of one window, and the ``alterations`` that the
+    file's metadata own up to.
     """
     if verdict.answer == "inconclusive":
         return _elsewhere(verdict, profile, autoencoder, pixels, search_placements(autoencoder, pixels, window))
@@ -107,6 +110,17 @@ def checked(
     passes += elsewhere.passes
     if elsewhere.verdict is not verdict:
         return replace(elsewhere, passes=passes)
+    if compares_placements(score):
+        contrasts = contrast_map(autoencoder, placed, window)
+        passes += contrasts.passes
+        own = own_part(contrasts)
+        if own.part is not None:
+            finding = f"a part {own.words} shows this decoder's trace"
+            reason = (
+                f"as a whole it shows no trace of this decoder (score {verdict.score:.3g}), but {finding}"
+                f" ({own.excess:.1f} standard errors beyond the rest): cut it out on whole cells and trace that."
+            )
+            return Checked(replace(_withheld(verdict, reason), state=(*verdict.state, finding)), passes)
     loss, spent = _inverted_loss(autoencoder, placed)
     passes += spent
     contrary = contradicted(verdict, loss)

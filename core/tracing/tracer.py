@@ -175,13 +175,11 @@ class Tracer:
 
     def _contrasts(self, traced: Traced) -> ContrastMap | None:
         """Where ``traced``'s picture shows the trace, to be held against another candidate's; ``None`` where no places
-        were compared."""
-        score = None if traced.scored is None else make_score(self.profiles[0].score)
-        if score is None or not score.needs_grid:
+        were compared, or those of another placement."""
+        score = None if traced.profile is None or traced.scored is None else make_score(self.profiles[0].score)
+        if score is None or not score.needs_grid or traced.placement is not None:
             return None
-        pixels = check_images(traced.picture.pixels)
-        pixels = pixels if traced.placement is None else traced.placement.undo(pixels)
-        placed = on_cells(score, pixels, self.autoencoder.spatial_ratio)
+        placed = on_cells(score, check_images(traced.picture.pixels), self.autoencoder.spatial_ratio)
         found, _ = within_memory(
             lambda window: contrast_map(self.autoencoder, placed, window),
             lambda: out_of_memory_sentence("Comparing candidates on", self.autoencoder, placed),

@@ -19,7 +19,7 @@ from ..profiles import Profile
 from ..scores.contrast_map import ContrastMap
 from .doubt import History
 from .paired import Paired, paired
-from .verdict import Verdict
+from .verdict import SEVERAL_DECODERS, Verdict
 
 # Two accepting candidates whose scores, in units of their belonging spread, lie closer than this are a tie:
 # within one spread either may be the nearer by chance.
@@ -110,7 +110,11 @@ def decide(candidates: Sequence[Judged]) -> Attribution:
         raise InvalidSettingError("Attribution needs at least one candidate: give --vae or connect a VAE.")
     profiles = [one.profile.like(one.history.jpeg_quality if one.history else None) for one in candidates]
     levels = [max(p.stated_fpr / len(candidates), p.smallest_p_value) for p in profiles]
-    fpr = min(1.0, sum(levels))
+    # Where one was recognised at another placement, all were looked for there.
+    elsewhere = max(
+        (one.verdict.fpr or 0.0 for one in candidates if one.verdict.fpr_basis == SEVERAL_DECODERS), default=0
+    )
+    fpr = min(1.0, sum(levels) + len(candidates) * elsewhere)
     judged = []
     for one, level in zip(candidates, levels, strict=True):
         score = one.verdict.score

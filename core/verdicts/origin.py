@@ -112,7 +112,7 @@ def origin_report(inversion: InputInversion, index: int, judged: OriginVerdict) 
     verdict, passes = judged.verdict, inversion.passes[index]
     run = [loss for loss in inversion.start_losses[index] if loss != float("inf")]
     lines = [
-        f"{verdict.answer.upper()}: {verdict.sentence}",
+        verdict.line,
         f"image {index + 1} of {len(inversion)}, inspected generator: {inversion.autoencoder}"
         f" ({inversion.fingerprint})",
         f"assumed condition: {verdict.condition}; stored by: {inversion.quantiser[index]}",

@@ -18,6 +18,8 @@ Answer = Literal["belonging", "non-belonging", "inconclusive"]
 
 # What rates were measured on.
 THIS_DECODER, OTHER_DECODERS, SEVERAL_DECODERS = "this decoder", "other decoders", "several decoders"
+# The stage of a picture that got no score.
+NOT_SCORED = "not scored"
 LIMITS = (
     "This names the decoder, not the checkpoint: models that share a VAE cannot be told apart, a photo passed through"
     " this VAE does belong to it, and resizing, off-grid crops or JPEG weaken the trace."
@@ -85,6 +87,11 @@ class Verdict:
             whose = f"; measured on {self.calibration}"
         does = "belongs" if yes else "does not belong"
         return f"The image {does} to this {self.subject} ({self.basis}; {self.rate_words}{p}{whose})."
+
+    @property
+    def line(self) -> str:
+        """The :attr:`sentence` behind the answer in capitals."""
+        return f"{self.answer.upper()}: {self.sentence.removeprefix('Inconclusive: ')}"
 
 
 def verdict_from_threshold(loss: float, threshold: float | None) -> Verdict:

@@ -83,15 +83,16 @@ def data() -> Path:
 class Server:
     """The process, its folder and its log."""
 
-    def __init__(self, comfyui: Path, base: Path) -> None:
+    def __init__(self, comfyui: Path, base: Path, *options: str) -> None:
         self.base = base
-        self.log_path = base / "server.log"
+        self.log_path = base / f"server{''.join(options)}.log"
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             self.port = free.getsockname()[1]
         command = [
             *(python_of(comfyui), "main.py", "--cpu", "--disable-api-nodes", "--port", str(self.port)),
             *("--base-directory", str(base), "--database-url", "sqlite:///:memory:"),
+            *options,
         ]
         with self.log_path.open("wb") as log:
             self.process = subprocess.Popen(command, cwd=comfyui, stdout=log, stderr=subprocess.STDOUT)

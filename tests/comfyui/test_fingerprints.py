@@ -12,7 +12,7 @@ from latent_tracer.core import synthetic_photograph, to_picture
 from latent_tracer.core.fingerprints import Register, load_secret
 from PIL import Image
 
-from .client import Client, PromptRejectedError
+from .client import Client
 from .conftest import available, png
 from .prompts import node
 from .workflow import Prompt
@@ -150,8 +150,8 @@ def test_errors_are_sentences(
 ) -> None:
     assert "must be above 0" in sentence(client.fail(embedding(demo, basis, photograph, strength=0.0)))
     assert "has room for" in sentence(client.fail(embedding(demo, basis, photographs(1, 64, 64))))
-    with pytest.raises(PromptRejectedError, match="There is no 'missing.secret'"):
-        client.queue(embedding(demo, basis, photograph, secret="missing.secret"))
+    error = client.fail(embedding(demo, basis, photograph, secret="missing.secret"))
+    assert "There is no 'missing.secret'" in sentence(error, "InvalidSecretError")
     unset = embedding(demo, basis, photograph, secret="environment variable LATENT_TRACER_SECRET")
     assert "is not set" in sentence(client.fail(unset))
     other = available("demo-b.safetensors", client)

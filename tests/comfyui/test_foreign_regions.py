@@ -37,6 +37,7 @@ def test_the_mask_lies_on_the_pasted_patch_and_core_nodes_take_it(client: Client
         "find": node("LatentTracerFindForeignRegions", vae=["vae", 0], image=["image", 0]),
         "as image": node("MaskToImage", mask=["find", 1]),
         "mask": node("PreviewImage", images=["as image", 0]),
+        "map": node("PreviewImage", images=["find", 0]),
         "share": node("PreviewAny", source=["find", 2]),
     }
     run = client.succeed(prompt)
@@ -46,9 +47,25 @@ def test_the_mask_lies_on_the_pasted_patch_and_core_nodes_take_it(client: Client
     assert (mask & truth).sum() / (mask | truth).sum() > 0.4
     assert float(run.text("share")) == pytest.approx(mask.mean(), abs=0.01)
     assert "does not look like this decoder's work" in run.text("find")
-    heat = np.asarray(picture(client, run.images("find")[0]).convert("RGB")).astype(int)
+    assert picture(client, run.images("find")[0]).width == 800
+    heat = np.asarray(picture(client, run.images("map")[0]).convert("RGB")).astype(int)
     redder = heat[..., 0] - heat[..., 2]
     assert redder[truth].mean() > redder[~truth].mean() + 40
+
+
+def test_of_a_wholly_foreign_photograph_only_what_the_report_names_is_painted(client: Client) -> None:
+    photograph = client.upload_image("foreign.png", png(to_picture(synthetic_photograph(62, SIDE))))
+    prompt = sources("demo-a.safetensors", photograph) | {
+        "find": node("LatentTracerFindForeignRegions", vae=["vae", 0], image=["image", 0]),
+        "map": node("PreviewImage", images=["find", 0]),
+        "share": node("PreviewAny", source=["find", 2]),
+    }
+    run = client.succeed(prompt)
+    heat = np.asarray(picture(client, run.images("map")[0]).convert("RGB")).astype(int)
+    painted = float((heat.max(-1) - heat.min(-1) > 20).mean())
+    assert painted <= float(run.text("share")) + 0.01
+    if "no region stands out" in run.text("find"):
+        assert painted == 0
 
 
 def test_without_a_vae_it_says_what_to_connect(client: Client, composite: str) -> None:

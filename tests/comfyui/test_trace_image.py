@@ -77,10 +77,10 @@ def test_the_answer_is_there_before_its_explanation_and_the_same(
     image, profile = decoded_by(demo, 42, 96, 96), profile_of(demo)
     plain = client.succeed(trace_image(demo, image, profile))
     seen, run, _ = watched(client, trace_image(demo, image, profile, explain=True, steps=7), never)
-    assert run.text("trace").splitlines()[0] == plain.text("trace").splitlines()[0]
+    assert run.text("trace").splitlines()[:4] == plain.text("trace").splitlines()[:4]
     assert re.search(r"^inversion by .*: loss ", run.text("trace"), re.MULTILINE)
     assert not re.search(r" 0 backward passes", run.text("trace"))
-    told = seen.index("belonging")
+    told = seen.index("Made by demo-a: yes")
     assert all(total != 7 for _, total in seen[:told])
     assert (7, 7) in seen[told:]
     # A fourth tile: the loss per step.

@@ -2,6 +2,7 @@
 
 from .attribution_chart import attribution_chart
 from .loss_curve import loss_curve
+from .note_card import note_card
 from .score_distribution import score_distribution
 from .trace_panel import amplified, picture_tensor, trace_picture
 from .verdict_card import verdict_card
@@ -10,6 +11,7 @@ __all__ = [
     "amplified",
     "attribution_chart",
     "loss_curve",
+    "note_card",
     "picture_tensor",
     "score_distribution",
     "trace_picture",

@@ -12,13 +12,17 @@ from ...verdicts.verdict import Verdict
 from .style import CURVE, FAINT, FLOOR_LINE, GRID, INK, SURFACE, blank, font
 
 
-def loss_curve(history: tuple[float, ...], verdict: Verdict, side: int = 270) -> Image.Image:
-    """On a logarithmic scale, with the rounding floor and, where the score is a loss, the threshold."""
+def loss_curve(history: tuple[float, ...], verdict: Verdict, side: int = 270, is_eight_bit: bool = True) -> Image.Image:
+    """On a logarithmic scale, with the rounding floor of a picture that ``is_eight_bit`` and, where the score is a
+    loss, the threshold."""
     tile, draw = blank(side, side, SURFACE)
+    face = font(20 if side >= 240 else 16)
     left, right, top, bottom = 60, side - 12, 16, side - 38
     values = [max(loss, 1e-9) for loss in history if math.isfinite(loss)]
     threshold = verdict.threshold if verdict.score in history else None
-    shown = [*values, ROUNDING_FLOOR] + ([threshold] if threshold else [])
+    rounding_floor = ROUNDING_FLOOR if is_eight_bit else None
+    levels = ((rounding_floor, "8-bit floor", FLOOR_LINE), (threshold, "threshold", INK))
+    shown = [*values, *(level for level, _, _ in levels if level)] or [1.0]
     low, high = math.floor(math.log10(min(shown))), math.ceil(math.log10(max(shown)))
     high = max(high, low + 1)
 
@@ -29,24 +33,24 @@ def loss_curve(history: tuple[float, ...], verdict: Verdict, side: int = 270) ->
     for decade in range(low, high + 1):
         draw.line((left, y(10.0**decade), right, y(10.0**decade)), fill=GRID)
         if (high - decade) % every == 0:
-            draw.text((left - 8, y(10.0**decade)), f"1e{decade}", font=font(20), fill=FAINT, anchor="rm")
+            draw.text((left - 8, y(10.0**decade)), f"1e{decade}", font=face, fill=FAINT, anchor="rm")
     step = (right - left) / max(1, len(values) - 1)
     points = [(left + i * step, y(loss)) for i, loss in enumerate(values)]
     curve = _between(points)
     cost = f"{len(history)} evaluations"
-    below = (min((left + right) / 2, side - 8 - font(20).getlength(cost) / 2), side - 6)
-    draw.text(below, cost, font=font(20), fill=FAINT, anchor="mb")
-    words = [draw.textbbox(below, cost, font=font(20), anchor="mb")]
-    for level, label, colour in ((ROUNDING_FLOOR, "8-bit floor", FLOOR_LINE), (threshold, "threshold", INK)):
+    below = (min((left + right) / 2, side - 8 - face.getlength(cost) / 2), side - 6)
+    draw.text(below, cost, font=face, fill=FAINT, anchor="mb")
+    words = [draw.textbbox(below, cost, font=face, anchor="mb")]
+    for level, label, colour in levels:
         if level:
             draw.line((left, y(level), right, y(level)), fill=colour, width=2)
             places = [
-                draw.textbbox((x, y(level) + gap), label, font=font(20), anchor=anchor)
+                draw.textbbox((x, y(level) + gap), label, font=face, anchor=anchor)
                 for gap, vertical in ((-5, "b"), (5, "t"))
                 for x, anchor in ((left + 6, f"l{vertical}"), (right - 4, f"r{vertical}"))
             ]
             place = min(places, key=lambda box: (_meets(box, words), sum(_is_in(box, point) for point in curve)))
-            draw.text(place[:2], label, font=font(20), fill=colour, anchor="lt")
+            draw.text(place[:2], label, font=face, fill=colour, anchor="lt")
             words.append(place)
     if len(points) > 1:
         draw.line(points, fill=CURVE, width=3, joint="curve")

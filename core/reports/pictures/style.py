@@ -10,9 +10,10 @@ from ...storage.safe_text import clean_text
 from ...verdicts.verdict import Answer
 
 MARGIN = 24
-WIDTH = 1200
-#: Below this width, in pixels, what stands side by side is stacked: help pages are a narrow column.
-NARROW = 900
+#: Nodes and help pages show a card 300 to 400 pixels wide: words of 30 pixels have 11 to 15 there.
+WIDTH = 800
+#: Below this width, in pixels, four tiles stand two by two.
+NARROW = 700
 CANVAS, SURFACE, INK, FAINT, GRID = "#14171c", "#1e232b", "#f2f4f7", "#9aa4b2", "#343b47"
 COLOURS: dict[Answer, str] = {"belonging": "#56b4e9", "non-belonging": "#e69f00", "inconclusive": "#c9c9c9"}
 # The same, faint enough to lie under ink: where a score would get each answer.
@@ -35,7 +36,10 @@ _SUBSTITUTES = str.maketrans(
 )
 
 
-def font(size: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
+Face = ImageFont.FreeTypeFont | ImageFont.ImageFont
+
+
+def font(size: int) -> Face:
     return ImageFont.load_default(size)
 
 

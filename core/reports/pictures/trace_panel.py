@@ -1,4 +1,4 @@
-"""The picture that explains a verdict: card, original | reconstruction | residual | loss curve, distribution."""
+"""The picture that explains a verdict: headline, distribution, original | reconstruction | residual | loss curve."""
 
 from __future__ import annotations
 
@@ -11,45 +11,64 @@ from torch import Tensor
 from ...files.orientation import upright
 from ...images.quantiser import residual
 from ...images.tensors import to_picture
+from ...models.weight_digest import same_weights
+from ...profiles import Profile
 from ...tracing.traced import Traced
+from ...verdicts.verdict import SEVERAL_DECODERS, Verdict, decoders_of
+from ..plain import plain_verdict, short_name
 from .loss_curve import loss_curve
 from .score_distribution import score_distribution
 from .style import FAINT, MARGIN, NARROW, WIDTH, blank, fit, font, wrapped
-from .verdict_card import verdict_card
+from .verdict_card import card_details, card_facts, card_head, stacked
 
 
-def trace_picture(traced: Traced, facts: dict[str, str] | None = None, width: int = WIDTH) -> Image.Image:
-    """One RGB picture, ``width`` pixels wide, about one traced picture, shown upright: the verdict's card, the picture,
-    its reconstruction and their difference (of the inversion, else of the score's own first pass), the loss per step
-    where there was an inversion, and the scores of the calibration images. ``facts`` are further lines of the card.
+def trace_picture(
+    traced: Traced, facts: dict[str, str] | None = None, width: int = WIDTH, further: str = ""
+) -> Image.Image:
+    """One RGB picture, ``width`` pixels wide, about one traced picture, shown upright: the verdict's headline, the
+    scores of the calibration images, the picture, its reconstruction and their difference (of the inversion, else of
+    the score's own first pass), the loss per step where there was an inversion, and figures. ``facts`` are further
+    ones of those, ``further`` a sentence under the headline.
     """
     verdict, profile = traced.verdict, traced.profile
-    tiles = _tiles(traced)
-    columns = max(3, len(tiles)) if width >= NARROW or len(tiles) == 3 else 2
-    side = min((width - MARGIN) // columns - MARGIN, 376)
-    cost = {} if traced.inversion is None else {"inversion": f"loss {traced.inversion.loss[0]:.3g}"}
-    card = verdict_card(verdict, traced.model, profile, cost | (facts or {}), width)
+    parts = [card_head(plain_verdict(verdict, traced.model), width, further)]
     # A picture that could not be scored has no place among the profile's.
-    placed = profile.like(verdict.jpeg_quality) if profile is not None and math.isfinite(verdict.score) else None
-    chart = None if placed is None else score_distribution(placed, verdict.score, width - 2 * MARGIN)
-    titles = [wrapped(title, 21, side) for title, _ in tiles]
-    step = side + 16 + 28 * max(map(len, titles))
-    below = card.height + 8 + step * math.ceil(len(tiles) / columns)
-    said = f"{profile.score if profile else ''} score: pictures made by this decoder lie left, others right"
-    lines = [] if chart is None else wrapped(said, 21, width - 2 * MARGIN)
-    picture, draw = blank(width, below + (0 if chart is None else chart.height + 12 + 28 * len(lines)) + MARGIN - 12)
-    picture.paste(card, (0, 0))
+    if profile is not None and math.isfinite(verdict.score):
+        parts.append(_chart(verdict, profile.like(verdict.jpeg_quality), traced.model, traced.fingerprint, width))
+    parts.append(_row_of_tiles(traced, width))
+    cost = {} if traced.inversion is None else {"inversion": f"loss {traced.inversion.loss[0]:.3g}"}
+    about = card_facts(verdict, traced.model, profile) | cost | (facts or {})
+    return stacked([*parts, card_details(about, verdict.limits, width)])
+
+
+def _chart(verdict: Verdict, profile: Profile, model: str, fingerprint: str, width: int) -> Image.Image:
+    is_own = same_weights(profile.fingerprint, fingerprint)
+    others = "" if verdict.fpr_basis == SEVERAL_DECODERS else "other "
+    owner = short_name(model) if is_own else f"{decoders_of(profile)} {others}decoders"
+    accepted, refused = profile.accepts(verdict.score), profile.refuses(verdict.score)
+    is_withheld = verdict.answer == "inconclusive" and accepted != refused
+    size = width - 2 * MARGIN, round(0.31 * width)
+    chart = score_distribution(profile, verdict.score, *size, owner, is_withheld)
+    picture, _ = blank(width, chart.height + 12)
+    picture.paste(chart, (MARGIN, 0))
+    return picture
+
+
+def _row_of_tiles(traced: Traced, width: int) -> Image.Image:
+    tiles = _tiles(traced)
+    columns = 2 if len(tiles) > 3 and width < NARROW else max(3, len(tiles))
+    side = (width - MARGIN) // columns - MARGIN
+    titles = [wrapped(title, 20, side) for title, _ in tiles]
+    is_eight_bit = traced.inversion is None or traced.inversion.quantiser[0] != "none"
+    step = side + 14 + 26 * max(map(len, titles))
+    picture, draw = blank(width, step * math.ceil(len(tiles) / columns))
     for place, (_, tile) in enumerate(tiles):
-        left = MARGIN + place % columns * (side + MARGIN)
-        top = card.height + 8 + place // columns * step
-        shown = fit(tile, side) if isinstance(tile, Image.Image) else loss_curve(tile, verdict, side)
-        picture.paste(shown, (left, top))
+        left, top = MARGIN + place % columns * (side + MARGIN), place // columns * step
+        if isinstance(tile, tuple):
+            tile = loss_curve(tile, traced.verdict, side, is_eight_bit)
+        picture.paste(fit(tile, side), (left, top))
         for row, line in enumerate(titles[place]):
-            draw.text((left, top + side + 8 + 28 * row), line, font=font(21), fill=FAINT)
-    if chart is not None:
-        picture.paste(chart, (MARGIN, below))
-        for row, line in enumerate(lines):
-            draw.text((MARGIN, below + chart.height + 6 + 28 * row), line, font=font(21), fill=FAINT)
+            draw.text((left, top + side + 6 + 26 * row), line, font=font(20), fill=FAINT)
     return picture
 
 

@@ -1,19 +1,22 @@
-"""The verdict card: one large word, the figures behind it, and its limits."""
+"""The verdict card: a headline with a sign, how often it is wrong, what to do next; figures and limits small below."""
 
 from __future__ import annotations
 
 import math
 
-from PIL import Image
+from PIL import Image, ImageDraw
 
 from ...profiles import Profile
 from ...profiles.thresholds import shown_rate
-from ...verdicts.verdict import Verdict
-from .style import COLOURS, FAINT, GRID, INK, MARGIN, NARROW, WIDTH, blank, font, shortened, wrapped
+from ...storage.safe_text import clean_text
+from ...verdicts.verdict import Answer, Verdict
+from ..plain import PlainAnswer, plain_verdict
+from .style import CANVAS, COLOURS, FAINT, GRID, INK, MARGIN, WIDTH, blank, font, shortened, wrapped
 
-FACTS, LINE = 460, 34
-# A fact has room for so many lines.
-MOST_LINES = 3
+HEADLINE, TEXT, SMALL = 56, 30, 20
+RADIUS = 32
+# What a sentence and a fact may take at most.
+MOST_LINES, MOST_LETTERS = 3, 160
 
 
 def verdict_card(
@@ -24,46 +27,99 @@ def verdict_card(
     width: int = WIDTH,
 ) -> Image.Image:
     """RGB, ``width`` pixels wide. ``model`` is the inspected one; ``facts`` are shown after those of the verdict."""
-    beside = width >= NARROW
-    left = width - FACTS - 5 * MARGIN if beside else width - 3 * MARGIN
-    said = verdict.sentence.removeprefix("Inconclusive: ")
-    sentence = wrapped(said[:1].upper() + said[1:], 24, left)
-    limits = wrapped(f"Limits: {verdict.limits}", 19, width - 3 * MARGIN)
-    edge = width - MARGIN - FACTS if beside else MARGIN + 12
-    table = [
-        (name, _value_lines(value, width - MARGIN - edge - font(21).getlength(name) - 16))
-        for name, value in (card_facts(verdict, model, profile) | (facts or {})).items()
-    ]
-    said_to, first = 104 + 32 * len(sentence), 20
-    if not beside:
-        first += said_to
-    body = max(said_to, first + 4 + LINE * sum(len(lines) for _, lines in table))
-    picture, draw = blank(width, body + 26 * len(limits) + 32)
-    colour = COLOURS[verdict.answer]
-    draw.rectangle((0, 0, 12, picture.height), fill=colour)
-    size = 68 if verdict.answer != "non-belonging" else 62
-    draw.text(
-        (MARGIN + 12, 12), verdict.answer.upper(), font=font(size), fill=colour, stroke_width=1, stroke_fill=colour
+    return stacked(
+        [
+            card_head(plain_verdict(verdict, model), width),
+            card_details(card_facts(verdict, model, profile) | (facts or {}), verdict.limits, width),
+        ]
     )
-    for row, line in enumerate(sentence):
-        draw.text((MARGIN + 12, 100 + 32 * row), line, font=font(24), fill=INK)
-    divider = (edge - MARGIN, 22, edge - MARGIN, body - 4) if beside else (edge, first - 8, width - MARGIN, first - 8)
-    draw.line(divider, fill=GRID, width=2)
-    top = first
-    for name, lines in table:
-        draw.text((edge, top), name, font=font(21), fill=FAINT)
-        for line in lines:
-            draw.text((width - MARGIN, top), line, font=font(21), fill=INK, anchor="ra")
-            top += LINE
-    for row, line in enumerate(limits):
-        draw.text((MARGIN + 12, body + 16 + 26 * row), line, font=font(19), fill=FAINT)
+
+
+def card_head(plain: PlainAnswer, width: int = WIDTH, further: str = "") -> Image.Image:
+    """What is understood in three seconds. The sign tells the answers apart without their colours; a ``further``
+    sentence stands below the certainty."""
+    left, colour = MARGIN + 2 * RADIUS + 20, COLOURS[plain.answer]
+    room = width - left - MARGIN
+    size, title = _headline(plain.headline, room)
+    body = width - 2 * MARGIN
+    lines = [(line, INK) for line in _limited(plain.certainty, TEXT, body, 5)]
+    lines += [(line, INK) for line in _limited(further, TEXT, body, MOST_LINES)]
+    lines += [(line, FAINT) for line in _limited(f"Next: {plain.advice}", TEXT, body, MOST_LINES)]
+    step, row = round(1.12 * size), round(1.3 * TEXT)
+    above = 24 + max(2 * RADIUS, step * len(title)) + 14
+    picture, draw = blank(width, above + row * len(lines) + 12)
+    draw.rectangle((0, 0, width, 8), fill=colour)
+    _sign(draw, plain.answer, (MARGIN + RADIUS, 24 + max(2 * RADIUS, step * len(title)) // 2))
+    top = 24 + (max(2 * RADIUS, step * len(title)) - step * len(title)) / 2
+    for number, line in enumerate(title):
+        place = (left, top + step * (number + 0.5))
+        draw.text(place, line, font=font(size), fill=colour, stroke_width=1, stroke_fill=colour, anchor="lm")
+    for number, (line, ink) in enumerate(lines):
+        draw.text((MARGIN, above + row * number), line, font=font(TEXT), fill=ink)
     return picture
 
 
-def _value_lines(value: str, room: float) -> list[str]:
-    """At least one; what exceeds the last is shortened."""
-    lines = wrapped(value, 21, room) or [""]
-    return [*lines[: MOST_LINES - 1], shortened(" ".join(lines[MOST_LINES - 1 :]), 21, room)][: len(lines)]
+def card_details(facts: dict[str, str], limits: str, width: int = WIDTH) -> Image.Image:
+    """Names with their values, then the limits, small: for who wants to know."""
+    step, room = round(1.35 * SMALL), width - 2 * MARGIN
+    said = "; ".join(f"{name}: {clean_text(value, MOST_LETTERS)}" for name, value in facts.items() if value)
+    lines = [(line, INK) for line in wrapped(said, SMALL, room)]
+    lines += [(line, FAINT) for line in wrapped(f"Limits: {limits}", SMALL, room)]
+    picture, draw = blank(width, 18 + step * len(lines) + 12)
+    draw.line((MARGIN, 6, width - MARGIN, 6), fill=GRID, width=2)
+    for number, (line, ink) in enumerate(lines):
+        draw.text((MARGIN, 18 + step * number), line, font=font(SMALL), fill=ink)
+    return picture
+
+
+def stacked(parts: list[Image.Image]) -> Image.Image:
+    """Pictures of one width, one below the other."""
+    picture, _ = blank(parts[0].width, sum(part.height for part in parts))
+    top = 0
+    for part in parts:
+        picture.paste(part, (0, top))
+        top += part.height
+    return picture
+
+
+def _headline(text: str, room: float) -> tuple[int, list[str]]:
+    """Font size and one or two lines; a long file name gives way in its middle, not the words around it."""
+    for size in range(HEADLINE, 35, -4):
+        lines = wrapped(text, size, room)
+        if len(lines) == 1 or (len(lines) == 2 and size <= 44 and all(len(line) > 4 for line in lines)):
+            return size, lines
+    words = text.split(" ")
+    longest = max(range(len(words)), key=lambda number: len(words[number]))
+    for kept in range(len(words[longest]), 8, -1):
+        name = words[longest]
+        words_now = [*words[:longest], name[: kept - kept // 2] + "..." + name[len(name) - kept // 2 :]]
+        lines = wrapped(" ".join([*words_now, *words[longest + 1 :]]), 36, room)
+        if len(lines) <= 2:
+            return 36, lines
+    return 36, _limited(text, 36, room, 2)
+
+
+def _limited(text: str, size: int, room: float, most: int) -> list[str]:
+    """Wrapped; what exceeds the last of ``most`` lines is shortened."""
+    lines = wrapped(text, size, room)
+    return [*lines[: most - 1], shortened(" ".join(lines[most - 1 :]), size, room)][: len(lines)]
+
+
+def _sign(draw: ImageDraw.ImageDraw, answer: Answer, centre: tuple[float, float]) -> None:
+    """A disc with a tick, a ring with a cross, or a ring with a question mark."""
+    x, y = centre
+    colour, canvas = COLOURS[answer], CANVAS
+    around = (x - RADIUS, y - RADIUS, x + RADIUS, y + RADIUS)
+    if answer == "belonging":
+        draw.ellipse(around, fill=colour)
+        draw.line(((x - 15, y + 1), (x - 4, y + 13), (x + 16, y - 12)), fill=canvas, width=8, joint="curve")
+        return
+    draw.ellipse(around, outline=colour, width=6)
+    if answer == "non-belonging":
+        draw.line((x - 12, y - 12, x + 12, y + 12), fill=colour, width=7)
+        draw.line((x - 12, y + 12, x + 12, y - 12), fill=colour, width=7)
+    else:
+        draw.text((x, y), "?", font=font(42), fill=colour, stroke_width=1, stroke_fill=colour, anchor="mm")
 
 
 def _rate(rate: float | None, bound: float | None) -> str:
@@ -72,23 +128,25 @@ def _rate(rate: float | None, bound: float | None) -> str:
 
 def card_facts(verdict: Verdict, model: str, profile: Profile | None) -> dict[str, str]:
     """Name and value of what an answer must not be read without."""
-    facts = {
-        "inspected model": model,
-        "p-value": "none" if verdict.p_value is None else f"{verdict.p_value:.3g}",
-    }
+    facts = {"answer": verdict.answer, "model": model}
     # The rate that matters for the answer.
     if verdict.answer == "non-belonging":
-        facts |= {"p-value": "none" if verdict.belonging_p_value is None else f"{verdict.belonging_p_value:.3g}"}
-        facts["false-negative rate"] = _rate(verdict.fnr, verdict.fnr_bound)
+        p_value, rate = verdict.belonging_p_value, ("false-negative rate", _rate(verdict.fnr, verdict.fnr_bound))
     else:
-        facts["false-positive rate"] = _rate(verdict.fpr, verdict.fpr_bound)
+        p_value, rate = verdict.p_value, ("false-positive rate", _rate(verdict.fpr, verdict.fpr_bound))
+    if p_value is not None:
+        facts["p-value"] = f"{p_value:.3g}"
+    if verdict.fpr is not None:
+        facts |= dict([rate])
+    if math.isfinite(verdict.score):
+        value = f"{verdict.score:.4g}"
+        if profile is not None:
+            facts["score"] = f"{profile.score} {value}"
+        else:
+            facts["loss" if verdict.stage == "inversion" else "score"] = value
+    facts["condition"] = verdict.condition
     if verdict.calibration:
         facts["whose calibration"] = verdict.calibration
-    facts["condition"] = verdict.condition
-    score = f"{verdict.score:.4g}" if math.isfinite(verdict.score) else "none"
     if profile is not None:
-        facts |= {"score": f"{profile.score} {score}", "calibrated on": profile.calibrated_on}
-    else:
-        name = "loss" if verdict.stage == "inversion" else "score"
-        facts |= {name: score, "calibration": "none" if verdict.fpr is None else "given"}
+        facts["calibrated on"] = profile.calibrated_on
     return facts

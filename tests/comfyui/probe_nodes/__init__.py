@@ -128,6 +128,21 @@ class ProbeOneStep:
         return patcher, [[torch.randn(1, 4, 16, generator=source), {}]]
 
 
+class ProbeConditioning:
+    """A prompt as a text encoder gives one, of random numbers."""
+
+    @classmethod
+    def INPUT_TYPES(cls):  # noqa: N802
+        return {"required": {"width": ("INT", {"default": 16})}}
+
+    RETURN_TYPES = ("CONDITIONING",)
+    FUNCTION = "make"
+    CATEGORY = "_probe"
+
+    def make(self, width):
+        return ([[torch.randn(1, 4, width, generator=torch.Generator().manual_seed(1)), {}]],)
+
+
 class ProbePatch:
     """Changes one weight of a model as a LoRA does: by a patch that is applied when the model is loaded."""
 
@@ -229,6 +244,7 @@ NODE_CLASS_MAPPINGS = {
     "ProbeLatent": ProbeLatent,
     "ProbeDigest": ProbeDigest,
     "ProbeOneStep": ProbeOneStep,
+    "ProbeConditioning": ProbeConditioning,
     "ProbePatch": ProbePatch,
     "ProbeNoise": ProbeNoise,
     "ProbeModelDigest": ProbeModelDigest,

@@ -1,0 +1,56 @@
+"""Does some part of a picture that is no decoder's work as a whole show the decoder's trace? Pasted, or painted in.
+
+The reverse of :mod:`.localisation`: the same map of block contrasts, smoothed over a neighbourhood, searched for where
+it lies far below the picture's own middle. The most anywhere is one number per picture.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from ..images.part import Part
+from ..scores.contrast_map import ContrastMap
+from ..scores.spectral import DCT_BLOCK
+from .localisation import smooth, weighted_quantile
+
+# The share of a picture's evidence that is taken for foreign: a part of its own may cover the other half.
+FOREIGN_QUANTILE = 0.5
+# Standard errors below the middle: benchmarks/own_parts.py.
+OWN_PART = 8.0
+
+
+@dataclass(frozen=True)
+class OwnPart:
+    """``excess``: by how many standard errors the smoothed contrast of the most telling neighbourhood lies below the
+    picture's middle; ``part``: where that is more than :data:`OWN_PART`, around it, ``None`` for nowhere."""
+
+    excess: float
+    part: Part | None
+
+    @property
+    def words(self) -> str:
+        """The end of "a part …"."""
+        assert self.part is not None
+        return f"of about {self.part.width}×{self.part.height} pixels at ({self.part.left}, {self.part.top})"
+
+
+def own_part(contrasts: ContrastMap) -> OwnPart:
+    """The part of a picture that most looks like the decoder's own work, of those windows that ``contrasts`` holds."""
+    best = OwnPart(-math.inf, None)
+    for (contrast, weight), window in zip(contrasts.parts, contrasts.windows, strict=True):
+        if not contrast.numel():
+            continue
+        smoothed, error = smooth(contrast, weight)
+        excess = (weighted_quantile(smoothed, weight, FOREIGN_QUANTILE) - smoothed) / error
+        most = float(excess.max())
+        if most <= best.excess:
+            continue
+        rows, columns = ((excess > OWN_PART).any(axis).nonzero().flatten().tolist() for axis in (1, 0))
+        part = None
+        if rows:
+            top, left = (DCT_BLOCK * lines[0] + contrasts.cell for lines in (rows, columns))
+            height, width = (DCT_BLOCK * (lines[-1] + 1 - lines[0]) for lines in (rows, columns))
+            part = Part(window.top + top, window.left + left, height, width)
+        best = OwnPart(most, part)
+    return best
