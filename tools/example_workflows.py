@@ -198,8 +198,8 @@ def calibrate_and_trace() -> Layout:
     text = (
         "# Calibrate, then trace\n\nPress **Run** and wait: 12 pictures that this VAE did *not* make tell how rare a"
         " false alarm is; then a picture that it did make is judged by that.\n\n**In earnest:** about 100"
-        " photographs of yours, for a rate of 1 %. Put them into a folder under `input`, press R, choose it, and give the"
-        " profile a `name`. It stays under `models/latent_trace`; *Load Trace Profile* brings it back."
+        " photographs of yours, for a rate of 1 %. Put them into a folder under `input`, press R, choose it, and give"
+        " the profile a `name`. It stays under `models/latent_trace`; *Load Trace Profile* brings it back."
         f"\n\n{OWN_VAE}"
     )
     columns = [
