@@ -26,7 +26,7 @@ def example(folder: str, first: int = 1, most: int = 500, title: str | None = No
         ("report", "STRING"),
     ]  # fmt: skip
     widgets = {"folder": f"latent-tracer examples/{folder}", "below": True, "first": first, "most": most}
-    return Node("LatentTracerLoadImages", (320, 200), outputs, widgets=widgets, title=title)
+    return Node("LatentTracerLoadImages", (320, 290), outputs, widgets=widgets, title=title)
 
 
 def own_picture() -> Node:
@@ -190,7 +190,7 @@ def calibrate_and_trace() -> Layout:
     made = decode(latent, vae)
     calibrate = Node(
         "LatentTracerCalibrate",
-        (400, 300),
+        (400, 460),
         [("profile", "LATENT_TRACE_PROFILE"), ("report", "STRING")],
         {"vae": (vae, 0, "VAE"), "photographs": (folder, 0, "IMAGE")},
         {"name": "demo-a example", "fpr": 0.1, "condition": "clean", "search_grid": False},
@@ -214,7 +214,7 @@ def which_vae() -> Layout:
     picture, own = example("made by demo-a", title="An example that demo-a made"), own_picture()
     first, second = load_vae(DEMO_A), load_vae(DEMO_B)
     profile = Node(
-        "LatentTracerLoadProfile", (320, 60), [("profile", "LATENT_TRACE_PROFILE")], widgets={"profile_name": PROFILE}
+        "LatentTracerLoadProfile", (320, 240), [("profile", "LATENT_TRACE_PROFILE")], widgets={"profile_name": PROFILE}
     )
     attribute = Node(
         "LatentTracerAttributeImage",
@@ -317,7 +317,7 @@ def build_fingerprint_basis() -> Layout:
     part = scale(drawn, 128)
     build = Node(
         "LatentTracerBuildFingerprintBasis",
-        (400, 160),
+        (400, 280),
         [("basis", "LATENT_FINGERPRINT_BASIS"), ("report", "STRING")],
         {"vae": (vae, 0, "VAE"), "images": (part, 0, "IMAGE")},
         {"name": "demo-a example"},
@@ -344,7 +344,7 @@ def sign_and_read() -> Layout:
     latent = encode(picture, vae)
     embed = Node(
         "LatentTracerEmbedFingerprint",
-        (340, 260),
+        (340, 340),
         [("latent", "LATENT"), ("report", "STRING")],
         {
             "latent": (latent, 0, "LATENT"),

@@ -223,6 +223,7 @@ def blueprint(
         "category": "image/provenance",
         "description": about,
     }
+    shown = str(ids[returned[-1][1]])  # whose picture the block shows
     block = {
         "id": len(nodes) + 1,
         "type": str(seed),
@@ -234,7 +235,7 @@ def blueprint(
         "inputs": [{"name": one["name"], "type": one["type"], "link": None} for one in inputs],
         "outputs": [{"name": one["name"], "type": one["type"], "links": []} for one in outputs],
         "title": name,
-        "properties": {"proxyWidgets": proxies},
+        "properties": {"proxyWidgets": [*proxies, [shown, "$$canvas-image-preview"]]},
         "widgets_values": [],
     }
     return {
