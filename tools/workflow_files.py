@@ -223,19 +223,18 @@ def blueprint(
         "category": "image/provenance",
         "description": about,
     }
-    shown = str(ids[returned[-1][1]])  # whose picture the block shows
     block = {
         "id": len(nodes) + 1,
         "type": str(seed),
         "pos": [0, 0],
-        "size": [420, 480],
+        "size": [420, 110],
         "flags": {},
         "order": 0,
         "mode": 0,
         "inputs": [{"name": one["name"], "type": one["type"], "link": None} for one in inputs],
         "outputs": [{"name": one["name"], "type": one["type"], "links": []} for one in outputs],
         "title": name,
-        "properties": {"proxyWidgets": [*proxies, [shown, "$$canvas-image-preview"]]},
+        "properties": {"proxyWidgets": proxies},
         "widgets_values": [],
     }
     return {
