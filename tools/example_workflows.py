@@ -26,7 +26,8 @@ def example(folder: str, first: int = 1, most: int = 500, title: str | None = No
         ("report", "STRING"),
     ]  # fmt: skip
     widgets = {"folder": f"latent-tracer examples/{folder}", "below": True, "first": first, "most": most}
-    return Node("LatentTracerLoadImages", (320, 290), outputs, widgets=widgets, title=title)
+    # Under a node's widgets its picture takes 220 pixels at least.
+    return Node("LatentTracerLoadImages", (320, 400), outputs, widgets=widgets, title=title)
 
 
 def own_picture() -> Node:
@@ -106,7 +107,12 @@ def trace_image() -> Layout:
         "- **inconclusive**: neither is rare enough, with the reason.\n\n"
         "The answer names the VAE, not the checkpoint."
     )
-    return Layout(text, [[("1 VAE and picture", [vae, picture, own])], [("2 Answer", [trace])]])
+    columns = [
+        [("1 VAE and picture", [vae, picture])],
+        [("Your own picture, later", [own])],
+        [("2 Answer", [trace])],
+    ]
+    return Layout(text, columns, note_over=2)
 
 
 def trace_app() -> Layout:
@@ -214,7 +220,7 @@ def which_vae() -> Layout:
     picture, own = example("made by demo-a", title="An example that demo-a made"), own_picture()
     first, second = load_vae(DEMO_A), load_vae(DEMO_B)
     profile = Node(
-        "LatentTracerLoadProfile", (320, 240), [("profile", "LATENT_TRACE_PROFILE")], widgets={"profile_name": PROFILE}
+        "LatentTracerLoadProfile", (320, 310), [("profile", "LATENT_TRACE_PROFILE")], widgets={"profile_name": PROFILE}
     )
     attribute = Node(
         "LatentTracerAttributeImage",
@@ -317,7 +323,7 @@ def build_fingerprint_basis() -> Layout:
     part = scale(drawn, 128)
     build = Node(
         "LatentTracerBuildFingerprintBasis",
-        (400, 280),
+        (400, 330),
         [("basis", "LATENT_FINGERPRINT_BASIS"), ("report", "STRING")],
         {"vae": (vae, 0, "VAE"), "images": (part, 0, "IMAGE")},
         {"name": "demo-a example"},
@@ -344,7 +350,7 @@ def sign_and_read() -> Layout:
     latent = encode(picture, vae)
     embed = Node(
         "LatentTracerEmbedFingerprint",
-        (340, 340),
+        (340, 430),
         [("latent", "LATENT"), ("report", "STRING")],
         {
             "latent": (latent, 0, "LATENT"),
