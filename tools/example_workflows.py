@@ -209,11 +209,12 @@ def calibrate_and_trace() -> Layout:
         f"\n\n{OWN_VAE}"
     )
     columns = [
-        [("1 VAE and photographs", [vae, folder]), ("3 Picture", [picture, latent, made])],
-        [("2 Calibration", [calibrate, show_text(calibrate, 1, (400, 220))])],
+        [("1 VAE and photographs", [vae, folder])],
+        [("2 Calibration", [calibrate])],
+        [("3 Picture", [picture, latent, made])],
         [("4 Answer", [trace_node(vae, made, calibrate)])],
     ]
-    return Layout(text, columns, note_over=2)
+    return Layout(text, columns, note_over=3)
 
 
 def which_vae() -> Layout:
