@@ -30,7 +30,7 @@ def trace_what_i_just_made() -> dict[str, Any]:
         layout,
         given=[("latent", decode, "samples"), ("vae", vae, "vae_name")],
         returned=[("image", decode, 0), ("answer", trace, 4), ("report", trace, 3)],
-        about="Decodes a latent and says whether the picture came out of that VAE.",
+        about="Decodes a latent and says whether the picture came out of that VAE. Preview `answer`.",
     )
 
 

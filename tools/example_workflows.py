@@ -26,7 +26,8 @@ def example(folder: str, first: int = 1, most: int = 500, title: str | None = No
         ("report", "STRING"),
     ]  # fmt: skip
     widgets = {"folder": f"latent-tracer examples/{folder}", "below": True, "first": first, "most": most}
-    return Node("LatentTracerLoadImages", (320, 200), outputs, widgets=widgets, title=title)
+    # Under a node's widgets its picture takes 220 pixels at least.
+    return Node("LatentTracerLoadImages", (320, 400), outputs, widgets=widgets, title=title)
 
 
 def own_picture() -> Node:
@@ -106,7 +107,12 @@ def trace_image() -> Layout:
         "- **inconclusive**: neither is rare enough, with the reason.\n\n"
         "The answer names the VAE, not the checkpoint."
     )
-    return Layout(text, [[("1 VAE and picture", [vae, picture, own])], [("2 Answer", [trace])]])
+    columns = [
+        [("1 VAE and picture", [vae, picture])],
+        [("Your own picture, later", [own])],
+        [("2 Answer", [trace])],
+    ]
+    return Layout(text, columns, note_over=2)
 
 
 def trace_app() -> Layout:
@@ -185,34 +191,37 @@ def trace_step_by_step() -> Layout:
 
 def calibrate_and_trace() -> Layout:
     vae, folder = load_vae(), example("drawn", most=12, title="Pictures this VAE did not make")
-    picture = example("made by demo-a", title="The picture to trace")
+    picture = example("drawn", first=20, most=1, title="Another one, which it makes anew")
+    latent = encode(picture, vae)
+    made = decode(latent, vae)
     calibrate = Node(
         "LatentTracerCalibrate",
-        (400, 300),
+        (400, 460),
         [("profile", "LATENT_TRACE_PROFILE"), ("report", "STRING")],
         {"vae": (vae, 0, "VAE"), "photographs": (folder, 0, "IMAGE")},
         {"name": "demo-a example", "fpr": 0.1, "condition": "clean", "search_grid": False},
     )
     text = (
         "# Calibrate, then trace\n\nPress **Run** and wait: 12 pictures that this VAE did *not* make tell how rare a"
-        " false alarm is; then the picture is judged by that.\n\n**In earnest:** about 100 photographs of yours, for a"
-        " rate of 1 %."
-        " Put them into a folder under `input`, press R, choose it, and give the profile a `name`. It stays under"
-        f" `models/latent_trace`; *Load Trace Profile* brings it back.\n\n{OWN_VAE}"
+        " false alarm is; then a picture that it did make is judged by that.\n\n**In earnest:** about 100"
+        " photographs of yours, for a rate of 1 %. Put them into a folder under `input`, press R, choose it, and give"
+        " the profile a `name`. It stays under `models/latent_trace`; *Load Trace Profile* brings it back."
+        f"\n\n{OWN_VAE}"
     )
     columns = [
-        [("1 VAE and photographs", [vae, folder]), ("3 Picture", [picture])],
-        [("2 Calibration", [calibrate, show_text(calibrate, 1, (400, 220))])],
-        [("4 Answer", [trace_node(vae, picture, calibrate, has_file=True)])],
+        [("1 VAE and photographs", [vae, folder])],
+        [("2 Calibration", [calibrate])],
+        [("3 Picture", [picture, latent, made])],
+        [("4 Answer", [trace_node(vae, made, calibrate)])],
     ]
-    return Layout(text, columns, note_over=2)
+    return Layout(text, columns, note_over=3)
 
 
 def which_vae() -> Layout:
     picture, own = example("made by demo-a", title="An example that demo-a made"), own_picture()
     first, second = load_vae(DEMO_A), load_vae(DEMO_B)
     profile = Node(
-        "LatentTracerLoadProfile", (320, 60), [("profile", "LATENT_TRACE_PROFILE")], widgets={"profile_name": PROFILE}
+        "LatentTracerLoadProfile", (320, 310), [("profile", "LATENT_TRACE_PROFILE")], widgets={"profile_name": PROFILE}
     )
     attribute = Node(
         "LatentTracerAttributeImage",
@@ -315,7 +324,7 @@ def build_fingerprint_basis() -> Layout:
     part = scale(drawn, 128)
     build = Node(
         "LatentTracerBuildFingerprintBasis",
-        (400, 160),
+        (400, 330),
         [("basis", "LATENT_FINGERPRINT_BASIS"), ("report", "STRING")],
         {"vae": (vae, 0, "VAE"), "images": (part, 0, "IMAGE")},
         {"name": "demo-a example"},
@@ -342,7 +351,7 @@ def sign_and_read() -> Layout:
     latent = encode(picture, vae)
     embed = Node(
         "LatentTracerEmbedFingerprint",
-        (340, 260),
+        (340, 430),
         [("latent", "LATENT"), ("report", "STRING")],
         {
             "latent": (latent, 0, "LATENT"),

@@ -227,7 +227,7 @@ def blueprint(
         "id": len(nodes) + 1,
         "type": str(seed),
         "pos": [0, 0],
-        "size": [420, 480],
+        "size": [420, 110],
         "flags": {},
         "order": 0,
         "mode": 0,

@@ -149,9 +149,10 @@ def test_templates_name_only_what_the_pack_or_comfyui_brings(name: str) -> None:
 @pytest.mark.parametrize("name", WORKFLOWS)
 def test_saved_workflow_is_the_same_prompt_as_its_api_copy(name: str, client: Client) -> None:
     copy = json.loads((PACK / "workflows/api" / f"{name}.json").read_text(encoding="utf-8"))
-    assert with_defaults(to_prompt(saved(name), client.object_info), client.object_info) == with_defaults(
-        copy, client.object_info
-    )
+    prompt = to_prompt(saved(name), client.object_info)
+    # Load Image for one's own picture, empty and not connected, is of no use to scripts.
+    prompt = {number: node for number, node in prompt.items() if node["inputs"].get("image") != ""}
+    assert with_defaults(prompt, client.object_info) == with_defaults(copy, client.object_info)
 
 
 @pytest.mark.parametrize("name", WORKFLOWS)
