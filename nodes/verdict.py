@@ -12,7 +12,6 @@ from ..core import (
     InvalidSettingError,
     Inversion,
     Picture,
-    Profile,
     Traced,
     Tracer,
     same_weights,
@@ -22,11 +21,11 @@ from ..core import (
 from ..core.tracing.refusal import contradicted
 from . import comfy_adapter
 from .outcome import verdict_outputs, verdict_result
-from .sockets import STEPS, ProfileSocket, Trace, check_profile_socket
+from .sockets import STEPS, Profiles, ProfileSocket, Trace, check_profile_socket
 
 NOTHING_KNOWN = (
-    "a loss alone says nothing, and neither a threshold nor known losses are given: set threshold, or belonging_losses,"
-    " or use Trace Image, which is calibrated."
+    "a loss alone says nothing, and neither a VAE whose calibration could answer nor a threshold is given: connect vae,"
+    " or set threshold or belonging_losses."
 )
 
 
@@ -95,7 +94,7 @@ class TraceVerdict(io.ComfyNode):
         belonging_losses: str = "",
         alpha: float = 0.05,
         vae: Any = None,
-        profile: Profile | None = None,
+        profile: Profiles | None = None,
     ) -> io.NodeOutput:
         if not isinstance(trace, Inversion):
             raise InvalidSettingError("The trace input holds no trace: connect Invert Latent.")
@@ -132,7 +131,7 @@ def parse_losses(text: str) -> list[float]:
     return losses
 
 
-def calibrated(trace: Inversion, vae: Any, profile: Profile | None) -> list[Traced]:
+def calibrated(trace: Inversion, vae: Any, profile: Profiles | None) -> list[Traced]:
     """The answers of the calibration of ``vae`` about the traced images, explained by the inversion of each."""
     answers = []
     with comfy_adapter.inspected_model(vae, comfy_adapter.to_comfy_images(trace.images)) as autoencoder:
