@@ -273,7 +273,7 @@ class LoadProfile(io.ComfyNode):
         for one in further:
             if not same_weights(one.fingerprint, profile.fingerprint):
                 raise InvalidProfileError(
-                    f"{profile_name} is a profile of {profile.autoencoder}, with_profile one of {one.autoencoder}:"
+                    f"The profile {profile_name} is for {profile.autoencoder}, with_profile for {one.autoencoder}:"
                     " connect profiles of one VAE."
                 )
         together = (profile, *further)

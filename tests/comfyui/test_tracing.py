@@ -52,7 +52,7 @@ SAID = {
     "trace_image": r"metadata and pixels: agree",
     "1_trace_what_I_just_made": r"^BELONGING",
     "trace_step_by_step": r"^BELONGING",
-    "which_vae": r"image 1: candidate 1",
+    "which_vae": r"^image 1: Made by ",
 }
 
 
@@ -90,7 +90,7 @@ def test_template_takes_any_vae_and_picture(
     for image in [image for number in verdicts for image in run.images(number)]:
         report = picture(client, image)
         assert report.mode == "RGB"
-        assert 1000 < report.width < 3000
+        assert report.width == 800
         assert 300 < report.height < 1500
         assert len(report.resize((64, 64)).getcolors(64 * 64)) > 100
 
@@ -136,7 +136,7 @@ def test_nothing_known_is_inconclusive(any_decoder: str, client: Client, photogr
     }
     run = client.succeed(prompt)
     assert run.text("verdict").startswith(f"Cannot tell whether {any_decoder.removesuffix('.safetensors')} made it\n")
-    assert "Next: Set threshold, or belonging_losses, or use Trace Image" in run.text("verdict")
+    assert "Next: Connect vae, or set threshold or belonging_losses." in run.text("verdict")
     assert (run.text("belongs"), run.text("answer")) == ("False", "inconclusive")
 
 
