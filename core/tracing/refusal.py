@@ -78,9 +78,9 @@ def checked(
     """A ``verdict`` that :func:`looks_further`: what is left of a no, with the reason, or a yes at another placement.
 
     ``pixels`` ``[1,3,H,W]``: the picture; ``placed``: its whole latent cells, which were scored. First the regenerated
-    control and a pattern that repeats as the cells do; then, for scores that compare places on the grid, the search for
-    another placement and for a part of its own; then a short inversion of one window, and the ``alterations`` that the
-    file's metadata own up to.
+    control; then, for scores that compare places on the grid, the search for another placement; then a pattern that
+    repeats as the cells do, a part of its own, a short inversion of one window, and the ``alterations`` that the file's
+    metadata own up to.
     """
     if verdict.answer == "inconclusive":
         return _elsewhere(verdict, profile, autoencoder, pixels, search_placements(autoencoder, pixels, window))
@@ -97,6 +97,11 @@ def checked(
             f" this one shows no trace ({verdict.score:.3g}) says nothing: it holds too little detail."
         )
         return Checked(_withheld(verdict, reason), passes)
+    found = search_placements(autoencoder, pixels, window) if compares_placements(score) else None
+    elsewhere = _elsewhere(verdict, profile, autoencoder, pixels, found)
+    passes += elsewhere.passes
+    if elsewhere.verdict is not verdict:
+        return replace(elsewhere, passes=passes)
     period = grid_of(autoencoder).period if score.needs_grid else autoencoder.spatial_ratio
     if repeated_pattern(pixels, period) > CELL_PATTERN:
         finding = f"a pattern that repeats every {period} pixels"
@@ -105,11 +110,6 @@ def checked(
             f" show no more of a trace (score {verdict.score:.3g})."
         )
         return Checked(replace(_withheld(verdict, reason), state=(*verdict.state, finding)), passes)
-    found = search_placements(autoencoder, pixels, window) if compares_placements(score) else None
-    elsewhere = _elsewhere(verdict, profile, autoencoder, pixels, found)
-    passes += elsewhere.passes
-    if elsewhere.verdict is not verdict:
-        return replace(elsewhere, passes=passes)
     if compares_placements(score):
         contrasts = contrast_map(autoencoder, placed, window)
         passes += contrasts.passes
