@@ -2,8 +2,8 @@
 
     python tools/build_examples.py
 
-Pictures: drawn ones, two free photographs, and what the embedded decoders make of them. Beside them lie a copy of a
-profile that ships, a fingerprint basis, and a secret that everybody knows.
+Pictures: drawn ones, and what the embedded decoders make of them. Beside them lie a copy of a profile that ships, a
+fingerprint basis, and a secret that everybody knows.
 """
 
 from __future__ import annotations
@@ -13,23 +13,16 @@ from pathlib import Path
 
 import torch
 from draw_help_pages import claim_of
-from latent_tracer.cli.demo import photographs
-from latent_tracer.core import load_autoencoder, quantise, synthetic_photograph, to_picture, to_tensor
+from latent_tracer.core import load_autoencoder, quantise, synthetic_photograph, to_picture
 from latent_tracer.core.fingerprints import build_basis
 from latent_tracer.core.models.loading import EMBEDDED
 from latent_tracer.core.profiles.trust import EMBEDDED as PROFILES
-from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 from torch import Tensor
 
 EXAMPLES = Path(__file__).resolve().parent.parent / "workflows" / "examples"
 SIDE, DRAWN, SEED = 512, 24, 7100
 SECRET = "public example secret: protects nothing, make your own"
-
-
-def photograph(name: str, side: int) -> Tensor:
-    picture = to_picture(photographs()[name])
-    return to_tensor(picture.resize((side, side), Image.Resampling.LANCZOS))
 
 
 @torch.no_grad()
@@ -55,20 +48,16 @@ def main() -> None:
     for number, pixels in enumerate(small[:5], start=1):
         save(pixels, f"small/{number}.png")
     save(made(small[5], "demo-a"), "small, made by demo-a/6.png", claim="demo-a")
-    cup, cat = photograph("coffee", SIDE), photograph("chelsea", SIDE)
-    save(cup, "photograph/cup.jpg")
-    save(made(cup, "demo-a"), "made by demo-a/cup.png", claim="demo-a")
-    edited = made(cat, "demo-a")
-    edited[..., 160:352, 128:320] = cup[..., 160:352, 128:320]
-    save(edited, "edited/cat.png", claim="demo-a")
-    for name in ("coffee", "chelsea"):
-        small = photographs()[name]
-        word = {"coffee": "cup", "chelsea": "cat"}[name]
-        save(small, f"mixed/{word}, camera.jpg")
-        for by in EMBEDDED:
-            save(made(small, by), f"mixed/{word}, {by}.png", claim=by)
-    save(made(drawn[0], "demo-a"), "mixed/drawing, demo-a.png")
-    save(drawn[1], "mixed/drawing.png")
+    first, second = (synthetic_photograph(SEED + 200 + number, SIDE) for number in range(2))
+    save(first, "picture/drawing.png")
+    save(made(first, "demo-a"), "made by demo-a/drawing.png", claim="demo-a")
+    edited = made(second, "demo-a")
+    edited[..., 160:352, 128:320] = first[..., 160:352, 128:320]
+    save(edited, "edited/drawing.png", claim="demo-a")
+    for number, pixels in enumerate(drawn[:2], start=1):
+        save(pixels, f"mixed/drawing {number}.png")
+        save(made(pixels, "demo-a"), f"mixed/drawing {number}, demo-a.png", claim="demo-a")
+    save(made(drawn[0], "demo-b"), "mixed/drawing 1, demo-b.png", claim="demo-b")
     for name in ("latent_trace", "latent_fingerprints"):
         (EXAMPLES / name).mkdir()
     shutil.copy(PROFILES / "demo-a.profile.json", EXAMPLES / "latent_trace" / "zz-latent-tracer-demo-a.json")

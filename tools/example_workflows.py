@@ -78,7 +78,7 @@ def trace_node(vae: Node, image: Node, profile: Node | None = None, has_file: bo
 
 
 def trace_own_output() -> Layout:
-    vae, picture = load_vae(), example("photograph", title="A photograph to start from")
+    vae, picture = load_vae(), example("picture", title="A picture to start from")
     latent = encode(picture, vae)
     made = decode(latent, vae)
     save, trace = save_image(made, "traced"), trace_node(vae, made)
@@ -156,7 +156,7 @@ def trace_folder() -> Layout:
 
 
 def trace_step_by_step() -> Layout:
-    vae, picture = load_vae(), example("mixed", first=2, most=1, title="An example that demo-a made")
+    vae, picture = load_vae(), example("mixed", most=1, title="An example that demo-a made")
     start = Node(
         "LatentTracerEncode", (340, 80), [("initial_latents", "LATENT"), ("first_reconstruction", "IMAGE")],
         {"vae": (vae, 0, "VAE"), "image": (picture, 0, "IMAGE")},
@@ -258,7 +258,7 @@ def find_the_edit() -> Layout:
     as_image = Node("MaskToImage", (340, 40), [("IMAGE", "IMAGE")], {"mask": (find, 1, "MASK")})
     preview = Node("PreviewImage", (340, 340), [], {"images": (as_image, 0, "IMAGE")})
     text = (
-        "# Find the edited part\n\nPress **Run**: demo-a made the cat, and somebody pasted a cup into it. Orange with a"
+        "# Find the edited part\n\nPress **Run**: demo-a made the picture, and somebody pasted a part of another one into it. Orange with a"
         " white edge is what the VAE did *not* make.\n\nThe map compares the picture with itself: ask *Trace Image*"
         " first whether the rest belongs at all. Smooth areas tell nothing, patches under 64 pixels are rarely seen."
         f"\n\n{OWN_PICTURE} `image`.\n\n{OWN_VAE}"
@@ -343,7 +343,7 @@ def build_fingerprint_basis() -> Layout:
 
 
 def sign_and_read() -> Layout:
-    vae, picture = load_vae(), example("photograph", title="A photograph to start from")
+    vae, picture = load_vae(), example("picture", title="A picture to start from")
     basis = Node(
         "LatentTracerLoadFingerprintBasis", (320, 60), [("basis", "LATENT_FINGERPRINT_BASIS")],
         widgets={"basis_name": BASIS},

@@ -48,7 +48,7 @@ SAID = {
     "find_the_edit": r"\d+(\.\d+)?\s?% of the picture does not look like",
     "origin_of_image": r"^(BELONGING|NON-BELONGING|INCONCLUSIVE)",
     "sign_and_read": r"user|key",
-    "trace_folder": r"3 belonging",
+    "trace_folder": r"2 belonging",
     "trace_image": r"metadata and pixels: agree",
     "1_trace_what_I_just_made": r"^BELONGING",
     "trace_step_by_step": r"^BELONGING",
@@ -96,10 +96,11 @@ def test_template_takes_any_vae_and_picture(
 
 
 def test_a_bare_loss_is_judged_by_the_calibration_where_the_vae_is_connected(
-    client: Client, decoded_by: Callable[..., str], photographs: Photographs
+    client: Client,
 ) -> None:
-    made = decoded_by("demo-a.safetensors", 31, 128, 128)
-    prompt = trace("demo-a.safetensors", made) | {"answer": node("PreviewAny", source=["verdict", 1])}
+    prompt = trace("demo-a.safetensors", "example.png") | {"answer": node("PreviewAny", source=["verdict", 1])}
+    made = {"folder": "latent-tracer examples/mixed", "below": True, "first": 2, "most": 1}
+    prompt["image"] = node("LatentTracerLoadImages", **made)
     assert client.succeed(prompt).text("answer") == "inconclusive"
     prompt["verdict"]["inputs"]["vae"] = ["vae", 0]
     assert client.succeed(prompt).text("answer") == "belonging"
