@@ -260,6 +260,7 @@ def find_the_edit() -> Layout:
     text = (
         "# Find the edited part\n\nPress **Run**: demo-a made the picture, and somebody pasted a part of another into it."
         " Orange with a white edge is what the VAE did *not* make.\n\nThe map compares the picture with itself: ask"
+        " *Trace Image*"
         " *Trace Image* first whether the rest belongs at all. Smooth areas tell nothing, patches under 64 pixels are rarely seen."
         f"\n\n{OWN_PICTURE} `image`.\n\n{OWN_VAE}"
     )
