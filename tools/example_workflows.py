@@ -258,10 +258,10 @@ def find_the_edit() -> Layout:
     as_image = Node("MaskToImage", (340, 40), [("IMAGE", "IMAGE")], {"mask": (find, 1, "MASK")})
     preview = Node("PreviewImage", (340, 340), [], {"images": (as_image, 0, "IMAGE")})
     text = (
-        "# Find the edited part\n\nPress **Run**: demo-a made the picture, and somebody pasted a part of another into it."
-        " Orange with a white edge is what the VAE did *not* make.\n\nThe map compares the picture with itself: ask"
-        " *Trace Image*"
-        " *Trace Image* first whether the rest belongs at all. Smooth areas tell nothing, patches under 64 pixels are rarely seen."
+        "# Find the edited part\n\nPress **Run**: demo-a made the picture, and somebody pasted a part of another one"
+        " into it. Orange with a white edge is what the VAE did *not* make.\n\nThe map compares the picture with"
+        " itself: ask *Trace Image* first whether the rest belongs at all. Smooth areas tell nothing, patches under 64"
+        " pixels are rarely seen."
         f"\n\n{OWN_PICTURE} `image`.\n\n{OWN_VAE}"
     )
     columns = [
