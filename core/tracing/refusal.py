@@ -118,7 +118,7 @@ def checked(
             finding = f"a part {own.words} shows this decoder's trace"
             reason = (
                 f"as a whole it shows no trace of this decoder (score {verdict.score:.3g}), but {finding}"
-                f" ({own.excess:.1f} standard errors beyond the rest): cut it out on whole cells and trace that."
+                f" ({own.excess:.1f} standard errors beyond the rest): trace that part alone, cut out on whole cells."
             )
             return Checked(replace(_withheld(verdict, reason), state=(*verdict.state, finding)), passes)
     loss, spent = _inverted_loss(autoencoder, placed)
