@@ -126,15 +126,24 @@ def test_without_the_check_a_no_costs_a_look(demo, photograph):
     assert traced.verdict.answer == "non-belonging" and traced.passes.encoder <= 4 and traced.verdict.power is None
 
 
-@pytest.mark.parametrize(("score", "evidence"), [(-0.1, 0.0), (-0.01, -50.0)], ids=["few pixels left", "JPEG there"])
+@pytest.mark.parametrize(("score", "evidence"), [(-0.3, 0.0), (-0.01, -50.0)], ids=["few pixels left", "JPEG there"])
 def test_a_sign_that_cannot_carry_a_yes_takes_back_the_no_and_says_why(demo, photograph, monkeypatch, score, evidence):
-    found = Found(Placement(mirrored=True), score, 90, Passes(), evidence)
+    found = Found(Placement(mirrored=True), score, 90, Passes(), evidence, unseen=-0.8 if evidence else 0.0)
     monkeypatch.setattr("latent_tracer.core.tracing.refusal.search_placements", lambda *_: found)
     if evidence:
         monkeypatch.setattr("latent_tracer.core.tracing.refusal.History.of", lambda _: History(jpeg_quality=50))
     verdict = Tracer(demo).trace(Picture.of(photograph), history=History()).verdict
     assert verdict.answer == "inconclusive" and "taken as mirrored" in verdict.basis
     assert verdict.state == ("a trace may show where the picture is taken as mirrored",)
+
+
+@torch.no_grad()
+def test_another_decoders_picture_is_no_yes_at_a_placement_that_keeps_its_grid(demo, photograph):
+    """Turned and mirrored on whole cells, its grid lies where this one's does: a rough decoder sees something there."""
+    other = load_autoencoder("demo-b")
+    for model, maker in ((demo, other), (other, demo)):
+        picture = Picture.of(quantise(maker.decode(maker.encode(photograph))))
+        assert Tracer(model).trace(picture).verdict.answer == "non-belonging"
 
 
 @pytest.mark.parametrize("seed", range(3))

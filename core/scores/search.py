@@ -48,8 +48,8 @@ SIGN = -0.06
 class Found:
     """The placement under which a picture looks most like the decoder's work. ``looks``: how many were looked at.
 
-    ``score``: the contrast of the whole picture there; ``evidence``: :meth:`.ContrastMap.evidence` of what was not
-    looked at to choose it; so many ``tests`` of placements were made.
+    ``score``: the contrast of the whole picture there; ``unseen`` and ``evidence``: contrast of what was not looked at
+    to choose it, and :meth:`.ContrastMap.evidence` of that; so many ``tests`` of placements were made.
     """
 
     placement: Placement
@@ -58,6 +58,7 @@ class Found:
     passes: Passes
     evidence: float = 0.0
     tests: int = 1
+    unseen: float = 0.0
 
     @property
     def is_sign(self) -> bool:
@@ -99,7 +100,8 @@ class _Search:
         self.passes = Passes()
         self.ranked: dict[Placement, float] = {}
         self.scores: dict[Placement, float] = {}
-        self.evidence: dict[Placement, float] = {}
+        # Contrast and evidence of what was not looked at to choose a placement.
+        self.unseen: dict[Placement, tuple[float, float]] = {}
         # Under each placement the parts of the picture, as it lies there, by which it may be chosen.
         self.seen: dict[Placement, list[Part]] = {}
         self.low_precision = bfloat16_is_faster(autoencoder.device)
@@ -125,10 +127,9 @@ class _Search:
         if not any(math.isfinite(contrast) for contrast in self.ranked.values()):
             return None
         found = min(self.scores or self.ranked, key=(self.scores or self.ranked).__getitem__)
-        evidence = self.evidence.get(found, 0.0)
-        return Found(
-            found, self.scores.get(found, 0.0), len(self.ranked), self.passes, evidence, max(1, len(self.evidence))
-        )
+        unseen, evidence = self.unseen.get(found, (0.0, 0.0))
+        tests = max(1, len(self.unseen))
+        return Found(found, self.scores.get(found, 0.0), len(self.ranked), self.passes, evidence, tests, unseen)
 
     def as_it_lies(self) -> Iterator[tuple[Placement, float]]:
         if self.uncovered:
@@ -195,7 +196,8 @@ class _Search:
         self.passes += found.passes
         self.scores[placement] = found.contrast()
         if is_test:
-            self.evidence[placement] = found.evidence(self.seen.get(placement, ()))
+            seen = self.seen.get(placement, ())
+            self.unseen[placement] = found.statistics(seen)[0], found.evidence(seen)
 
     def best_window(self, image: Tensor, cells: int) -> Part | None:
         side = self.window_side(image.shape[-2:], cells)

@@ -37,6 +37,9 @@ NEAR_THE_FLOOR = 60.0
 # which no score can tell from another's: of forty pictures of smooth latents of five decoders the least had 0.09, of
 # 72 photographs and generated pictures the most 0.05.
 CELL_PATTERN = 0.08
+# Shares of the contrast that carries a yes for a picture as it lies: what one must show that was resized, which weakens
+# its own trace and another decoder's alike (benchmarks/results/placed.md), and what takes back a no.
+RESIZED_SHARE, SIGN_SHARE = 0.6, 0.5
 # What a no means where nothing else was looked at.
 AS_IT_IS = "no trace in the picture as it is now; a resized or cropped copy would show none either"
 # Before a no, one window of so many latent cells is inverted by so many steps.
@@ -147,13 +150,17 @@ def _elsewhere(
     if found is None:
         return Checked(verdict, Passes())
     words, held = found.placement.words, replace(placement_profile(), limits=profile.limits)
+    # What other decoders leave on the same grid differs from decoder to decoder: a rough one takes more for its own.
+    share = RESIZED_SHARE if found.placement.size else 1.0
+    carries = held.accepts(found.evidence) and found.unseen < share * profile.acceptance_threshold
     yes = None
-    if held.accepts(found.evidence):
+    if carries:
         history = History.of(found.placement.undo(pixels))
         yes = verdict_at_placement(verdict, found.evidence, found.tests, held, history, words)
     if yes is not None:
         return Checked(yes, found.passes, found.placement)
-    if verdict.answer == "inconclusive" or not (found.is_sign or held.accepts(found.evidence)):
+    may = found.is_sign and found.score < SIGN_SHARE * profile.acceptance_threshold
+    if verdict.answer == "inconclusive" or not (may or carries):
         return Checked(verdict, found.passes)
     reason = (
         f"as the picture lies it shows no trace of this decoder (score {verdict.score:.3g}), but taken as {words} it"
