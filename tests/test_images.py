@@ -132,9 +132,7 @@ def test_a_few_bytes_that_claim_many_megapixels_are_refused(tmp_path):
     content = bytearray(small.getvalue())
     content[6:10] = struct.pack("<HH", 8827, 8801)
     bomb.write_bytes(content)
-    with pytest.raises(
-        InvalidImageError, match=r"claims 8827×8801 pixels in \d+ bytes: it is damaged or one flat colour"
-    ):
+    with pytest.raises(InvalidImageError, match=r"claims 8827×8801 pixels in \d+ bytes: it is damaged or all one"):
         load_image(bomb)
     large = tmp_path / "large.png"
     Image.effect_noise((4100, 4100), 40).save(large)
