@@ -33,6 +33,7 @@ from latent_tracer.core.reports.pictures.trace_panel import _tiles
 from latent_tracer.core.reports.words import trace_report
 from latent_tracer.core.scores.decoder_grid import grid_of
 from latent_tracer.core.scores.own_check import OwnCheck, own_check
+from latent_tracer.core.verdicts.verdict import default_bound
 from PIL import Image
 
 FLAT = torch.ones(1, 3, 160, 160)
@@ -141,6 +142,19 @@ def test_a_rough_decoders_own_grid_is_no_ground_to_doubt_its_own_work(demo, unta
     assert answer(score + 0.01, (0.4, 0.5)) == "belonging"
     assert answer(score - 0.01, (0.4, 0.5)) == "inconclusive"
     assert answer(score + 0.01, (0.1, 0.2)) == "inconclusive"
+
+
+@torch.no_grad()
+def test_what_a_rough_decoder_sees_in_anothers_work_is_no_yes(demo):
+    """The embedded ones are rougher than those of the default profile, whose threshold their pictures of each other
+    pass."""
+    other, photograph = load_autoencoder("demo-b"), synthetic_photograph(77, 192)
+    for model, maker in ((demo[0], other), (other, demo[0])):
+        picture = Picture.of(quantise(maker.decode(maker.encode(photograph))))
+        verdict = Tracer(model, ()).trace(picture, checks_refusal=False).verdict
+        assert verdict.answer != "belonging"
+        own = Tracer(model, ()).trace(Picture.of(quantise(model.decode(model.encode(photograph))))).verdict
+        assert own.answer == "belonging" and own.score < default_bound(default_profile(), -0.8) < -0.3
 
 
 def test_the_check_is_made_once(demo, untaught, monkeypatch):

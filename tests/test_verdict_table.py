@@ -17,7 +17,12 @@ from latent_tracer.core import (
 )
 from latent_tracer.core.profiles import HANDED_OVER, MADE_HERE, SHIPPED, Source
 from latent_tracer.core.verdicts.doubt import History
-from latent_tracer.core.verdicts.verdict import decoders_of, verdict_from_default_profile, verdict_from_profile
+from latent_tracer.core.verdicts.verdict import (
+    decoders_of,
+    default_bound,
+    verdict_from_default_profile,
+    verdict_from_profile,
+)
 from scipy import stats
 
 
@@ -159,6 +164,18 @@ def test_a_default_profile_counts_its_decoders():
     more = replace(KNOWN, belonging=(*KNOWN.belonging, Source("decoded", (1.0,)), Source("generated", (2.0,))))
     assert decoders_of(more) == 2
     assert verdict_from_default_profile(-1, more, "s", is_recognised=True, check="").calibration == "2 other decoders"
+
+
+def test_a_default_profiles_yes_is_like_the_decoders_own_work():
+    """Half as low at least as what its own typically score; nothing is asked where that is above the threshold."""
+    bound = KNOWN.acceptance_threshold
+
+    def answer(score, own):
+        return verdict_from_default_profile(score, KNOWN, "s", is_recognised=True, check="", own=own).answer
+
+    assert answer(bound - 1, None) == answer(bound - 1, 2 * bound + 10) == "belonging"
+    assert answer(-50.0, -100.0) == "inconclusive" and answer(-50.5, -100.0) == "belonging"
+    assert default_bound(KNOWN, -100.0) == -50.0 and default_bound(KNOWN, None) == bound
 
 
 def test_a_verdict_of_nothing_but_an_answer_claims_nothing_else():

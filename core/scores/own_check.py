@@ -7,6 +7,7 @@ does, so that is looked at before a profile of other decoders may answer for it.
 from __future__ import annotations
 
 import math
+import statistics
 import time
 from dataclasses import dataclass
 
@@ -45,6 +46,11 @@ class OwnCheck:
     def weakest(self) -> float:
         """The score up to which a picture is as much like the decoder's own as all of these that have one."""
         return max((score for score in self.scores if math.isfinite(score)), default=-math.inf)
+
+    @property
+    def typical(self) -> float:
+        """The median of the scores that there are."""
+        return statistics.median([score for score in self.scores if math.isfinite(score)] or [math.nan])
 
     @property
     def words(self) -> str:

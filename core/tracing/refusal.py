@@ -75,18 +75,19 @@ def checked(
     autoencoder: Autoencoder,
     pixels: Tensor,
     placed: Tensor,
+    bound: float,
     window: int | None = None,
     alterations: Sequence[str] = (),
 ) -> Checked:
     """A ``verdict`` that :func:`looks_further`: what is left of a no, with the reason, or a yes at another placement.
 
-    ``pixels`` ``[1,3,H,W]``: the picture; ``placed``: its whole latent cells, which were scored. First the regenerated
-    control; then, for scores that compare places on the grid, the search for another placement; then a pattern that
-    repeats as the cells do, a part of its own, a short inversion of one window, and the ``alterations`` that the file's
-    metadata own up to.
+    ``pixels`` ``[1,3,H,W]``: the picture; ``placed``: its whole latent cells, which were scored; ``bound``: what a
+    score lies below for a yes. First the regenerated control; then, for scores that compare places on the grid, the
+    search for another placement; then a pattern that repeats as the cells do, a part of its own, a short inversion of
+    one window, and the ``alterations`` that the file's metadata own up to.
     """
     if verdict.answer == "inconclusive":
-        return _elsewhere(verdict, profile, autoencoder, pixels, search_placements(autoencoder, pixels, window))
+        return _elsewhere(verdict, profile, bound, pixels, search_placements(autoencoder, pixels, window))
     try:
         control = control_score(score, autoencoder, placed, verdict.jpeg_quality, window)
     except InvalidImageError as error:
@@ -101,7 +102,7 @@ def checked(
         )
         return Checked(_withheld(verdict, reason), passes)
     found = search_placements(autoencoder, pixels, window) if compares_placements(score) else None
-    elsewhere = _elsewhere(verdict, profile, autoencoder, pixels, found)
+    elsewhere = _elsewhere(verdict, profile, bound, pixels, found)
     passes += elsewhere.passes
     if elsewhere.verdict is not verdict:
         return replace(elsewhere, passes=passes)
@@ -143,23 +144,21 @@ def checked(
     return Checked(replace(verdict, basis=f"{verdict.basis}{': ' if found is None else ', and '}{searched}"), passes)
 
 
-def _elsewhere(
-    verdict: Verdict, profile: Profile, autoencoder: Autoencoder, pixels: Tensor, found: Found | None
-) -> Checked:
+def _elsewhere(verdict: Verdict, profile: Profile, bound: float, pixels: Tensor, found: Found | None) -> Checked:
     """A yes where the picture was ``found`` to lie, or no answer where it may lie; else ``verdict`` itself."""
     if found is None:
         return Checked(verdict, Passes())
     words, held = found.placement.words, replace(placement_profile(), limits=profile.limits)
     # What other decoders leave on the same grid differs from decoder to decoder: a rough one takes more for its own.
     share = RESIZED_SHARE if found.placement.size else 1.0
-    carries = held.accepts(found.evidence) and found.unseen < share * profile.acceptance_threshold
+    carries = held.accepts(found.evidence) and found.unseen < share * bound
     yes = None
     if carries:
         history = History.of(found.placement.undo(pixels))
         yes = verdict_at_placement(verdict, found.evidence, found.tests, held, history, words)
     if yes is not None:
         return Checked(yes, found.passes, found.placement)
-    may = found.is_sign and found.score < SIGN_SHARE * profile.acceptance_threshold
+    may = found.is_sign and found.score < SIGN_SHARE * bound
     if verdict.answer == "inconclusive" or not (may or carries):
         return Checked(verdict, found.passes)
     reason = (

@@ -32,7 +32,13 @@ from ..scores.windows import WHOLE_PIXELS, WINDOWS, within_memory
 from ..storage.safe_text import clean_text
 from ..verdicts.attribution import Judged
 from ..verdicts.doubt import History, profile_for, with_own_grid
-from ..verdicts.verdict import Verdict, verdict_from_default_profile, verdict_from_profile, verdict_from_threshold
+from ..verdicts.verdict import (
+    Verdict,
+    default_bound,
+    verdict_from_default_profile,
+    verdict_from_profile,
+    verdict_from_threshold,
+)
 from .refusal import checked, contradicted, looks_further
 from .row import TraceRow, traced_row
 from .traced import Traced
@@ -229,14 +235,14 @@ class Tracer:
         except (InvalidImageError, NoGridError) as error:
             verdict = Verdict("inconclusive", math.nan, str(error), condition=profile.condition, stage="not scored")
             return replace(traced, verdict=verdict, history=history)
-        verdict, notes = self._verdict(scored, profile, placed, facts.lossy, history)
+        verdict, notes, bound = self._verdict(scored, profile, placed, facts.lossy, history)
         placement = None
         if checks_refusal and looks_further(verdict, score, history):
             expect(USUAL_SEARCH)
             open_ = verdict
             found, _ = within_memory(
                 lambda window: checked(
-                    open_, profile, score, autoencoder, pixels, placed, window or side, facts.claims.alterations
+                    open_, profile, score, autoencoder, pixels, placed, bound, window or side, facts.claims.alterations
                 ),
                 lambda: out_of_memory_sentence("Looking for other placements", autoencoder, placed),
             )
@@ -259,14 +265,14 @@ class Tracer:
 
     def _verdict(
         self, scored: Scored, profile: Profile, placed: Tensor, lossy: bool, history: History
-    ) -> tuple[Verdict, list[str]]:
-        """The answer by a profile of this decoder, else by the default profile, with notes."""
+    ) -> tuple[Verdict, list[str], float]:
+        """The answer by a profile of this decoder, else by the default profile, notes, and what a yes lies below."""
         side = min(placed.shape[-2:])
         if self.profiles:
             verdict = verdict_from_profile(
                 scored.value, profile, scored.stage, shortest_side=side, lossy=lossy, history=history
             )
-            return verdict, []
+            return verdict, [], profile.acceptance_threshold
         check, _ = within_memory(
             lambda _: own_check(self.autoencoder, profile),
             lambda: out_of_memory_sentence("Checking the decoder on its own pictures", self.autoencoder, placed),
@@ -278,11 +284,12 @@ class Tracer:
             scored.stage,
             is_recognised=check.passed,
             check=check.words,
+            own=check.typical,
             shortest_side=side,
             lossy=lossy,
             history=history,
         )
-        return verdict, [check.advice]
+        return verdict, [check.advice], default_bound(profile, check.typical)
 
 
 def _may_pass(error: Exception) -> bool:
