@@ -17,6 +17,8 @@ from ..core.files.picture import Picture, PictureFile
 
 def vae_name(hidden: Any, name: str = "vae") -> str:
     """The file that the input ``name`` of the node was loaded from, as the user chose it; empty where unknown."""
+    if hidden is None:  # a script that runs the node itself has no graph
+        return ""
     return next(iter(loaded_vae_names(hidden.prompt, str(hidden.unique_id), name)), "")
 
 

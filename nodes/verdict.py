@@ -24,8 +24,8 @@ from .outcome import verdict_outputs, verdict_result
 from .sockets import STEPS, Profiles, ProfileSocket, Trace, check_profile_socket
 
 NOTHING_KNOWN = (
-    "a loss alone says nothing, and neither a threshold nor known losses are given: set threshold, or belonging_losses,"
-    " or connect vae, whose calibration then answers."
+    "a loss alone says nothing, and neither a VAE whose calibration could answer nor a threshold is given: connect vae,"
+    " or set threshold or belonging_losses."
 )
 
 
