@@ -33,7 +33,7 @@ from latent_tracer.core.reports.pictures.trace_panel import _tiles
 from latent_tracer.core.reports.words import trace_report
 from latent_tracer.core.scores.decoder_grid import grid_of
 from latent_tracer.core.scores.own_check import OwnCheck, own_check
-from latent_tracer.core.verdicts.verdict import default_bound
+from latent_tracer.core.verdicts.uncalibrated import default_bound
 from PIL import Image
 
 FLAT = torch.ones(1, 3, 160, 160)

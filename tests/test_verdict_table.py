@@ -17,9 +17,9 @@ from latent_tracer.core import (
 )
 from latent_tracer.core.profiles import HANDED_OVER, MADE_HERE, SHIPPED, Source
 from latent_tracer.core.verdicts.doubt import History
+from latent_tracer.core.verdicts.uncalibrated import default_bound, like_its_own
 from latent_tracer.core.verdicts.verdict import (
     decoders_of,
-    default_bound,
     verdict_from_default_profile,
     verdict_from_profile,
 )
@@ -171,11 +171,12 @@ def test_a_default_profiles_yes_is_like_the_decoders_own_work():
     bound = KNOWN.acceptance_threshold
 
     def answer(score, own):
-        return verdict_from_default_profile(score, KNOWN, "s", is_recognised=True, check="", own=own).answer
+        verdict = verdict_from_default_profile(score, KNOWN, "s", is_recognised=True, check="")
+        return like_its_own(verdict, KNOWN, own).answer
 
-    assert answer(bound - 1, None) == answer(bound - 1, 2 * bound + 10) == "belonging"
+    assert answer(bound - 1, 2 * bound + 10) == "belonging" and answer(1000, -100.0) == "non-belonging"
     assert answer(-50.0, -100.0) == "inconclusive" and answer(-50.5, -100.0) == "belonging"
-    assert default_bound(KNOWN, -100.0) == -50.0 and default_bound(KNOWN, None) == bound
+    assert default_bound(KNOWN, -100.0) == -50.0 and default_bound(KNOWN, 2 * bound + 10) == bound
 
 
 def test_a_verdict_of_nothing_but_an_answer_claims_nothing_else():

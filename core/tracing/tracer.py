@@ -32,9 +32,9 @@ from ..scores.windows import WHOLE_PIXELS, WINDOWS, within_memory
 from ..storage.safe_text import clean_text
 from ..verdicts.attribution import Judged
 from ..verdicts.doubt import History, profile_for, with_own_grid
+from ..verdicts.uncalibrated import default_bound, like_its_own
 from ..verdicts.verdict import (
     Verdict,
-    default_bound,
     verdict_from_default_profile,
     verdict_from_profile,
     verdict_from_threshold,
@@ -284,11 +284,11 @@ class Tracer:
             scored.stage,
             is_recognised=check.passed,
             check=check.words,
-            own=check.typical,
             shortest_side=side,
             lossy=lossy,
             history=history,
         )
+        verdict = like_its_own(verdict, profile, check.typical)
         return verdict, [check.advice], default_bound(profile, check.typical)
 
 

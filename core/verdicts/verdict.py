@@ -20,9 +20,6 @@ Answer = Literal["belonging", "non-belonging", "inconclusive"]
 THIS_DECODER, OTHER_DECODERS, SEVERAL_DECODERS = "this decoder", "other decoders", "several decoders"
 # The stage of a picture that got no score.
 NOT_SCORED = "not scored"
-# Of what a decoder's own pictures typically score; the two embedded ones, whose own come to -0.8, see up to -0.36 in
-# each other's, the five tiny ones of the default profile, whose own come to -0.18 to -0.32, no more than -0.11.
-OWN_SHARE = 0.5
 LIMITS = (
     "This names the decoder, not the checkpoint: models that share a VAE cannot be told apart, a photo passed through"
     " this VAE does belong to it, and resizing, off-grid crops or JPEG weaken the trace."
@@ -208,7 +205,6 @@ def verdict_from_default_profile(
     *,
     is_recognised: bool,
     check: str,
-    own: float | None = None,
     shortest_side: int | None = None,
     lossy: bool = False,
     history: History | None = None,
@@ -216,18 +212,10 @@ def verdict_from_default_profile(
     """The answer for a decoder that nobody calibrated, by a ``profile`` of other decoders, whose rates it states.
 
     What other pictures score hardly depends on the decoder, what its own score does: only where it recognises its own
-    work (``is_recognised``, ``check`` in words) is there an answer. But a rough decoder, whose own score far lower,
-    takes more of other decoders' work for its own: see :func:`default_bound`, with ``own`` what its own typically
-    score. Arguments else as for :func:`verdict_from_profile`.
+    work (``is_recognised``, ``check`` in words) is there an answer. Arguments else as for :func:`verdict_from_profile`.
     """
     judged = verdict_from_profile(score, profile, stage, shortest_side=shortest_side, lossy=lossy, history=history)
     if is_recognised:
-        if judged.answer == "belonging" and score >= default_bound(profile, own):
-            basis = (
-                f"so low a score as {score:.3g} is rare where a decoder did not make the picture, but what this one"
-                f" makes comes to {own:.3g}: calibrate it on photographs."
-            )
-            judged = replace(judged, answer="inconclusive", basis=basis)
         return replace(judged, fpr_basis=OTHER_DECODERS, calibration=f"{decoders_of(profile)} other decoders")
     basis = (
         f"nobody calibrated this decoder, and it recognises {check}, too few for an answer without a calibration:"
@@ -243,12 +231,6 @@ def verdict_from_default_profile(
         jpeg_quality=judged.jpeg_quality,
         state=judged.state,
     )
-
-
-def default_bound(profile: Profile, own: float | None) -> float:
-    """What a score must lie below for a yes under a ``profile`` of other decoders: its threshold, and half of what this
-    decoder's ``own`` typically score."""
-    return profile.acceptance_threshold if own is None else min(profile.acceptance_threshold, OWN_SHARE * own)
 
 
 def decoders_of(profile: Profile) -> int:
