@@ -22,7 +22,7 @@ from .windows import windows_of
 # Blocks of 8×8 pixels from which a standard error can be had.
 LEAST_BLOCKS = 100
 # Deviation of the contrast of pictures that do not belong, however large they are: an earlier JPEG file's blocks, of
-# which nothing else shows after a second one, gave -0.036 to 0.023 under five decoders (benchmarks/placed.py).
+# which little else shows after a second one, gave -0.047 to 0.031 under five decoders (benchmarks/results/placed.md).
 SYSTEMATIC = 0.015
 
 

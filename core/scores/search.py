@@ -166,19 +166,12 @@ class _Search:
 
     def look(self, placement: Placement, cells: int) -> float:
         """The contrast of one window under ``placement``; infinite where it cannot be looked at."""
-        if placement.size is None:
-            placed = placement.undo(self.image)
-            part = self.best_window(placed, cells)
-            window = None if part is None else part.cut(placed)
-        else:
-            part = self.resized_window(placement.size, cells)
-            window = (
-                None
-                if part is None
-                else resampled(self.image, placement.size, (part.top, part.left), (part.height, part.width))
-            )
-        if part is None or window is None:
+        placed = self.image if placement.size else placement.undo(self.image)
+        part = self.resized_window(placement.size, cells) if placement.size else self.best_window(placed, cells)
+        if part is None:
             return float("inf")
+        where = (part.top, part.left), (part.height, part.width)
+        window = resampled(placed, placement.size, *where) if placement.size else part.cut(placed)
         self.seen.setdefault(placement, []).append(part)
         here, half = self.grid.phase, self.grid.phase + self.grid.period // 2
         picture = band_energies(compared_pixels(window, self.ratio))[0].to(self.autoencoder.device)

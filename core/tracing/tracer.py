@@ -33,12 +33,7 @@ from ..storage.safe_text import clean_text
 from ..verdicts.attribution import Judged
 from ..verdicts.doubt import History, profile_for, with_own_grid
 from ..verdicts.uncalibrated import default_bound, like_its_own
-from ..verdicts.verdict import (
-    Verdict,
-    verdict_from_default_profile,
-    verdict_from_profile,
-    verdict_from_threshold,
-)
+from ..verdicts.verdict import Verdict, verdict_from_default_profile, verdict_from_profile, verdict_from_threshold
 from .refusal import checked, contradicted, looks_further
 from .row import TraceRow, traced_row
 from .traced import Traced
