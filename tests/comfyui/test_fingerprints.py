@@ -151,7 +151,8 @@ def test_errors_are_sentences(
     assert "must be above 0" in sentence(client.fail(embedding(demo, basis, photograph, strength=0.0)))
     assert "has room for" in sentence(client.fail(embedding(demo, basis, photographs(1, 64, 64))))
     error = client.fail(embedding(demo, basis, photograph, secret="missing.secret"))
-    assert "There is no 'missing.secret'" in sentence(error, "InvalidSecretError")
+    assert "There is no 'missing.secret'" in sentence(error)
+    assert error["exception_type"] == "latent_tracer.InvalidSecretError"
     unset = embedding(demo, basis, photograph, secret="environment variable LATENT_TRACER_SECRET")
     assert "is not set" in sentence(client.fail(unset))
     other = available("demo-b.safetensors", client)
