@@ -1,6 +1,6 @@
 """Small decoders of the architectures that real VAEs have, as test beds: trained here, never shipped.
 
-    python benchmarks/test_beds.py --beds kl,packed,vq,f16,causal --minutes 18     # resumable: interrupt and repeat
+    python benchmarks/test_beds.py --minutes 12     # resumable: interrupt and repeat
 
 ``kl``: AutoencoderKL, 8 pixels a cell, 16 channels, GroupNorm, attention in the middle; ``kl4``: with 4 channels;
 ``packed``: the same with 2×2 cells in the channels of one, as Flux.2 has; ``vq``: a vector-quantised one of 4 pixels a
@@ -27,12 +27,14 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from common import DATA, REPOSITORY, write_json  # isort: skip
+from muon import Muon
 
 FOLDER = REPOSITORY / "benchmarks" / "results" / "test-beds"
 # Never trained on: quality is told on these, and benchmarks take their pictures from them first.
 HELD_OUT = ("kodim04", "kodim07", "kodim13", "kodim14", "kodim15", "kodim16", "coffee", "chelsea", "astronaut",
             "tmshre_riaphotographs_srgb8", "motorcycle_left", "motorcycle_right")  # fmt: skip
-CROP, BATCH, SEED, RATE = 96, 6, 11, 2e-3
+# Crops of 64² left 0.8 dB more on pictures held out than of 96², in the same time.
+CROP, BATCH, SEED, RATE, MUON_RATE = 64, 6, 11, 2e-3, 2e-2
 
 
 def _kl(widths: tuple[int, ...], channels: int) -> nn.Module:
@@ -125,13 +127,22 @@ def train(name: str, minutes: float, training: list[Tensor], held_out: list[Tens
     torch.manual_seed(SEED)
     module = BEDS[name]()
     encode, decode = coders(name, module)
-    optimiser = torch.optim.AdamW(module.parameters(), RATE, betas=(0.9, 0.99), weight_decay=0.0)
+    matrices, rest = [], []
+    for key, parameter in module.named_parameters():
+        # A code book is no matrix that acts on anything.
+        is_other = parameter.ndim == 1 or any(part in key for part in ("conv_in", "conv_out", "embedding"))
+        (rest if is_other else matrices).append(parameter)
+    optimisers = {
+        MUON_RATE: Muon(matrices, MUON_RATE),
+        RATE: torch.optim.AdamW(rest, RATE, betas=(0.9, 0.99), weight_decay=0.0),
+    }
     resume = FOLDER.parent / "partial" / f"test-bed-{name}.pt"
     step, spent = 0, 0.0
     if resume.exists():
         held = torch.load(resume, weights_only=True)
         module.load_state_dict(held["module"])
-        optimiser.load_state_dict(held["optimiser"])
+        for optimiser, state in zip(optimisers.values(), held["optimisers"], strict=True):
+            optimiser.load_state_dict(state)
         step, spent = held["step"], held["spent"]
     rng = np.random.default_rng([SEED, step])
     began = time.process_time()
@@ -147,8 +158,6 @@ def train(name: str, minutes: float, training: list[Tensor], held_out: list[Tens
             crop = pixels[:, top : top + CROP, left : left + CROP]
             crops.append(crop.flip(-1) if rng.random() < 0.5 else crop)
         target = torch.stack(crops)
-        for group in optimiser.param_groups:
-            group["lr"] = RATE * max(0.02, 1 - done()) ** 0.7
         commitment: Tensor | float = 0.0
         if name == "vq":
             decoded = module.decode(encode(target))
@@ -156,14 +165,18 @@ def train(name: str, minutes: float, training: list[Tensor], held_out: list[Tens
         else:
             error = decode(encode(target)) - target
         loss = error.square().mean() + 0.1 * error.abs().mean() + commitment
-        optimiser.zero_grad()
+        module.zero_grad()
         loss.backward()
         nn.utils.clip_grad_norm_(module.parameters(), 1.0)
-        optimiser.step()
+        for rate, optimiser in optimisers.items():
+            for group in optimiser.param_groups:
+                group["lr"] = rate * max(0.02, 1 - done()) ** 0.7
+            optimiser.step()
         step += 1
         if step % 100 == 0 or done() >= 1:
             resume.parent.mkdir(parents=True, exist_ok=True)
-            held = {"module": module.state_dict(), "optimiser": optimiser.state_dict(), "step": step}
+            states = [optimiser.state_dict() for optimiser in optimisers.values()]
+            held = {"module": module.state_dict(), "optimisers": states, "step": step}
             torch.save(held | {"spent": spent + time.process_time() - began}, resume)
             print(f"{name}: step {step}, {100 * done():.0f} %, loss {loss.item():.4f}", flush=True)
     module.eval()
@@ -178,7 +191,7 @@ def train(name: str, minutes: float, training: list[Tensor], held_out: list[Tens
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--beds", default=",".join(BEDS))
-    parser.add_argument("--minutes", type=float, default=18, help="of processor time for each")
+    parser.add_argument("--minutes", type=float, default=12, help="of processor time for each")
     arguments = parser.parse_args()
     Path(FOLDER).mkdir(parents=True, exist_ok=True)
     training, held_out = pictures()
