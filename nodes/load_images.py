@@ -161,10 +161,14 @@ class LoadImagesToTrace(io.ComfyNode):
         return digest.hexdigest()
 
 
+def counted(number: int, noun: str) -> str:
+    return f"{number} {noun}{'' if number == 1 else 's'}"
+
+
 def describe(loaded: int, failed: list[UnreadableFile], listing: FolderListing, chosen: int) -> str:
-    lines = [f"{loaded} pictures loaded, {len(failed)} files could not be read"]
+    lines = [f"{counted(loaded, 'picture')} loaded, {counted(len(failed), 'file')} could not be read"]
     if chosen < len(listing.files):
-        lines.append(f"{len(listing.files) - chosen} further pictures were not asked for (first, most)")
+        lines.append(f"not asked for (first, most): {counted(len(listing.files) - chosen, 'further picture')}")
     if listing.other_files:
-        lines.append(f"{listing.other_files} files without a picture's extension were passed over")
+        lines.append(f"passed over, without a picture's extension: {counted(listing.other_files, 'file')}")
     return "\n".join([*lines, *(f"not read: {clean_text(file.name)}: {file.error}" for file in failed)])

@@ -163,7 +163,7 @@ def trace_step_by_step() -> Layout:
     )  # fmt: skip
     invert = Node(
         "LatentTracerInvert",
-        (340, 200),
+        (340, 420),
         [("trace", "LATENT_TRACE"), ("latents", "LATENT"), ("reconstruction", "IMAGE")],
         {"vae": (vae, 0, "VAE"), "image": (picture, 0, "IMAGE"), "initial_latents": (start, 0, "LATENT")},
         {"solver": "adam-paper", "steps": 40, "quantiser": "auto"},
@@ -276,7 +276,8 @@ def invert_input(title: str, image: Node, vae: Node) -> Node:
     inputs = {"vae": (vae, 0, "VAE"), "image": (image, 0, "IMAGE")}
     outputs = [("trace", "LATENT_TRACE_ORIGIN"), ("inputs", "LATENT"), ("reconstruction", "IMAGE")]
     widgets = {"starts": 1, "start_seed": 0, "solver": "lbfgs-whitened", "steps": 60, "quantiser": "auto"}
-    return Node("LatentTracerInvertInput", (340, 300), outputs, inputs, widgets, title)
+    # Its reconstruction is drawn below the widgets.
+    return Node("LatentTracerInvertInput", (340, 490), outputs, inputs, widgets, title)
 
 
 def origin_of_image() -> Layout:
@@ -346,7 +347,7 @@ def build_fingerprint_basis() -> Layout:
 def sign_and_read() -> Layout:
     vae, picture = load_vae(), example("picture", title="A picture to start from")
     basis = Node(
-        "LatentTracerLoadFingerprintBasis", (320, 60), [("basis", "LATENT_FINGERPRINT_BASIS")],
+        "LatentTracerLoadFingerprintBasis", (320, 180), [("basis", "LATENT_FINGERPRINT_BASIS")],
         widgets={"basis_name": BASIS},
     )  # fmt: skip
     latent = encode(picture, vae)
@@ -384,7 +385,7 @@ def sign_and_read() -> Layout:
     columns = [
         [("1 VAE and start", [vae, basis, picture, latent])],
         [("2 Sign and save", [embed, signed, save])],
-        [("3 Read", [read, show_text(read, 2, (760, 120))])],
+        [("3 Read", [read, show_text(read, 2, (760, 190))])],
     ]
     return Layout(text, columns, note_over=2)
 

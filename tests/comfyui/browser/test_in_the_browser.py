@@ -23,6 +23,19 @@ UNANSWERED = """() => app.graph.nodes.filter(node => {
   return node.type === 'PreviewAny' && !node.widgets?.some(widget => String(widget.value ?? '').trim().length > 3);
 }).map(node => `${node.id} ${node.type}`)"""
 
+# Nodes that lie over another, or out of their group, once their results are drawn.
+OVERLAPS = """() => {
+  const nodes = app.graph.nodes.filter(node => node.mode === 0).map(node => [node, node.getBounding()]);
+  const over = nodes.flatMap(([one, a], k) => nodes.slice(k + 1).filter(([, b]) =>
+    a[0] < b[0] + b[2] && b[0] < a[0] + a[2] && a[1] < b[1] + b[3] && b[1] < a[1] + a[3]
+  ).map(([other]) => `${one.title} lies over ${other.title}`));
+  const groups = app.graph.groups.map(group => [group, group.boundingRect ?? group._bounding]);
+  const out = nodes.flatMap(([node, a]) => groups.filter(([, g]) =>
+    a[0] > g[0] && a[0] < g[0] + g[2] && a[1] > g[1] && a[1] < g[1] + g[3] && a[1] + a[3] > g[1] + g[3] + 1
+  ).map(([group]) => `${node.title} hangs out of ${group.title}`));
+  return [...over, ...out];
+}"""
+
 COMPLAINTS = """() => app.graph.nodes.flatMap(node => [
   ...(node.has_errors ? [`${node.type} is marked as wrong`] : []),
   ...(LiteGraph.registered_node_types[node.type] ? [] : [`${node.type} is missing`]),
@@ -83,6 +96,7 @@ def test_template_opens_runs_and_answers_on_a_bare_install(name: str, page: Any)
         assert shown.evaluate("async image => (await image.decode(), image.naturalWidth)") >= 300
     else:
         assert not page.evaluate(UNANSWERED)
+        assert not page.evaluate(OVERLAPS)
     page.keyboard.press(".")
     page.wait_for_timeout(2500)
     page.screenshot(path=SCREENSHOTS / f"{name} finished.png")

@@ -40,13 +40,13 @@ ONE = "type => app.graph.nodes.find(node => node.type === type)"
 def small(bare_server: Server) -> str:
     from latent_tracer.core import synthetic_photograph, to_picture
 
-    to_picture(synthetic_photograph(12, 128)).save(bare_server.base / "input" / "small.png")
+    to_picture(synthetic_photograph(12, 192)).save(bare_server.base / "input" / "small.png")
     return "small.png"
 
 
 @pytest.fixture
 def graph(page: Any, small: str) -> Any:
-    """A page with decode and trace by the pack's own decoder, of a picture of 128²."""
+    """A page with decode and trace by the pack's own decoder, of a picture of 192²."""
     build(page)
     return page
 
@@ -63,12 +63,12 @@ def close_templates(page: Any) -> None:
     page.wait_for_timeout(500)
 
 
-def said(page: Any, server: Server, trace: str = "LatentTracerTraceImage") -> str:
-    """The text that the last prompt's trace node left in the server's history."""
+def said(page: Any, server: Server, trace: str = "LatentTracerTraceImage") -> list[str]:
+    """Headline and rates that the last prompt's trace node left in the server's history."""
     client = Client(f"http://127.0.0.1:{server.port}")
     entry = list(client.get_json("/history").values())[-1]
     (number,) = [key for key, value in entry["prompt"][2].items() if value["class_type"] == trace]
-    return str(entry["outputs"][number]["text"][0])
+    return str(entry["outputs"][number]["text"][0]).splitlines()[:3]
 
 
 def test_two_tabs_each_get_their_own_answer(graph: Any, chromium: Any, bare_server: Server) -> None:
