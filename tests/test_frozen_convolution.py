@@ -8,6 +8,7 @@ from latent_tracer.core import load_autoencoder
 from latent_tracer.core.inversion.frozen_convolution import frozen_convolutions
 from latent_tracer.core.inversion.memory import LiveTensors, block_checkpointing, bounded
 from torch import nn
+from torch.nn import Conv2d, Conv3d
 
 
 def frozen(module: nn.Module) -> nn.Module:
@@ -26,12 +27,12 @@ def gradient_and_bytes(module, given):
 @pytest.mark.parametrize(
     ("layer", "shape"),
     [
-        (nn.Conv2d(4, 6, 3, padding=1), (1, 4, 9, 7)),
-        (nn.Conv2d(4, 6, 3, stride=2, padding=1, bias=False), (2, 4, 8, 10)),
-        (nn.Conv2d(4, 8, 3, dilation=2, groups=2), (1, 4, 12, 12)),
-        (nn.Conv2d(4, 6, 3, padding="same"), (1, 4, 9, 7)),  # left to PyTorch
-        (nn.Conv2d(4, 6, 3, padding=1, padding_mode="reflect"), (1, 4, 9, 7)),
-        (nn.Conv3d(2, 3, 3, padding=1), (1, 2, 4, 6, 6)),
+        (Conv2d(4, 6, 3, padding=1), (1, 4, 9, 7)),
+        (Conv2d(4, 6, 3, stride=2, padding=1, bias=False), (2, 4, 8, 10)),
+        (Conv2d(4, 8, 3, dilation=2, groups=2), (1, 4, 12, 12)),
+        (Conv2d(4, 6, 3, padding="same"), (1, 4, 9, 7)),  # left to PyTorch
+        (Conv2d(4, 6, 3, padding=1, padding_mode="reflect"), (1, 4, 9, 7)),
+        (Conv3d(2, 3, 3, padding=1), (1, 2, 4, 6, 6)),
     ],
 )
 def test_gradients_are_bit_identical(layer, shape):
@@ -44,7 +45,7 @@ def test_gradients_are_bit_identical(layer, shape):
 
 
 def test_activations_between_convolutions_are_not_kept():
-    layers = [nn.Conv2d(8, 8, 3, padding=1) for _ in range(6)]
+    layers = [Conv2d(8, 8, 3, padding=1) for _ in range(6)]
     network = frozen(nn.Sequential(*[part for layer in layers for part in (layer, nn.SiLU())]))
     given = torch.randn(1, 8, 64, 64, generator=torch.Generator().manual_seed(0))
     _, before = gradient_and_bytes(network, given)
@@ -55,9 +56,9 @@ def test_activations_between_convolutions_are_not_kept():
 
 
 def test_gradients_under_autocast_are_those_of_autocast():
-    network = frozen(nn.Sequential(nn.Conv2d(4, 6, 3, padding=1), nn.SiLU(), nn.Conv2d(6, 3, 3)))
+    network = frozen(nn.Sequential(Conv2d(4, 6, 3, padding=1), nn.SiLU(), Conv2d(6, 3, 3)))
     given = torch.randn(1, 4, 16, 16, generator=torch.Generator().manual_seed(0))
-    with torch.autocast("cpu", torch.bfloat16):
+    with torch.amp.autocast("cpu", torch.bfloat16):
         expected, _ = gradient_and_bytes(network, given)
         with frozen_convolutions(network):
             found, _ = gradient_and_bytes(network, given)
@@ -65,7 +66,7 @@ def test_gradients_under_autocast_are_those_of_autocast():
 
 
 def test_weights_that_are_trained_get_their_gradients():
-    layer = nn.Conv2d(3, 3, 3)
+    layer = Conv2d(3, 3, 3)
     given = torch.randn(1, 3, 8, 8, generator=torch.Generator().manual_seed(0)).requires_grad_()
     with frozen_convolutions(layer):
         layer(given).square().mean().backward()

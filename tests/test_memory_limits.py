@@ -27,6 +27,7 @@ from latent_tracer.core.inversion.memory import (
     out_of_memory_sentence,
 )
 from torch import nn
+from torch.nn import Linear
 
 # Of what is free, six tenths may be taken; no known decoder keeps more than 64 KiB per pixel.
 SHARE, MOST = 0.6, 64 * 1024
@@ -183,8 +184,8 @@ class Block(nn.Module):
 
 
 def test_a_block_holds_two_layers_or_more_and_is_no_plain_sequence():
-    two, lone = Block(nn.Linear(1, 1), nn.Linear(1, 1)), Block(nn.Sequential(nn.Linear(1, 1)))
-    module = nn.Sequential(two, lone, nn.Sequential(nn.Linear(1, 1), nn.Linear(1, 1)), Block(lone, Block(two)))
+    two, lone = Block(Linear(1, 1), Linear(1, 1)), Block(nn.Sequential(Linear(1, 1)))
+    module = nn.Sequential(two, lone, nn.Sequential(Linear(1, 1), Linear(1, 1)), Block(lone, Block(two)))
     assert blocks_of(module) == [two, two]
 
 
@@ -199,7 +200,7 @@ class Counted(Block):
 
 
 def test_a_block_runs_again_for_gradients_only_and_asks_for_no_random_state(monkeypatch):
-    block = Counted(nn.Linear(1, 1), nn.Linear(1, 1))
+    block = Counted(Linear(1, 1), Linear(1, 1))
     module = nn.ModuleList([block])
     monkeypatch.setattr(torch, "get_rng_state", lambda: pytest.fail("that takes time on a graphics card"))
     values = torch.ones(1, requires_grad=True)
