@@ -7,7 +7,7 @@ import torch
 from latent_tracer.core import load_autoencoder
 from latent_tracer.core.inversion.frozen_convolution import frozen_convolutions
 from latent_tracer.core.inversion.memory import LiveTensors, block_checkpointing, bounded
-from torch import nn
+from torch import autocast, nn
 from torch.nn import Conv2d, Conv3d
 
 
@@ -58,7 +58,7 @@ def test_activations_between_convolutions_are_not_kept():
 def test_gradients_under_autocast_are_those_of_autocast():
     network = frozen(nn.Sequential(Conv2d(4, 6, 3, padding=1), nn.SiLU(), Conv2d(6, 3, 3)))
     given = torch.randn(1, 4, 16, 16, generator=torch.Generator().manual_seed(0))
-    with torch.amp.autocast("cpu", torch.bfloat16):
+    with autocast("cpu", torch.bfloat16):
         expected, _ = gradient_and_bytes(network, given)
         with frozen_convolutions(network):
             found, _ = gradient_and_bytes(network, given)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from contextlib import AbstractContextManager
 
 import torch
-from torch import Tensor
+from torch import Tensor, autocast
 
 
 def bfloat16_pays(device: torch.device) -> bool:
@@ -31,7 +31,7 @@ def bfloat16_is_faster(device: torch.device) -> bool:
 
 def low_precision_convolutions(device: torch.device) -> AbstractContextManager[None]:
     """Convolutions and matrix products inside run in bfloat16; results need ``.float()``."""
-    return torch.amp.autocast(device.type, torch.bfloat16)
+    return autocast(device.type, torch.bfloat16)
 
 
 def channels_last(tensor: Tensor) -> Tensor:
