@@ -347,7 +347,7 @@ def build_fingerprint_basis() -> Layout:
 def sign_and_read() -> Layout:
     vae, picture = load_vae(), example("picture", title="A picture to start from")
     basis = Node(
-        "LatentTracerLoadFingerprintBasis", (320, 180), [("basis", "LATENT_FINGERPRINT_BASIS")],
+        "LatentTracerLoadFingerprintBasis", (320, 290), [("basis", "LATENT_FINGERPRINT_BASIS")],
         widgets={"basis_name": BASIS},
     )  # fmt: skip
     latent = encode(picture, vae)

@@ -39,14 +39,19 @@ def residual_energies(
 
 
 def tiled_energies(
-    autoencoder: Autoencoder, image: Tensor, offset: tuple[int, int], passes: Passes, side: int | None
+    autoencoder: Autoencoder,
+    image: Tensor,
+    offset: tuple[int, int],
+    passes: Passes,
+    side: int | None,
+    low_precision: bool = False,
 ) -> Tensor:
     """:func:`residual_energies` of the whole of ``image`` ``[1,3,H,W]``, in tiles whose compared parts are about
     ``side`` pixels each way and lie edge to edge; ``None``: at once. ``[h,w,9]`` on the autoencoder's device."""
 
     def part(top: int, left: int, bottom: int | None, right: int | None) -> Tensor:
         pixels = image[..., top:bottom, left:right].to(autoencoder.device, autoencoder.dtype)
-        return residual_energies(autoencoder, pixels, offset, passes)
+        return residual_energies(autoencoder, pixels, offset, passes, low_precision)
 
     if side is None:
         return part(0, 0, None, None)

@@ -22,7 +22,7 @@ from ..images.part import Part
 from ..inversion.objective import Passes
 from ..inversion.precision import bfloat16_is_faster
 from ..models.autoencoder import Autoencoder
-from .contrast_map import contrast_map
+from .contrast_map import map_where_promising
 from .decoder_grid import grid_of
 from .placement import Placement, made_sizes, resampled, turned_placements
 from .residuals import compared_pixels, grid_contrast, least_side, residual_energies
@@ -40,6 +40,8 @@ WORTH, WORTH_RESIZED = -0.1, -0.02
 FINE, SCORED = 8, 2
 # So low a coarse look is scored at once.
 OBVIOUS = -0.25
+# A rough look at the whole picture above this is not worth an exact one.
+PROMISING = -0.03
 # Below this the placement's score is a sign that the picture was made so: benchmarks/power.py.
 SIGN = -0.06
 
@@ -185,7 +187,8 @@ class _Search:
         """
         placed = placement.undo(self.image)
         height, width = (side // self.ratio * self.ratio for side in placed.shape[-2:])
-        found = contrast_map(self.autoencoder, placed[..., :height, :width], self.window)
+        whole = placed[..., :height, :width]
+        found = map_where_promising(self.autoencoder, whole, self.window, lambda rough: rough.contrast() < PROMISING)
         self.passes += found.passes
         self.scores[placement] = found.contrast()
         if is_test:

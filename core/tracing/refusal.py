@@ -18,7 +18,7 @@ from ..inversion.latents import invert
 from ..inversion.objective import Passes
 from ..models.autoencoder import Autoencoder
 from ..profiles import Profile, placement_profile
-from ..scores.contrast_map import contrast_map
+from ..scores.contrast_map import map_where_promising
 from ..scores.control import control_score
 from ..scores.decoder_grid import grid_of
 from ..scores.placement import Placement
@@ -26,7 +26,7 @@ from ..scores.protocol import Score
 from ..scores.search import Found, search_placements
 from ..scores.windows import windows_of
 from ..verdicts.doubt import History
-from ..verdicts.own_part import own_part
+from ..verdicts.own_part import OWN_PART, own_part
 from ..verdicts.placed import verdict_at_placement
 from ..verdicts.verdict import Verdict
 
@@ -42,6 +42,8 @@ CELL_PATTERN = 0.08
 RESIZED_SHARE, SIGN_SHARE = 0.6, 0.5
 # What a no means where nothing else was looked at.
 AS_IT_IS = "no trace in the picture as it is now; a resized or cropped copy would show none either"
+# A part of its own shows by more than this share of its excess in a rough map: half of a picture by 0.7 to 1 of it.
+ROUGH_SHARE = 0.55
 # Before a no, one window of so many latent cells is inverted by so many steps.
 INVERTED_CELLS, STEPS = 16, 12
 
@@ -115,7 +117,9 @@ def checked(
         )
         return Checked(replace(_withheld(verdict, reason), state=(*verdict.state, finding)), passes)
     if compares_placements(score):
-        contrasts = contrast_map(autoencoder, placed, window)
+        contrasts = map_where_promising(
+            autoencoder, placed, window, lambda rough: own_part(rough).excess > ROUGH_SHARE * OWN_PART
+        )
         passes += contrasts.passes
         own = own_part(contrasts)
         if own.part is not None:

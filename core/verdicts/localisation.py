@@ -23,7 +23,7 @@ from ..inversion.objective import Passes
 from ..models.autoencoder import Autoencoder
 from ..profiles import Limit, Profile, measured_limit
 from ..profiles.thresholds import quantile_threshold
-from ..scores.contrast_map import three_looks
+from ..scores.contrast_map import looks_of
 from ..scores.protocol import check_single
 from ..scores.spectral import DCT_BLOCK
 from ..scores.windows import SIDE, WHOLE_PIXELS, within_memory
@@ -103,7 +103,7 @@ def _map(autoencoder: Autoencoder, image: Tensor, profile: Profile | None, side:
     """The map from tiles whose compared parts are ``side`` pixels each way, or from the whole at once."""
     passes = Passes()
     ratio = autoencoder.spatial_ratio
-    contrast, weight = three_looks(autoencoder, image, passes, side)
+    contrast, weight = looks_of(autoencoder, image, passes, side)
     smoothed, error = smooth(contrast, weight)
     reference = weighted_quantile(smoothed, weight, REFERENCE_QUANTILE)
     excess = (smoothed - reference) / error

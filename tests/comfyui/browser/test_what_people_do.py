@@ -45,7 +45,7 @@ def small(bare_server: Server) -> str:
 
 
 @pytest.fixture
-def graph(page: Any, small: str) -> Any:
+def graph(small: str, page: Any) -> Any:
     """A page with decode and trace by the pack's own decoder, of a picture of 192²."""
     build(page)
     return page
