@@ -6,7 +6,7 @@
 
 The default profile rests on five tiny decoders (TAESD and its kind). The test beds are of the architectures of real
 VAEs: AutoencoderKL, with packed latents, vector-quantised, of 16 pixels a cell, causal. Own pictures of each bed, and
-photographs, generated pictures and what the tiny decoders made of photographs, are traced as by a user who never
+photographs, generated pictures and what the tiny decoders and the other beds made of them, are traced as by a user who never
 calibrated. ``--size``: the side of the central crops. Searches before a no are left out: wrong yeses and what is found
 do not depend on them.
 """
@@ -14,10 +14,11 @@ do not depend on them.
 from __future__ import annotations
 
 from collections import Counter
+from functools import cache
 
 import test_beds
 import torch
-from latent_tracer.core import Picture, Tracer, quantise
+from latent_tracer.core import ModuleAutoencoder, Picture, Tracer, quantise
 from latent_tracer.core.profiles.thresholds import rate_interval
 from rich.progress import track
 
@@ -26,14 +27,19 @@ from common import (  # isort: skip
 )  # fmt: skip
 
 
+@cache
+def maker(name: str) -> ModuleAutoencoder:
+    return test_beds.load_bed(name) if name in test_beds.BEDS else decoder(name)
+
+
 @torch.no_grad()
 def measure(tracer: Tracer, picture: str, kind: str, size: int) -> Row:
-    """``kind``: "own", "picture", or the tiny decoder that made it."""
+    """``kind``: "own", "picture", or the tiny decoder or the other test bed that made it."""
     pixels = crop_of(picture, size, 16)
     height, width = (side // 32 * 32 for side in pixels.shape[-2:])
     pixels = pixels[..., :height, :width]
     if kind != "picture":
-        model = tracer.autoencoder if kind == "own" else decoder(kind)
+        model = tracer.autoencoder if kind == "own" else maker(kind)
         pixels = quantise(model.decode(model.encode(pixels)).clamp(0, 1))
     verdict = tracer.trace(Picture.of(pixels), checks_refusal=False).verdict
     return {
@@ -80,7 +86,9 @@ def main() -> None:
     for name in [] if args.report_only else names[: 1 if args.quick else None]:
         tracer = Tracer(test_beds.load_bed(name), (), name=name)
         for number, picture in enumerate(track(chosen, name)):
+            others = [one for one in names if one != name]
             makers = [DECODERS[(number + k) % len(DECODERS)] for k in (0, 2)]
+            makers += [others[number % len(others)]] if others else []
             for kind in ("own", "picture", *makers):
                 if rows.lacks(name, picture, kind, size):
                     rows.add(measure(tracer, picture, kind, size))
