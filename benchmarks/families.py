@@ -7,8 +7,8 @@
 The default profile rests on five tiny decoders (TAESD and its kind). The test beds are of the architectures of real
 VAEs: AutoencoderKL, with packed latents, vector-quantised, of 16 pixels a cell, causal. Own pictures of each bed, and
 photographs, generated pictures and what the tiny decoders and the other beds made of them, are traced as by a user who
-never calibrated. ``--size``: the side of the central crops. Searches before a no are left out: wrong yeses and what is found
-do not depend on them.
+never calibrated. ``--size``: the side of the central crops. Searches before a no are left out: wrong yeses and what is
+found do not depend on them.
 """
 
 from __future__ import annotations
