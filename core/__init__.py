@@ -48,6 +48,7 @@ from .verdicts.origin import (
     origin_report,
     score_for,
 )
+from .verdicts.own_part import locate_own
 from .verdicts.verdict import LIMITS, Verdict, verdict_from_losses, verdict_from_profile, verdict_from_threshold
 
 # The digest of weights by its earlier name, which scripts may use; a fingerprint is a mark in a picture.
@@ -123,6 +124,7 @@ __all__ = [
     "load_image",
     "load_profile",
     "locate_foreign",
+    "locate_own",
     "make_score",
     "make_solver",
     "origin_report",

@@ -10,10 +10,12 @@ from latent_tracer.core import (
     InvalidImageError,
     calibrate,
     load_autoencoder,
+    locate_own,
     make_score,
     quantise,
     synthetic_photograph,
 )
+from latent_tracer.core.images.conditions import alter
 from latent_tracer.core.profiles import builtin_profile, parse_profile
 from latent_tracer.core.verdicts.localisation import (
     UNCALIBRATED_THRESHOLD,
@@ -24,6 +26,7 @@ from latent_tracer.core.verdicts.localisation import (
     to_pixels,
     weighted_quantile,
 )
+from latent_tracer.core.verdicts.own_part import OWN_PART, OWN_PART_RATE
 
 SIDE = 224
 
@@ -50,6 +53,29 @@ def test_a_pasted_patch_is_found_where_it_is(made):
     assert overlap > 0.5
     assert 0.5 * truth.float().mean() < found.share < 2 * truth.float().mean()
     assert found.false_alarm_rate is None and found.threshold == UNCALIBRATED_THRESHOLD
+
+
+def test_its_own_part_of_a_photograph_is_found_where_it_is(made):
+    autoencoder, own, photograph = made
+    truth = torch.zeros(SIDE, SIDE, dtype=torch.bool)
+    truth[56:168, 40:152] = True
+    found = locate_own(autoencoder, torch.where(truth, own, photograph))
+    overlap = float((found.mask & truth).sum() / (found.mask | truth).sum())
+    assert overlap > 0.5
+    assert found.is_own and "shows this decoder's trace" in found.sentence
+    assert found.false_alarm_rate == pytest.approx(OWN_PART_RATE) and "1.3%" in found.sentence
+
+
+@pytest.mark.parametrize("which", [1, 2])
+def test_what_is_all_its_own_or_not_at_all_has_no_part_of_its_own(which, made):
+    found = locate_own(made[0], made[which])
+    assert not found.mask.any() and found.largest_excess < OWN_PART
+    assert "no region stands out" in found.sentence
+
+
+def test_of_jpeg_files_no_rate_is_stated_for_its_own_part(made):
+    found = locate_own(made[0], alter(made[2], "jpeg-75"))
+    assert found.false_alarm_rate is None and "not measured" in found.sentence
 
 
 def test_a_picture_that_wholly_belongs_has_no_mask(made):

@@ -253,7 +253,11 @@ def find_the_edit() -> Layout:
     own = own_picture()
     outputs = [("heat_map", "IMAGE"), ("mask", "MASK"), ("share", "FLOAT"), ("report", "STRING")]
     find = Node(
-        "LatentTracerFindForeignRegions", (640, 720), outputs, {"vae": (vae, 0, "VAE"), "image": (picture, 0, "IMAGE")}
+        "LatentTracerFindForeignRegions",
+        (640, 750),
+        outputs,
+        {"vae": (vae, 0, "VAE"), "image": (picture, 0, "IMAGE")},
+        {"look_for": "foreign"},
     )
     as_image = Node("MaskToImage", (340, 40), [("IMAGE", "IMAGE")], {"mask": (find, 1, "MASK")})
     preview = Node("PreviewImage", (340, 340), [], {"images": (as_image, 0, "IMAGE")})

@@ -45,6 +45,9 @@ class ForeignMap:
     contrast: smoothed grid contrast, about 0 where foreign. excess: standard errors above the picture's own belonging
     part. mask: excess above ``threshold``. ``false_alarm_rate``: how often a wholly belonging picture has any mask at
     all, ``None`` where that was not measured. ``visible``: where the picture held enough detail to tell.
+
+    ``is_own``: the reverse, of :func:`.own_part.locate_own`: ``mask`` is what the decoder made, in a picture that it
+    did not make as a whole, and the rate is that of pictures without such a part.
     """
 
     contrast: Tensor
@@ -54,6 +57,7 @@ class ForeignMap:
     threshold: float
     false_alarm_rate: float | None
     passes: Passes
+    is_own: bool = False
 
     @property
     def share(self) -> float:
@@ -63,21 +67,23 @@ class ForeignMap:
     @property
     def sentence(self) -> str:
         """What was found, with its false-alarm rate and the limit that matters most."""
+        pictures = "pictures of which it made no part" if self.is_own else "wholly belonging pictures"
         rate = (
-            "how often wholly belonging pictures show a region was not measured, calibrate first"
+            f"how often {pictures} show a region was not measured" + ("" if self.is_own else ", calibrate first")
             if self.false_alarm_rate is None
-            else f"{self.false_alarm_rate:.1%} of wholly belonging pictures show any region"
+            else f"{self.false_alarm_rate:.1%} of {pictures} show any region"
         )
         hidden = 1 - float(self.visible.float().mean())
-        found = (
-            f"{self.share:.1%} of the picture does not look like this decoder's work"
-            if self.mask.any()
-            else "no region stands out from the rest"
+        looks = "shows this decoder's trace" if self.is_own else "does not look like this decoder's work"
+        found = f"{self.share:.1%} of the picture {looks}" if self.mask.any() else "no region stands out from the rest"
+        limit = (
+            "one that wholly belongs shows no region: ask for a verdict first."
+            if self.is_own
+            else "that the rest belongs is for a verdict to say."
         )
         return (
             f"{found} (largest excess {self.largest_excess:.1f} against a threshold of {self.threshold:.1f}; {rate})."
-            f" {hidden:.0%} of the picture is too smooth to tell. This compares the picture with itself: that the rest"
-            " belongs is for a verdict to say."
+            f" {hidden:.0%} of the picture is too smooth to tell. This compares the picture with itself: {limit}"
         )
 
     @property
@@ -91,34 +97,45 @@ def locate_foreign(autoencoder: Autoencoder, image: Tensor, profile: Profile | N
     Meaningful only if a good part of the picture does belong: ask for a verdict, too. The threshold is the profile's
     where it holds one. Raises :class:`InvalidImageError` for a flat or too small picture.
     """
+    return region_map(autoencoder, image, REFERENCE_QUANTILE, *threshold_of(profile))
+
+
+def region_map(
+    autoencoder: Autoencoder,
+    image: Tensor,
+    quantile: float,
+    threshold: float,
+    rate: float | None,
+    is_own: bool = False,
+) -> ForeignMap:
+    """The map of ``image`` ``[1,3,H,W]``: what lies above the contrast of that ``quantile`` of its evidence, or below
+    for ``is_own``, by ``threshold`` standard errors. Raises as :func:`locate_foreign`."""
     image = check_single(image)
     tiled = image.shape[-2] * image.shape[-1] > WHOLE_PIXELS
+    ratio, whole = autoencoder.spatial_ratio, image.shape[-2:]
+
+    def mapped(side: int | None) -> ForeignMap:
+        """From tiles whose compared parts are ``side`` pixels each way, or from the whole at once."""
+        passes = Passes()
+        contrast, weight = looks_of(autoencoder, image, passes, side)
+        smoothed, error = smooth(contrast, weight)
+        excess = (smoothed - weighted_quantile(smoothed, weight, quantile)) / error * (-1 if is_own else 1)
+        # Less than a fifth of the mean weight is the blur of what lies beside it; only what is said hangs on it.
+        return ForeignMap(
+            contrast=to_pixels(smoothed, ratio, whole),
+            excess=to_pixels(excess, ratio, whole),
+            mask=to_pixels(excess, ratio, whole) > threshold,
+            visible=to_pixels((weight > 0.2 * weight.mean()).float(), ratio, whole) > 0.5,
+            threshold=threshold,
+            false_alarm_rate=rate,
+            passes=passes,
+            is_own=is_own,
+        )
+
     return within_memory(
-        lambda side: _map(autoencoder, image, profile, side or (SIDE if tiled else None)),
+        lambda side: mapped(side or (SIDE if tiled else None)),
         lambda: out_of_memory_sentence("Mapping", autoencoder, image),
     )[0]
-
-
-def _map(autoencoder: Autoencoder, image: Tensor, profile: Profile | None, side: int | None) -> ForeignMap:
-    """The map from tiles whose compared parts are ``side`` pixels each way, or from the whole at once."""
-    passes = Passes()
-    ratio = autoencoder.spatial_ratio
-    contrast, weight = looks_of(autoencoder, image, passes, side)
-    smoothed, error = smooth(contrast, weight)
-    reference = weighted_quantile(smoothed, weight, REFERENCE_QUANTILE)
-    excess = (smoothed - reference) / error
-    threshold, rate = threshold_of(profile)
-    whole = image.shape[-2:]
-    # Less than a fifth of the mean weight is the blur of what lies beside it; only what is said of the map hangs on it.
-    return ForeignMap(
-        contrast=to_pixels(smoothed, ratio, whole),
-        excess=to_pixels(excess, ratio, whole),
-        mask=to_pixels(excess, ratio, whole) > threshold,
-        visible=to_pixels((weight > 0.2 * weight.mean()).float(), ratio, whole) > 0.5,
-        threshold=threshold,
-        false_alarm_rate=rate,
-        passes=passes,
-    )
 
 
 def smooth(contrast: Tensor, weight: Tensor) -> tuple[Tensor, Tensor]:

@@ -8,7 +8,7 @@ from latent_tracer.core import synthetic_photograph, to_picture
 
 from .client import Client
 from .conftest import png
-from .prompts import node, sources
+from .prompts import decoded, node, sources
 from .test_tracing import picture
 
 SIDE, PATCH = 224, slice(72, 168)
@@ -51,6 +51,32 @@ def test_the_mask_lies_on_the_pasted_patch_and_core_nodes_take_it(client: Client
     heat = np.asarray(picture(client, run.images("map")[0]).convert("RGB")).astype(int)
     redder = heat[..., 0] - heat[..., 2]
     assert redder[truth].mean() > redder[~truth].mean() + 40
+
+
+def test_the_reverse_finds_what_alone_the_vae_made_and_paints_it_blue(client: Client) -> None:
+    """A photograph with a patch of what demo-a made of it."""
+    name = client.upload_image("reverse.png", png(to_picture(synthetic_photograph(62, SIDE))))
+    made = client.succeed(decoded("demo-a.safetensors", name))
+    own = picture(client, made.images("save")[0]).convert("RGB")
+    photograph = to_picture(synthetic_photograph(62, SIDE))
+    box = (PATCH.start, PATCH.start, PATCH.stop, PATCH.stop)
+    photograph.paste(own.crop(box), box[:2])
+    reverse = client.upload_image("painted-in.png", png(photograph))
+    prompt = sources("demo-a.safetensors", reverse) | {
+        "find": node("LatentTracerFindForeignRegions", vae=["vae", 0], image=["image", 0], look_for="own"),
+        "as image": node("MaskToImage", mask=["find", 1]),
+        "mask": node("PreviewImage", images=["as image", 0]),
+        "map": node("PreviewImage", images=["find", 0]),
+    }
+    run = client.succeed(prompt)
+    mask = np.asarray(picture(client, run.images("mask")[0]).convert("L")) > 127
+    truth = np.zeros((SIDE, SIDE), dtype=bool)
+    truth[PATCH, PATCH] = True
+    assert (mask & truth).sum() / (mask | truth).sum() > 0.4
+    assert "shows this decoder's trace" in run.text("find")
+    heat = np.asarray(picture(client, run.images("map")[0]).convert("RGB")).astype(int)
+    bluer = heat[..., 2] - heat[..., 0]
+    assert bluer[truth].mean() > bluer[~truth].mean() + 40
 
 
 def test_of_a_wholly_foreign_photograph_only_what_the_report_names_is_painted(client: Client) -> None:
