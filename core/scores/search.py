@@ -38,9 +38,11 @@ WORTH, WORTH_RESIZED = -0.1, -0.02
 # How many placements get a finer look at most, and how many of them are scored. Of one picture resized to three
 # quarters the right size was no better than fourth in the coarse looks (benchmarks/results/power.md).
 FINE, SCORED = 8, 2
-# So low a coarse look is scored at once, and the search ends where the whole picture comes so low: own pictures that
-# were mirrored, turned or cut off their grid had -0.18 to -0.30 and -0.21 to -0.31, photographs -0.11 at the least.
-OBVIOUS, CLEAR = -0.15, -0.125
+# So low a coarse look is scored at once, and the search ends where the whole picture comes to CLEAR: where not all
+# turns and phases were looked at yet, and where they were. A decoder of strong traces shows a weaker one under a wrong
+# turn. Own pictures that were mirrored, turned or cut off their grid had looks of -0.18 to -0.30 and came to -0.21 to
+# -0.31 as a whole, of photographs the least look had -0.11.
+OBVIOUS, LIKELY, CLEAR = -0.25, -0.15, -0.125
 # A rough look at the whole picture above this is not worth an exact one.
 PROMISING = -0.03
 # Below this the placement's score is a sign that the picture was made so: benchmarks/power.py.
@@ -117,7 +119,8 @@ class _Search:
             for stage in (self.as_it_lies, *shifts, self.sizes):
                 for placement, contrast in stage():
                     self.ranked[placement] = contrast
-                if self.ranked and min(self.ranked.values()) < OBVIOUS:
+                enough = LIKELY if stage in (shifts[-1], self.sizes) else OBVIOUS
+                if self.ranked and min(self.ranked.values()) < enough:
                     self.score(min(self.ranked, key=self.ranked.__getitem__))
                     if min(self.scores.values(), default=0.0) < CLEAR:
                         break
