@@ -58,12 +58,13 @@ def summary(rows: list[Row]) -> str:
         answers = Counter(row["answer"] for row in own)
         wrong = sum(row["answer"] == "belonging" for row in others)
         low, high = rate_interval(wrong, max(len(others), 1))
+        rate = [f"{wrong} of {len(others)}", f"{low:.2%} to {high:.2%}"] if others else ["", ""]
         stated = max((row["fpr"] for row in part if row["fpr"] is not None), default=None)
         scores = sorted(row["score"] for row in others)
         lines.append([
             bed, f"{size}²", " / ".join(str(answers[one]) for one in ("belonging", "inconclusive", "non-belonging")),
-            held_out, f"{wrong} of {len(others)}", f"{low:.2%} to {high:.2%}",
-            "" if stated is None else f"{stated:.2%}", f"{max(row['score'] for row in own):.3f}", f"{scores[0]:.3f}",
+            held_out, *rate,
+            "" if stated is None else f"{stated:.2%}", f"{max(row['score'] for row in own):.3f}", f"{scores[0]:.3f}" if scores else "",
         ])  # fmt: skip
     head = [
         "family", "size", "own: yes / inconclusive / no", "of them from pictures held out", "wrong yes", "95 %",
@@ -75,6 +76,7 @@ def summary(rows: list[Row]) -> str:
 def main() -> None:
     parser = parser_of(__doc__, "one bed, two pictures of 192²", pictures=50, size=256)
     parser.add_argument("--beds", default=",".join(test_beds.BEDS))
+    parser.add_argument("--own-only", action="store_true", help="leave out the others")
     args = parser.parse_args()
     names = [name for name in args.beds.split(",") if (test_beds.FOLDER / f"{name}.safetensors").is_file()]
     if not names:
@@ -89,7 +91,7 @@ def main() -> None:
             others = [one for one in names if one != name]
             makers = [DECODERS[(number + k) % len(DECODERS)] for k in (0, 2)]
             makers += [others[number % len(others)]] if others else []
-            for kind in ("own", "picture", *makers):
+            for kind in ("own",) if args.own_only else ("own", "picture", *makers):
                 if rows.lacks(name, picture, kind, size):
                     rows.add(measure(tracer, picture, kind, size))
     print(f"# An answer for every VAE\n\n{made_by(str(rows.path.name))}\n{summary(list(rows))}")
