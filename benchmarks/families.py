@@ -60,11 +60,11 @@ def summary(rows: list[Row]) -> str:
         low, high = rate_interval(wrong, max(len(others), 1))
         rate = [f"{wrong} of {len(others)}", f"{low:.2%} to {high:.2%}"] if others else ["", ""]
         stated = max((row["fpr"] for row in part if row["fpr"] is not None), default=None)
-        scores = sorted(row["score"] for row in others)
+        lowest = f"{min(row['score'] for row in others):.3f}" if others else ""
         lines.append([
             bed, f"{size}²", " / ".join(str(answers[one]) for one in ("belonging", "inconclusive", "non-belonging")),
             held_out, *rate,
-            "" if stated is None else f"{stated:.2%}", f"{max(row['score'] for row in own):.3f}", f"{scores[0]:.3f}" if scores else "",
+            "" if stated is None else f"{stated:.2%}", f"{max(row['score'] for row in own):.3f}", lowest,
         ])  # fmt: skip
     head = [
         "family", "size", "own: yes / inconclusive / no", "of them from pictures held out", "wrong yes", "95 %",
