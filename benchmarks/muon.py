@@ -36,6 +36,8 @@ class Muon(torch.optim.Optimizer):
     def step(self, closure: None = None) -> None:
         for group in self.param_groups:
             for parameter in group["params"]:
+                if parameter.grad is None:  # convolutions in time of single frames
+                    continue
                 momentum = self.state[parameter].setdefault("momentum", torch.zeros_like(parameter))
                 momentum.lerp_(parameter.grad, 1 - MOMENTUM)
                 update = orthogonalised(parameter.grad.lerp(momentum, MOMENTUM).flatten(1))

@@ -6,7 +6,7 @@ One of the questions, whether the picture lies otherwise than it was made, may f
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from torch import Tensor
@@ -90,62 +90,96 @@ def checked(
     """
     if verdict.answer == "inconclusive":
         return _elsewhere(verdict, profile, bound, pixels, search_placements(autoencoder, pixels, window))
+    compares = compares_placements(score)
+    asked = _control(verdict, profile, score, autoencoder, placed, window)
+    passes, looks = asked.passes, 0
+    if asked.verdict.answer == verdict.answer and compares:
+        verdict = asked.verdict  # with its power
+        found = search_placements(autoencoder, pixels, window)
+        asked = _elsewhere(verdict, profile, bound, pixels, found)
+        passes, looks = passes + asked.passes, 0 if found is None else found.looks
+    questions: tuple[Callable[[Verdict], Checked], ...] = (
+        lambda no: _pattern(no, pixels, grid_of(autoencoder).period if score.needs_grid else autoencoder.spatial_ratio),
+        lambda no: _own_part(no, autoencoder, placed, window) if compares else Checked(no, Passes()),
+        lambda no: _inverted(no, autoencoder, placed),
+        lambda no: _altered(no, alterations),
+    )
+    for ask in questions:
+        if asked.verdict.answer != "non-belonging":
+            return replace(asked, passes=passes)
+        asked = ask(asked.verdict)
+        passes += asked.passes
+    if asked.verdict.answer != "non-belonging":
+        return replace(asked, passes=passes)
+    no = asked.verdict
+    searched = f"under {looks} other placements none shows a trace (one change at a time was tried)"
+    basis = f"{no.basis}, and {searched}" if looks else f"{no.basis}: {AS_IT_IS}"
+    return Checked(replace(no, basis=basis), passes)
+
+
+def _control(
+    no: Verdict, profile: Profile, score: Score, autoencoder: Autoencoder, placed: Tensor, window: int | None
+) -> Checked:
+    """Is even the decoder's own version of the picture not recognised?"""
     try:
-        control = control_score(score, autoencoder, placed, verdict.jpeg_quality, window)
+        control = control_score(score, autoencoder, placed, no.jpeg_quality, window)
     except InvalidImageError as error:
         reason = f"the decoder's own version of this picture cannot be judged: {error}"
-        return Checked(_withheld(verdict, reason), Passes())
-    passes = control.passes
-    verdict = replace(verdict, power=control.value)
-    if not profile.accepts(control.value):
-        reason = (
-            f"even this decoder's own version of the picture is not recognised (score {control.value:.3g}), so that"
-            f" this one shows no trace ({verdict.score:.3g}) says nothing: it holds too little detail."
-        )
-        return Checked(_withheld(verdict, reason), passes)
-    found = search_placements(autoencoder, pixels, window) if compares_placements(score) else None
-    elsewhere = _elsewhere(verdict, profile, bound, pixels, found)
-    passes += elsewhere.passes
-    if elsewhere.verdict is not verdict:
-        return replace(elsewhere, passes=passes)
-    period = grid_of(autoencoder).period if score.needs_grid else autoencoder.spatial_ratio
-    if repeated_pattern(pixels, period) > CELL_PATTERN:
-        finding = f"a pattern that repeats every {period} pixels"
-        reason = (
-            f"it shows {finding}, as this decoder's cells do where it has little to say, and there its own pictures"
-            f" show no more of a trace (score {verdict.score:.3g})."
-        )
-        return Checked(replace(_withheld(verdict, reason), state=(*verdict.state, finding)), passes)
-    if compares_placements(score):
-        contrasts = map_where_promising(
-            autoencoder, placed, window, lambda rough: own_part(rough).excess > ROUGH_SHARE * OWN_PART
-        )
-        passes += contrasts.passes
-        own = own_part(contrasts)
-        if own.part is not None:
-            finding = f"a part {own.words} shows this decoder's trace"
-            reason = (
-                f"as a whole it shows no trace of this decoder (score {verdict.score:.3g}), but {finding}"
-                f" ({own.excess:.1f} standard errors beyond the rest): trace that part alone, cut out on whole cells."
-            )
-            return Checked(replace(_withheld(verdict, reason), state=(*verdict.state, finding)), passes)
+        return Checked(_withheld(no, reason), Passes())
+    no = replace(no, power=control.value)
+    if profile.accepts(control.value):
+        return Checked(no, control.passes)
+    reason = (
+        f"even this decoder's own version of the picture is not recognised (score {control.value:.3g}), so that"
+        f" this one shows no trace ({no.score:.3g}) says nothing: it holds too little detail."
+    )
+    return Checked(_withheld(no, reason), control.passes)
+
+
+def _pattern(no: Verdict, pixels: Tensor, period: int) -> Checked:
+    """Does it repeat as the cells do?"""
+    if repeated_pattern(pixels, period) <= CELL_PATTERN:
+        return Checked(no, Passes())
+    finding = f"a pattern that repeats every {period} pixels"
+    reason = (
+        f"it shows {finding}, as this decoder's cells do where it has little to say, and there its own pictures"
+        f" show no more of a trace (score {no.score:.3g})."
+    )
+    return Checked(_withheld(no, reason, finding), Passes())
+
+
+def _own_part(no: Verdict, autoencoder: Autoencoder, placed: Tensor, window: int | None) -> Checked:
+    """Did the decoder make a part of it?"""
+    contrasts = map_where_promising(
+        autoencoder, placed, window, lambda rough: own_part(rough).excess > ROUGH_SHARE * OWN_PART
+    )
+    own = own_part(contrasts)
+    if own.part is None:
+        return Checked(no, contrasts.passes)
+    finding = f"a part {own.words} shows this decoder's trace"
+    reason = (
+        f"as a whole it shows no trace of this decoder (score {no.score:.3g}), but {finding}"
+        f" ({own.excess:.1f} standard errors beyond the rest): trace that part alone, cut out on whole cells."
+    )
+    return Checked(_withheld(no, reason, finding), contrasts.passes)
+
+
+def _inverted(no: Verdict, autoencoder: Autoencoder, placed: Tensor) -> Checked:
+    """Does an inversion explain it?"""
     loss, spent = _inverted_loss(autoencoder, placed)
-    passes += spent
-    contrary = contradicted(verdict, loss)
-    if contrary.answer == "inconclusive":
-        return Checked(contrary, passes)
-    if alterations:
-        named = ", ".join(alterations)
-        reason = (
-            f"it shows no trace of this decoder (score {verdict.score:.3g}), but the file's own graph says that it went"
-            f" through {named} after it was decoded: trace it as it was before."
-        )
-        state = (*verdict.state, f"the file's own graph says: {named} after decoding")
-        return Checked(replace(_withheld(verdict, reason), state=state), passes)
-    searched = AS_IT_IS
-    if found is not None:
-        searched = f"under {found.looks} other placements none shows a trace (one change at a time was tried)"
-    return Checked(replace(verdict, basis=f"{verdict.basis}{': ' if found is None else ', and '}{searched}"), passes)
+    return Checked(contradicted(no, loss), spent)
+
+
+def _altered(no: Verdict, alterations: Sequence[str]) -> Checked:
+    """Does its own graph say that it is no longer as it was decoded?"""
+    if not alterations:
+        return Checked(no, Passes())
+    named = ", ".join(alterations)
+    reason = (
+        f"it shows no trace of this decoder (score {no.score:.3g}), but the file's own graph says that it went"
+        f" through {named} after it was decoded: trace it as it was before."
+    )
+    return Checked(_withheld(no, reason, f"the file's own graph says: {named} after decoding"), Passes())
 
 
 def _elsewhere(verdict: Verdict, profile: Profile, bound: float, pixels: Tensor, found: Found | None) -> Checked:
@@ -170,8 +204,7 @@ def _elsewhere(verdict: Verdict, profile: Profile, bound: float, pixels: Tensor,
         f" may ({found.score:.3g}, the lowest of {found.looks} placements, in pixels of which too few are left to say"
         " how often others come so low): trace it as it was before."
     )
-    state = (*verdict.state, f"a trace may show where the picture is taken as {words}")
-    return Checked(replace(_withheld(verdict, reason), state=state), found.passes)
+    return Checked(_withheld(verdict, reason, f"a trace may show where the picture is taken as {words}"), found.passes)
 
 
 def _inverted_loss(autoencoder: Autoencoder, image: Tensor) -> tuple[float, Passes]:
@@ -200,5 +233,5 @@ def contradicted(verdict: Verdict, loss: float) -> Verdict:
     return _withheld(verdict, reason)
 
 
-def _withheld(verdict: Verdict, reason: str) -> Verdict:
-    return replace(verdict, answer="inconclusive", basis=reason)
+def _withheld(verdict: Verdict, reason: str, *findings: str) -> Verdict:
+    return replace(verdict, answer="inconclusive", basis=reason, state=(*verdict.state, *findings))
