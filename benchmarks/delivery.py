@@ -191,7 +191,7 @@ def main() -> None:
         if rows.lacks(name, kind, picture, size, delivery):
             rows.add(measure(name, kind, picture, number, size, delivery, not args.without_peers))
     part = [row for row in rows if row["size"] == size]
-    tables = f"{answers_table(part)}\n{contradictions(part)}\n\n{peers_table(part)}"
+    tables = f"{answers_table(part)}\n\n{contradictions(part)}\n\n{peers_table(part)}"
     print(f"# The same picture, delivered otherwise\n\n{made_by(str(rows.path.name))}\n{tables}")
     write_json(args.json, part)
 
