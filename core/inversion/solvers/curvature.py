@@ -22,7 +22,8 @@ RIDGE = 0.02
 class Curvature:
     """The inverse Hessian that L-BFGS builds from the last ``memory`` steps, on top of ``precondition``.
 
-    That is a symmetric positive definite map of ``[1,C,h,w]``, near the inverse Hessian. No proposed step is longer than ``longest`` (root mean square per latent value).
+    That is a symmetric positive definite map of ``[1,C,h,w]``, near the inverse Hessian. No proposed step is longer
+    than ``longest`` (root mean square per latent value).
     """
 
     def __init__(self, precondition: Callable[[Tensor], Tensor], memory: int, longest: float) -> None:
