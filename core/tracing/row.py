@@ -211,6 +211,7 @@ _IS_OF_KIND: dict[str, Callable[[Any], bool]] = {
     "int": _is_whole,
     "int | None": lambda value: value is None or _is_whole(value),
     "bool": lambda value: isinstance(value, bool),
+    "bool | None": lambda value: value is None or isinstance(value, bool),
     "float | None": lambda value: value is None or _is_number(value),
     "dict[str, int] | None": lambda value: (
         value is None or isinstance(value, dict) and all(_is_whole(one) for one in value.values())
