@@ -60,7 +60,7 @@ READINGS = {
     " picture, 0.95 misses more copies. Missed is a crop of a brick wall.",
     "images.same_picture.COARSE": "It does not matter between 3 and 7.",
     "inversion.solvers.curvature.RIDGE": "It does not matter on the demo's decoder, whose channels are much alike.",
-    "inversion.solvers.whitened_lbfgs.SHRINK_STEP": "Both neighbours end higher.",
+    "inversion.solvers.descent.SHRINK_STEP": "Both neighbours end higher.",
     "fingerprints.basis.CHOSEN_SHARE": "Of 128 directions 8 and 32 choose alike: 16 are the least. 2 changes the"
     " picture more.",
     "fingerprints.basis.TYPICAL_MARGIN": "Both neighbours change the picture more, for a little more evidence.",

@@ -86,7 +86,7 @@ def solver_sweep() -> Sweep:
         return {"loss over the 8-bit floor": round(np.mean([float(i.loss[0]) for i in found]) / ROUNDING_FLOOR, 1)}
 
     yield from each("inversion.solvers.curvature.RIDGE", (0.0002, 0.02, 2.0), "demo-a", lbfgs)
-    yield from each("inversion.solvers.whitened_lbfgs.SHRINK_STEP", (0.1, 0.3, 0.7), "demo-a", lbfgs)
+    yield from each("inversion.solvers.descent.SHRINK_STEP", (0.1, 0.3, 0.7), "demo-a", lbfgs)
 
 
 def fingerprint_sweep() -> Sweep:

@@ -59,3 +59,16 @@ def residual(decoded: Tensor, images: Tensor, quantiser: Quantiser) -> Tensor:
 def mean_squared_residual(decoded: Tensor, images: Tensor, quantiser: Quantiser) -> Tensor:
     """``[B]``: the reconstruction loss of each image, the mean of the squared :func:`residual`."""
     return residual(decoded, images, quantiser).square().flatten(1).mean(1)
+
+
+def beyond_interval(decoded: Tensor, images: Tensor, quantiser: Quantiser, half_width: float) -> Tensor:
+    """By how many levels ``decoded`` misses the intervals that were stored as ``images``; both ``[B,3,H,W]``, signed.
+
+    Zero within ``half_width`` levels of an interval's middle (one half is the whole interval). ``floor``: the interval
+    is ``[v, v + 1)`` levels, else ``v ± 1/2``.
+    """
+    middle = images + 0.5 / LEVELS if quantiser == "floor" else images
+    missed = (decoded - middle) * LEVELS
+    missed = torch.where(images <= 0, missed.clamp(min=0), missed)
+    missed = torch.where(images >= 1, missed.clamp(max=0), missed)
+    return missed - missed.clamp(-half_width, half_width)

@@ -18,6 +18,7 @@ from ..errors import InvalidLatentError, UnsupportedAutoencoderError
 from ..images.quantiser import Quantiser, check_quantiser
 from ..images.tensors import ALPHA_NOTE, Crop, check_images, crop_to_grid
 from ..models.autoencoder import Autoencoder
+from .certificate import why_no_certificate
 from .memory import PeakMemory, bounded, is_out_of_memory, let_go, out_of_memory_error
 from .objective import Evaluation, Objective, Passes
 from .solvers import DEFAULT_SOLVER, EXACT, Search, Solver, Stopped, make_solver
@@ -61,6 +62,8 @@ class Inversion:
     stopped_by: tuple[str, ...]
     notes: tuple[str, ...] = field(default=())
     peak_bytes: tuple[int, ...] = ()  # memory each image's search took at most, beyond weights and the image
+    reproduced: tuple[float | None, ...] = ()  # share of the stored values that D(z*) becomes; None unless 8 bit
+    certified: tuple[bool, ...] = ()  # all of them, and that means something (:mod:`.certificate`)
 
     @property
     def decoder_passes(self) -> tuple[int, ...]:
@@ -78,6 +81,7 @@ class Inversion:
 _PER_IMAGE = (
     *("images", "initial_latents", "initial_reconstruction", "initial_loss", "latents", "reconstruction", "loss"),
     *("loss_history", "quantiser", "passes", "seconds", "stopped_by", "peak_bytes", "start_losses"),
+    *("reproduced", "certified"),
 )
 
 
@@ -138,6 +142,8 @@ def invert(
             notes.append(f"image {index + 1}: no step improved on the encoder's start, its loss is that of the start")
         if result.stopped_by == EXACT:
             notes.append(f"image {index + 1}: a latent was found that reproduces every stored pixel bit for bit")
+            if result.no_certificate:
+                notes.append(f"image {index + 1}: no certificate is issued for it, {result.no_certificate}")
         if any(not math.isfinite(loss) for loss in result.history):
             notes.append(f"image {index + 1}: the decoder returned NaN or infinite values during the search")
     return Inversion(
@@ -159,6 +165,8 @@ def invert(
         stopped_by=tuple(r.stopped_by for r in results),
         notes=tuple(notes),
         peak_bytes=tuple(r.peak_bytes for r in results),
+        reproduced=tuple(r.reproduced for r in results),
+        certified=tuple(r.reproduced == 1 and not r.no_certificate for r in results),
     )
 
 
@@ -189,6 +197,8 @@ class _Result:
     passes: Passes
     seconds: float
     stopped_by: str
+    reproduced: float | None
+    no_certificate: str
     peak_bytes: int = 0
     recomputed: bool = False
 
@@ -251,6 +261,8 @@ def _invert_one(
         passes=objective.passes,
         seconds=time.perf_counter() - began,
         stopped_by=search.stopped_by,
+        reproduced=objective.reproduced(best.decoded) / image.numel() if objective.is_stored else None,
+        no_certificate=why_no_certificate(image, start.numel()),
     )
 
 

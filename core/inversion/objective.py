@@ -8,7 +8,14 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from ..images.quantiser import LEVELS, Quantiser, is_eight_bit, mean_squared_residual, quantise
+from ..images.quantiser import (
+    LEVELS,
+    Quantiser,
+    beyond_interval,
+    is_eight_bit,
+    mean_squared_residual,
+    quantise,
+)
 from ..models.autoencoder import Autoencoder
 from .precision import channels_last, low_precision_convolutions
 
@@ -69,10 +76,37 @@ class Objective:
         """The storage model that explains the image best, given a reconstruction ``[1,3,H,W]``, unclamped."""
         return min(self.candidates, key=lambda q: float(mean_squared_residual(decoded, self.image, q)))
 
+    @property
+    def is_stored(self) -> bool:
+        """Whether the image is one of 8 bit, so that there are stored values to reproduce."""
+        return "none" not in self.candidates
+
+    def reproduced(self, decoded: Tensor) -> int:
+        """How many values of the image ``decoded`` ``[1,3,H,W]`` becomes once stored as 8 bit; 0 for other images."""
+        stored = (q for q in self.candidates if q != "none")
+        return max((int(((quantise(decoded, q) - self.image).abs() < HALF_LEVEL).sum()) for q in stored), default=0)
+
     def is_exact(self, decoded: Tensor) -> bool:
         """Whether ``decoded`` ``[1,3,H,W]``, stored as 8 bit, is this very image: proof that needs no calibration."""
-        stored = (q for q in self.candidates if q != "none")
-        return any(bool(((quantise(decoded, q) - self.image).abs() < HALF_LEVEL).all()) for q in stored)
+        return self.reproduced(decoded) == self.image.numel()
+
+    def evaluate_intervals(self, latents: Tensor, half_width: float) -> tuple[Evaluation, Evaluation]:
+        """How far D(``latents``) lies outside the intervals that were stored; then the plain loss there, no gradient.
+
+        The first has loss and gradient of the mean cube of :func:`beyond_interval`, on the scale of the plain loss.
+        """
+        self.passes.decoder += 1
+        self.passes.backward += 1
+        latents = latents.detach()
+        with torch.enable_grad():
+            variable = latents.clone().requires_grad_()
+            decoded = self.autoencoder.decode(variable)
+            missed = beyond_interval(decoded, self.image, self.quantiser(decoded.detach()), half_width)
+            outside = missed.abs().pow(3).mean() / LEVELS**2
+            (gradient,) = torch.autograd.grad(outside, variable)
+        decoded = decoded.detach()
+        plain = Evaluation(latents, float(self.loss(decoded)), decoded, None)
+        return Evaluation(latents, float(outside.detach()), decoded, gradient), plain
 
     def evaluate(self, latents: Tensor, with_gradient: bool = True, low_precision: bool = False) -> Evaluation:
         """Decode ``latents`` ``[1,C,h,w]`` and return loss and, if asked, its gradient.

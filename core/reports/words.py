@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from ..images.quantiser import ROUNDING_FLOOR
+from ..inversion.latents import Inversion
 from ..tracing.traced import Traced
 from .plain import plain_verdict
 
@@ -55,5 +56,17 @@ def _inversion(traced: Traced) -> list[str]:
     floor = f" ({loss / ROUNDING_FLOOR:.1f} × the 8-bit floor)" if eight_bit else ""
     return [
         f"inversion by {inversion.solver}, stopped by {inversion.stopped_by[0]}: loss {loss:.4g}{floor},"
-        f" at the encoder's start {initial:.4g}; stored by: {inversion.quantiser[0]}; crop: {inversion.crop}"
+        f" at the encoder's start {initial:.4g}; stored by: {inversion.quantiser[0]}; crop: {inversion.crop}",
+        *_reproduced(inversion),
     ]
+
+
+def _reproduced(inversion: Inversion) -> list[str]:
+    share = next(iter(inversion.reproduced), None)
+    if share is None:
+        return []
+    values = inversion.images[0].numel()
+    text = f"stored values reproduced: {round(share * values):,} of {values:,}"
+    if inversion.certified[0]:
+        text += "; certificate: this decoder can write exactly these pixels"
+    return [text]

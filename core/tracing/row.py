@@ -32,7 +32,8 @@ class TraceRow:
     ``claims`` is the file's metadata in one line, ``agreement`` one of :data:`.agreement.Comparison`. ``thumbnail`` is
     a small JPEG as a data address; ``jpeg_quality`` of a JPEG file the picture once was, where its pixels show one.
     Rates as in :class:`Verdict`. ``encoder_passes`` … ``peak_bytes``: the cost of answer and explanation, without the
-    reading. ``explained``: an inversion was run; ``loss`` to ``solver`` are its own, and ``None`` without.
+    reading. ``explained``: an inversion was run; ``loss`` to ``solver``, ``reproduced`` and ``certified`` are its own,
+    and ``None`` without.
     ``power``, ``state`` and ``fpr_basis`` as in :class:`Verdict`.
     """
 
@@ -80,6 +81,8 @@ class TraceRow:
     power: float | None = None
     state: tuple[str, ...] = ()
     fpr_basis: str = ""
+    reproduced: float | None = None
+    certified: bool | None = None
 
     def to_json(self, image: str, vae: str) -> dict[str, Any]:
         """The JSON object of one picture, the same from every command: ``image`` and ``vae`` as they were given."""
@@ -111,6 +114,8 @@ def traced_row(traced: Traced, inspected: Sequence[str]) -> TraceRow:
             "crop": None if inversion.crop.is_whole else dataclasses.asdict(inversion.crop),
             "quantiser": inversion.quantiser[0],
             "solver": inversion.solver,
+            "reproduced": next(iter(inversion.reproduced), None),
+            "certified": next(iter(inversion.certified), None),
         }
     return TraceRow(
         **_file_fields(facts, traced.notes),
@@ -206,6 +211,7 @@ _IS_OF_KIND: dict[str, Callable[[Any], bool]] = {
     "int": _is_whole,
     "int | None": lambda value: value is None or _is_whole(value),
     "bool": lambda value: isinstance(value, bool),
+    "bool | None": lambda value: value is None or isinstance(value, bool),
     "float | None": lambda value: value is None or _is_number(value),
     "dict[str, int] | None": lambda value: (
         value is None or isinstance(value, dict) and all(_is_whole(one) for one in value.values())

@@ -6,12 +6,14 @@ from ...errors import InvalidSettingError
 from .adam_paper import AdamPaper
 from .gradient_free import GradientFree
 from .protocol import EXACT, Search, Solver, Stopped
+from .spectral_lbfgs import SpectralLBFGS
 from .whitened_lbfgs import WhitenedLBFGS
 
 SOLVERS: dict[str, type[Solver]] = {
     "adam-paper": AdamPaper,
     "lbfgs-whitened": WhitenedLBFGS,
     "gradient-free": GradientFree,
+    "lbfgs-spectral": SpectralLBFGS,
 }
 DEFAULT_SOLVER = "lbfgs-whitened"
 
@@ -23,6 +25,7 @@ __all__ = [
     "GradientFree",
     "Search",
     "Solver",
+    "SpectralLBFGS",
     "Stopped",
     "WhitenedLBFGS",
     "make_solver",

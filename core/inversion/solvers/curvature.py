@@ -1,4 +1,4 @@
-"""What a quasi-Newton search knows of the loss: a whitening of the channels, and the last steps on top of it.
+"""What a quasi-Newton search knows of the loss: a whitening, and the last steps on top of it.
 
 Nocedal & Wright, Numerical Optimization, 2nd ed., algorithm 7.4, with gamma·P in place of the scaled identity.
 """
@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from collections import deque
+from collections.abc import Callable
 
 import torch
 from torch import Tensor
@@ -19,19 +20,17 @@ RIDGE = 0.02
 
 
 class Curvature:
-    """The inverse Hessian that L-BFGS builds from the last ``memory`` steps, on top of a whitening ``[C,C]``.
+    """The inverse Hessian that L-BFGS builds from the last ``memory`` steps, on top of ``precondition``.
 
-    No proposed step is longer than ``longest`` (root mean square per latent value).
+    That is a symmetric positive definite map of ``[1,C,h,w]``, near the inverse Hessian. No proposed step is longer
+    than ``longest`` (root mean square per latent value).
     """
 
-    def __init__(self, whitening: Tensor, memory: int, longest: float) -> None:
-        self.whitening = whitening
+    def __init__(self, precondition: Callable[[Tensor], Tensor], memory: int, longest: float) -> None:
+        self.precondition = precondition
         self.longest = longest
         self.scale = 1.0
         self.pairs: deque[tuple[Tensor, Tensor, float]] = deque(maxlen=memory)
-
-    def precondition(self, gradient: Tensor) -> Tensor:
-        return torch.einsum("ij,bjhw->bihw", self.whitening, gradient)
 
     def update(self, moved: Tensor, changed: Tensor) -> None:
         """Learn from a step ``moved`` and the ``changed`` gradient, unless the loss was concave along it."""
@@ -70,6 +69,11 @@ def channel_whitening(objective: Objective, latents: Tensor, probes: int, low_pr
         return torch.eye(len(block)).to(latents)
     block += RIDGE * mean_eigenvalue * torch.eye(len(block), dtype=torch.float64)
     return (torch.linalg.inv(block) * objective.image.numel() / 2).to(latents)
+
+
+def mix_channels(matrix: Tensor, latents: Tensor) -> Tensor:
+    """``matrix`` ``[C,C]`` times the channels of every cell of ``latents`` ``[1,C,h,w]``."""
+    return torch.einsum("ij,bjhw->bihw", matrix, latents)
 
 
 def inner(first: Tensor | None, second: Tensor | None) -> float:

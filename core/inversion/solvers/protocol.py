@@ -12,6 +12,7 @@ from torch import Tensor
 from ..objective import Evaluation, Objective
 
 EXACT = "bit for bit"
+FLOOR = "8-bit floor"
 # Evaluations over which progress is measured: quasi-Newton searches pause for several before they go on.
 PATIENCE = 10
 
@@ -65,16 +66,25 @@ class Search:
         assert self._best is not None, "no evaluation was recorded"
         return self._best
 
+    def settle(self, evaluation: Evaluation) -> None:
+        """Make ``evaluation`` the result, for another reason than its loss."""
+        self._best = Evaluation(evaluation.latents, evaluation.loss, evaluation.decoded, None)
+
     def progress(self, evaluation: Evaluation) -> None:
         """Show an evaluation that must not count, such as one in low precision; a cancel passes through."""
         self.shown += 1
         if self.on_step is not None:
             self.on_step(self.shown, evaluation)
 
-    def record(self, evaluation: Evaluation) -> None:
-        """Note one evaluation; raises :class:`Stopped` when a rule says so. A NaN is never the best."""
+    def record(self, evaluation: Evaluation, may_be_exact: bool = False) -> None:
+        """Note one evaluation; raises :class:`Stopped` when a rule says so. A NaN is never the best.
+
+        ``may_be_exact``: ask ``is_exact`` even if the loss did not improve; an exact evaluation is then the best.
+        """
         self.history.append(evaluation.loss)
         improved = self._best is None or math.isnan(self._best.loss) or evaluation.loss < self._best.loss
+        if may_be_exact and not improved:
+            improved = self.is_exact is not None and self.is_exact(evaluation)
         if improved:
             self._best = Evaluation(evaluation.latents, evaluation.loss, evaluation.decoded, None)
         self.progress(evaluation)

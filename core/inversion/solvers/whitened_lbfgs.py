@@ -1,15 +1,15 @@
-"""The fast default: limited-memory BFGS started from a whitening of the latent channels.
+"""Limited-memory BFGS started from a whitening of the latent channels.
 
 Decoders stretch their latent channels very differently, so the Hessian of the loss, (2/n)·J'J, is badly conditioned
 from the first step. For white noise w the mean of J'w(J'w)' is J'J: two backward passes at the start give its average
 c×c channel block, whose inverse takes the place of L-BFGS's scaled identity (Nocedal & Wright, Numerical Optimization,
-2nd ed., algorithm 7.4, H0 = gamma·P). A step is taken only if the loss falls enough (Armijo);
-refused trials still show in the history.
+2nd ed., algorithm 7.4, H0 = gamma·P). Trials that the line search refuses still show in the history.
 """
 
 from __future__ import annotations
 
 import math
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -17,13 +17,10 @@ from torch import Tensor
 from ..memory import is_out_of_memory
 from ..objective import Evaluation, Objective
 from ..precision import bfloat16_pays
-from .curvature import Curvature, channel_whitening, difference, inner
+from .curvature import Curvature, channel_whitening, mix_channels
+from .descent import Descent
 from .protocol import Search
 
-# Nocedal & Wright, section 3.1; how much a refused step shrinks is swept in benchmarks/results/constants.md.
-ARMIJO = 1e-4
-SHRINK_STEP = 0.3
-SMALLEST_STEP = 0.02
 # Low-precision steps between two looks at the exact loss: a stopping rule must not wait for the end.
 EXACT_EVERY = 20
 # Low precision hands over once its last ten steps won less than this share: nearer to the solution its rounding is
@@ -69,7 +66,7 @@ class WhitenedLBFGS:
                 raise
             # An operation that bfloat16 does not have: this decoder runs in full precision alone.
             low, whitening = 0, channel_whitening(objective, start, probes)
-        curvature = Curvature(whitening, self.memory, longest=spread)
+        curvature = Curvature(partial(mix_channels, whitening), self.memory, longest=spread)
         current = origin
         if low > 0:
             rough = objective.evaluate(start, low_precision=True)
@@ -91,35 +88,21 @@ class WhitenedLBFGS:
     def _descend(
         self, objective: Objective, current: Evaluation, curvature: Curvature, budget: int, search: Search, low: bool
     ) -> Evaluation:
-        direction = curvature.direction(current.gradient)
-        step = 1.0
+        descent = Descent(partial(objective.evaluate, low_precision=low), curvature, current)
         losses = [current.loss]
         for number in range(budget):
+            current = descent.current
             if low and number > LOW_PATIENCE and current.loss > (1 - LOW_PROGRESS) * losses[-LOW_PATIENCE - 1]:
                 return current
             losses.append(current.loss)
             if low and number and number % EXACT_EVERY == 0:
                 search.record(objective.evaluate(current.latents, with_gradient=False))
-            trial = objective.evaluate(current.latents + step * direction, low_precision=low)
+            trial = descent.trial()
             if low:
                 search.progress(trial)
             else:
                 search.record(trial)
-            slope = inner(current.gradient, direction)
-            if math.isfinite(trial.loss) and trial.loss <= current.loss + ARMIJO * step * slope:
-                curvature.update(trial.latents - current.latents, difference(trial, current))
-                current, step = trial, 1.0
-            elif step * SHRINK_STEP >= SMALLEST_STEP:
-                step *= SHRINK_STEP
-                continue
-            elif curvature.pairs:
-                # The model of the curvature misleads: forget it and go down the whitened gradient.
-                curvature.pairs.clear()
-                step = SMALLEST_STEP
-            else:
-                if step < 1e-6:
-                    search.stopped_by = search.stopped_by if low else "no descent left"
-                    return current
-                step *= SHRINK_STEP
-            direction = curvature.direction(current.gradient)
-        return current
+            if not descent.advance(trial):
+                search.stopped_by = search.stopped_by if low else "no descent left"
+                break
+        return descent.current
