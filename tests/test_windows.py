@@ -32,7 +32,7 @@ from latent_tracer.core.scores.double_reconstruction import DoubleReconstruction
 from latent_tracer.core.scores.grid_contrast import GridContrast
 from latent_tracer.core.scores.residuals import least_side
 from latent_tracer.core.scores.windows import SIDE, SMALLER_SIDES, WHOLE_PIXELS, WINDOWS, windows_of, within_memory
-from latent_tracer.core.verdicts.localisation import _map
+from latent_tracer.core.verdicts.localisation import REFERENCE_QUANTILE, _map, threshold_of
 
 CELLS = (4, 6, 8, 12, 16, 32)
 
@@ -271,7 +271,7 @@ def with_patch(autoencoder: ModuleAutoencoder, height: int, width: int) -> torch
 def test_a_map_in_tiles_is_that_of_the_whole_where_no_layer_is_global(linear, shape, side):
     autoencoder = linear([3.0, 2.5, 2.0, 1.5, 1.2, 1.0])
     image = with_patch(autoencoder, *shape)
-    whole, tiled = (_map(autoencoder, image, None, at) for at in (None, side))
+    whole, tiled = (_map(autoencoder, image, at, REFERENCE_QUANTILE, *threshold_of(None)) for at in (None, side))
     for name in ("contrast", "excess"):
         first, second = getattr(whole, name), getattr(tiled, name)
         assert first.shape == shape and torch.allclose(first, second, rtol=1e-3, atol=1e-3)

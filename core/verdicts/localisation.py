@@ -112,30 +112,38 @@ def region_map(
     for ``is_own``, by ``threshold`` standard errors. Raises as :func:`locate_foreign`."""
     image = check_single(image)
     tiled = image.shape[-2] * image.shape[-1] > WHOLE_PIXELS
-    ratio, whole = autoencoder.spatial_ratio, image.shape[-2:]
-
-    def mapped(side: int | None) -> ForeignMap:
-        """From tiles whose compared parts are ``side`` pixels each way, or from the whole at once."""
-        passes = Passes()
-        contrast, weight = looks_of(autoencoder, image, passes, side)
-        smoothed, error = smooth(contrast, weight)
-        excess = (smoothed - weighted_quantile(smoothed, weight, quantile)) / error * (-1 if is_own else 1)
-        # Less than a fifth of the mean weight is the blur of what lies beside it; only what is said hangs on it.
-        return ForeignMap(
-            contrast=to_pixels(smoothed, ratio, whole),
-            excess=to_pixels(excess, ratio, whole),
-            mask=to_pixels(excess, ratio, whole) > threshold,
-            visible=to_pixels((weight > 0.2 * weight.mean()).float(), ratio, whole) > 0.5,
-            threshold=threshold,
-            false_alarm_rate=rate,
-            passes=passes,
-            is_own=is_own,
-        )
-
     return within_memory(
-        lambda side: mapped(side or (SIDE if tiled else None)),
+        lambda side: _map(autoencoder, image, side or (SIDE if tiled else None), quantile, threshold, rate, is_own),
         lambda: out_of_memory_sentence("Mapping", autoencoder, image),
     )[0]
+
+
+def _map(
+    autoencoder: Autoencoder,
+    image: Tensor,
+    side: int | None,
+    quantile: float,
+    threshold: float,
+    rate: float | None,
+    is_own: bool = False,
+) -> ForeignMap:
+    """The map from tiles whose compared parts are ``side`` pixels each way, or from the whole at once."""
+    passes = Passes()
+    ratio, whole = autoencoder.spatial_ratio, image.shape[-2:]
+    contrast, weight = looks_of(autoencoder, image, passes, side)
+    smoothed, error = smooth(contrast, weight)
+    excess = (smoothed - weighted_quantile(smoothed, weight, quantile)) / error * (-1 if is_own else 1)
+    # Less than a fifth of the mean weight is the blur of what lies beside it; only what is said of the map hangs on it.
+    return ForeignMap(
+        contrast=to_pixels(smoothed, ratio, whole),
+        excess=to_pixels(excess, ratio, whole),
+        mask=to_pixels(excess, ratio, whole) > threshold,
+        visible=to_pixels((weight > 0.2 * weight.mean()).float(), ratio, whole) > 0.5,
+        threshold=threshold,
+        false_alarm_rate=rate,
+        passes=passes,
+        is_own=is_own,
+    )
 
 
 def smooth(contrast: Tensor, weight: Tensor) -> tuple[Tensor, Tensor]:
