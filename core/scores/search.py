@@ -197,7 +197,9 @@ class _Search:
         self.scores[placement] = found.contrast()
         if is_test:
             seen = self.seen.get(placement, ())
-            self.unseen[placement] = found.statistics(seen)[0], found.evidence(seen)
+            # What promised nothing may have been looked at roughly alone: it is a test as well, and carries nothing.
+            carries = found.contrast() < PROMISING
+            self.unseen[placement] = (found.statistics(seen)[0], found.evidence(seen)) if carries else (0.0, 0.0)
 
     def best_window(self, image: Tensor, cells: int) -> Part | None:
         side = self.window_side(image.shape[-2:], cells)
