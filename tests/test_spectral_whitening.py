@@ -8,9 +8,9 @@ import torch.nn.functional as F
 from latent_tracer.core import ModuleAutoencoder, invert
 from latent_tracer.core.inversion.objective import Objective
 from latent_tracer.core.inversion.solvers import SpectralLBFGS, WhitenedLBFGS
+from latent_tracer.core.inversion.solvers.curvature import probes_needed
 from latent_tracer.core.inversion.solvers.spectral_whitening import (
     SpectralWhitening,
-    probes_needed,
     spectral_blocks,
     spectral_whitening,
     texture,

@@ -122,7 +122,8 @@ def contrast_map(
 ) -> ContrastMap:
     """The map of ``image`` ``[1,3,H,W]`` in [0,1], whole cells each way; windows that are flat are left empty.
 
-    ``window``: as for a score. Raises :class:`NoGridError` and what memory raises.
+    ``window``: as for a score; ``looks``: the mean of so many, one to three; ``low_precision``: networks in bfloat16,
+    where a window that it breaks is left empty too. Raises :class:`NoGridError` and what memory raises.
     """
     passes = Passes()
     parts: list[tuple[Tensor, Tensor]] = []

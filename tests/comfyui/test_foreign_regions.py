@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from latent_tracer.core import synthetic_photograph, to_picture
 
-from .client import Client
+from .client import Client, Run
 from .conftest import png
 from .prompts import decoded, node, sources
 from .test_tracing import picture
@@ -32,6 +32,19 @@ def composite(client: Client) -> str:
     return client.upload_image("composite.png", png(own))
 
 
+def patch() -> np.ndarray:
+    truth = np.zeros((SIDE, SIDE), dtype=bool)
+    truth[PATCH, PATCH] = True
+    return truth
+
+
+def mask_of_the_patch(client: Client, run: Run) -> np.ndarray:
+    """``[SIDE,SIDE]``: the mask that the prompt showed, which lies on the patch."""
+    mask = np.asarray(picture(client, run.images("mask")[0]).convert("L")) > 127
+    assert (mask & patch()).sum() / (mask | patch()).sum() > 0.4
+    return mask
+
+
 def test_the_mask_lies_on_the_pasted_patch_and_core_nodes_take_it(client: Client, composite: str) -> None:
     prompt = sources("demo-a.safetensors", composite) | {
         "find": node("LatentTracerFindForeignRegions", vae=["vae", 0], image=["image", 0]),
@@ -41,10 +54,7 @@ def test_the_mask_lies_on_the_pasted_patch_and_core_nodes_take_it(client: Client
         "share": node("PreviewAny", source=["find", 2]),
     }
     run = client.succeed(prompt)
-    mask = np.asarray(picture(client, run.images("mask")[0]).convert("L")) > 127
-    truth = np.zeros((SIDE, SIDE), dtype=bool)
-    truth[PATCH, PATCH] = True
-    assert (mask & truth).sum() / (mask | truth).sum() > 0.4
+    mask, truth = mask_of_the_patch(client, run), patch()
     assert float(run.text("share")) == pytest.approx(mask.mean(), abs=0.01)
     assert "does not look like this decoder's work" in run.text("find")
     assert picture(client, run.images("find")[0]).width == 800
@@ -69,10 +79,8 @@ def test_the_reverse_finds_what_alone_the_vae_made_and_paints_it_blue(client: Cl
         "map": node("PreviewImage", images=["find", 0]),
     }
     run = client.succeed(prompt)
-    mask = np.asarray(picture(client, run.images("mask")[0]).convert("L")) > 127
-    truth = np.zeros((SIDE, SIDE), dtype=bool)
-    truth[PATCH, PATCH] = True
-    assert (mask & truth).sum() / (mask | truth).sum() > 0.4
+    mask_of_the_patch(client, run)
+    truth = patch()
     assert "shows this decoder's trace" in run.text("find")
     heat = np.asarray(picture(client, run.images("map")[0]).convert("RGB")).astype(int)
     bluer = heat[..., 2] - heat[..., 0]

@@ -56,6 +56,12 @@ class Curvature:
         return -result * min(1.0, self.longest / max(length, 1e-300))
 
 
+def probes_needed(latents: Tensor, probes: int) -> int:
+    """``probes``, or more where small ``latents`` ``[1,C,h,w]`` have too few cells to estimate a block of channels."""
+    # A c×c block needs several times c samples.
+    return max(probes, math.ceil(4 * latents.shape[1] / (latents.shape[-2] * latents.shape[-1])))
+
+
 def channel_whitening(objective: Objective, latents: Tensor, probes: int, low_precision: bool = False) -> Tensor:
     """``[C,C]``: inverse of the Hessian's average channel block at ``latents``, from ``probes`` backward passes."""
     # Drawn on the CPU from a fixed seed, so that results do not depend on the device's generator.

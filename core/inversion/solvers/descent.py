@@ -19,7 +19,7 @@ SMALLEST_STEP = 0.02
 
 @dataclass
 class Descent:
-    """Descends from ``current``; :meth:`advance` makes one evaluation and says whether there is any descent left."""
+    """Descends from ``current``: :meth:`trial` makes one evaluation, :meth:`advance` takes it or shortens the step."""
 
     evaluate: Callable[[Tensor], Evaluation]
     curvature: Curvature

@@ -14,10 +14,10 @@ from torch import Tensor
 from ...images.quantiser import ROUNDING_FLOOR
 from ..certificate import why_no_certificate
 from ..objective import Evaluation, Objective
-from .curvature import Curvature
+from .curvature import Curvature, probes_needed
 from .descent import Descent
 from .protocol import FLOOR, Search
-from .spectral_whitening import SpectralWhitening, probes_needed, spectral_whitening
+from .spectral_whitening import SpectralWhitening, spectral_whitening
 
 # In units of what rounding leaves to a latent that fits its noise: closer the search gains no more than noise.
 AT_FLOOR = 1.05

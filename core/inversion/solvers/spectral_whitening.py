@@ -23,8 +23,6 @@ Two borders that are not there: cells at opposite borders count as neighbours, a
 
 from __future__ import annotations
 
-import math
-
 import torch
 from torch import Tensor
 
@@ -120,8 +118,3 @@ def _gaussian_rows(side: int, deviation: float) -> Tensor:
     cells = torch.arange(side, dtype=torch.float64)
     kernel = torch.exp(-0.5 * ((cells[:, None] - cells) / deviation).square())
     return kernel / kernel.sum(1, keepdim=True)
-
-
-def probes_needed(latents: Tensor, probes: int) -> int:
-    """``probes``, or more where small ``latents`` ``[1,C,h,w]`` have too few cells to estimate a block of channels."""
-    return max(probes, math.ceil(4 * latents.shape[1] / (latents.shape[-2] * latents.shape[-1])))

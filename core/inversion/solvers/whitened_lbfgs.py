@@ -8,7 +8,6 @@ c×c channel block, whose inverse takes the place of L-BFGS's scaled identity (N
 
 from __future__ import annotations
 
-import math
 from functools import partial
 
 import torch
@@ -17,7 +16,7 @@ from torch import Tensor
 from ..memory import is_out_of_memory
 from ..objective import Evaluation, Objective
 from ..precision import bfloat16_pays
-from .curvature import Curvature, channel_whitening, mix_channels
+from .curvature import Curvature, channel_whitening, mix_channels, probes_needed
 from .descent import Descent
 from .protocol import Search
 
@@ -55,9 +54,7 @@ class WhitenedLBFGS:
         search.record(origin)
         if self.steps == 1:
             return
-        # A c×c block needs several times c samples; small images have few cells per probe.
-        cells = start.shape[-2] * start.shape[-1]
-        probes = max(self.probes, math.ceil(4 * start.shape[1] / cells))
+        probes = probes_needed(start, self.probes)
         low = self._low_precision_steps(start.device)
         try:
             whitening = channel_whitening(objective, start, probes, low > 0)
