@@ -2,6 +2,7 @@
 
     python benchmarks/power.py --quick
     python benchmarks/power.py --pictures 20 --json benchmarks/results/power.json        # resumable
+    python benchmarks/power.py --only "mirrored;photograph" ...                          # some rows of the table
     python benchmarks/power.py --untaught ...    # as if nobody had calibrated the decoder: its own profile is not used
 
 Every picture is passed through each decoder, stored as 8 bit, delivered in some way, and traced like a user's file.
@@ -135,6 +136,7 @@ def main() -> None:
 
     parser = parser_of(__doc__, "two pictures of 192², one decoder", pictures=20, size=256, decoders=DECODERS)
     parser.add_argument("--untaught", action="store_true", help="by the default profile")
+    parser.add_argument("--only", default=";".join((*DELIVERIES, *MADE, *OTHERS)), help="rows, with ';' between them")
     args = parser.parse_args()
     names = ["taesd"] if args.quick else args.decoders.split(",")
     size, count = (192, 2) if args.quick else (args.size, args.pictures)
@@ -146,6 +148,7 @@ def main() -> None:
         for name in names
         # There is one empty latent; of what does not belong, photographs and others' pictures take turns.
         for kind in (*DELIVERIES, *MADE[number > 0 :], OTHERS[number % 2])
+        if kind in args.only.split(";")
     ]
     with tempfile.TemporaryDirectory() as folder:
         for name, picture, number, kind in track([] if args.report_only else jobs, "tracing"):

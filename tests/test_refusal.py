@@ -28,8 +28,8 @@ from latent_tracer.core.images.part import Part
 from latent_tracer.core.images.quantiser import ROUNDING_FLOOR
 from latent_tracer.core.images.regularity import repeated_pattern
 from latent_tracer.core.inversion.objective import Passes
-from latent_tracer.core.scores.placement import Placement, made_sizes, resampled, turned_placements
-from latent_tracer.core.scores.search import SIGN, Found, search_placements
+from latent_tracer.core.scores.placement import ROUND, Placement, made_sizes, resampled, roundness, turned_placements
+from latent_tracer.core.scores.search import SIGN, SIGN_EVIDENCE, Found, _Search, search_placements
 from latent_tracer.core.tracing.refusal import CELL_PATTERN, contradicted
 from latent_tracer.core.verdicts.doubt import History, doubt_about
 from latent_tracer.core.verdicts.verdict import verdict_from_threshold
@@ -72,7 +72,8 @@ def delivered(image, how):
         canvas.paste(picture, (37, 51))
         picture = canvas
     else:
-        factor = float(how.removeprefix("×"))
+        picture = picture.transpose(TURNS["mirrored"]) if how.startswith("mirrored") else picture
+        factor = float(how.removeprefix("mirrored ").removeprefix("×"))
         picture = picture.resize([round(side * factor) for side in picture.size], Image.Resampling.LANCZOS)
     return to_tensor(picture)
 
@@ -86,6 +87,8 @@ def delivered(image, how):
         ("canvas", Placement(box=Part(51, 37, SIDE, SIDE))),
         ("×0.75", Placement(size=(SIDE, SIDE))),
         ("×1.5", Placement(size=(SIDE, SIDE))),
+        ("×2.5", Placement(size=(SIDE, SIDE))),
+        ("mirrored ×0.75", Placement(mirrored=True, size=(SIDE, SIDE))),
     ],
 )
 @torch.no_grad()
@@ -115,9 +118,10 @@ def test_a_photograph_gets_its_no_and_the_no_says_what_was_looked_at(refused, ph
     assert verdict.answer == "non-belonging"
     assert verdict.power is not None and verdict.power < -0.4 and verdict.state == ()
     looks = re.search(
-        r"under (\d+) other placements none shows a trace \(one change at a time was tried\)$", verdict.basis
+        r"under (\d+) other placements none shows a trace \(one change at a time, or mirrored and resized\)$",
+        verdict.basis,
     )
-    assert looks is not None and 70 < int(looks[1]) < 100
+    assert looks is not None and 70 < int(looks[1]) < 130
     assert refused.passes.encoder > 80
 
 
@@ -128,7 +132,8 @@ def test_without_the_check_a_no_costs_a_look(demo, photograph):
 
 @pytest.mark.parametrize(("score", "evidence"), [(-0.3, 0.0), (-0.01, -50.0)], ids=["few pixels left", "JPEG there"])
 def test_a_sign_that_cannot_carry_a_yes_takes_back_the_no_and_says_why(demo, photograph, monkeypatch, score, evidence):
-    found = Found(Placement(mirrored=True), score, 90, Passes(), evidence, unseen=-0.8 if evidence else 0.0)
+    unseen = -0.8 if evidence else 0.0
+    found = Found(Placement(mirrored=True), score, 90, Passes(), evidence, unseen=unseen, strength=20 * score)
     monkeypatch.setattr("latent_tracer.core.tracing.refusal.search_placements", lambda *_: found)
     if evidence:
         monkeypatch.setattr("latent_tracer.core.tracing.refusal.History.of", lambda _: History(jpeg_quality=50))
@@ -255,12 +260,52 @@ def test_undoing_a_placement_gives_the_picture_back(photograph):
 
 
 def test_sizes_are_those_whose_resize_gives_the_delivered_one():
-    assert made_sizes(384, 288, 8)[0] == (512, 384)
+    assert (512, 384) in made_sizes(384, 288, 8)[:4]
     for delivered_size in ((384, 288), (361, 240), (500, 500)):
         for height, width in made_sizes(*delivered_size, 8):
             factor = delivered_size[1] / width
             assert height % 8 == width % 8 == 0 and (height, width) != delivered_size
-            assert abs(height * factor - delivered_size[0]) <= 1.5 and 0.39 < factor < 2.51
+            assert abs(height * factor - delivered_size[0]) <= 1.5 and 0.33 < factor < 2.56
+
+
+def test_likely_sizes_are_among_those_tried_however_large_the_picture():
+    for delivered_size, made in (
+        ((1280, 1280), (512, 512)),
+        ((540, 960), (1080, 1920)),
+        ((1620, 1080), (1536, 1024)),
+        ((2048, 2048), (1024, 1024)),
+        ((720, 720), (1440, 1440)),
+    ):
+        assert made in made_sizes(*delivered_size, 8)
+    assert (
+        roundness(256, 256, (320, 320)) == ROUND == roundness(540, 960, (720, 1280)) > roundness(256, 256, (264, 264))
+    )
+
+
+def test_only_a_size_that_was_reduced_since_is_held_to_its_evidence_alone(demo, photograph):
+    search = _Search(demo, photograph, None)
+    assert search.was_reduced(Placement(size=(2 * SIDE, 2 * SIDE))) and not search.was_reduced(Placement(turns=1))
+    assert not search.was_reduced(Placement(size=(SIDE // 2, SIDE // 2)))
+    weak = Found(Placement(), SIGN / 2, 1, Passes(), strength=2 * SIGN_EVIDENCE)
+    assert not weak.is_sign and dataclasses.replace(weak, was_reduced=True).is_sign
+    assert dataclasses.replace(weak, score=2 * SIGN).is_sign
+    assert not dataclasses.replace(weak, score=2 * SIGN, strength=SIGN_EVIDENCE / 2).is_sign
+
+
+def test_what_fills_no_whole_cells_gets_no_no(demo, photograph, monkeypatch):
+    monkeypatch.setattr("latent_tracer.core.tracing.refusal.search_placements", lambda *_: None)
+    for picture, answer in (
+        (photograph[..., :-3, :], "inconclusive"),
+        (photograph[..., :-1], "inconclusive"),
+        (photograph, "non-belonging"),
+        # The canvas has the odd sides, what lies on it has not.
+        (F.pad(photograph, (5, 8, 3, 0), value=0.8), "non-belonging"),
+        (F.pad(photograph[..., :-3], (4, 3, 3, 0), value=0.8), "inconclusive"),
+    ):
+        verdict = Tracer(demo).trace(Picture.of(picture)).verdict
+        assert verdict.answer == answer
+        if answer == "inconclusive":
+            assert "fill no whole cells of 8" in verdict.basis and "fill no whole cells of 8" in verdict.state[-1]
 
 
 def test_a_part_is_resampled_as_the_whole(photograph):

@@ -14,9 +14,11 @@ from torch import Tensor
 from ..images.part import Part
 
 # Factors between which a picture is taken to have been resized.
-SMALLEST_SCALE, LARGEST_SCALE = 0.4, 2.5
-# Sizes to try at most, those with the roundest numbers first: most generators' sizes are multiples of 64.
-MAX_SIZES = 24
+SMALLEST_SCALE, LARGEST_SCALE = 0.34, 2.55
+# Most generators' sizes are multiples of 64, and most resizes by one of these factors: so many such sizes are tried at
+# most, and of others so many that there are as many as SIZES.
+ROUND, ROUND_SIZES, SIZES = 64, 48, 24
+SIMPLE_FACTORS = (1 / 2, 2 / 3, 3 / 4, 4 / 5, 5 / 4, 4 / 3, 3 / 2, 2.0, 5 / 2)
 # Nobody makes smaller pictures, and a look at one tells little.
 LEAST_CELLS = 16
 # No picture is enlarged beyond this many pixels to look at it.
@@ -71,10 +73,10 @@ def turned_placements() -> Iterator[Placement]:
 
 def made_sizes(height: int, width: int, cell: int) -> list[tuple[int, int]]:
     """Sizes ``(height, width)`` in whole latent cells that a picture of ``height``×``width`` may have been resized
-    from with both sides by one factor, rounded to whole pixels; the roundest first.
+    from with both sides by one factor, rounded to whole pixels; the roundest and nearest first.
 
-    >>> made_sizes(384, 288, 8)[0]
-    (512, 384)
+    >>> made_sizes(384, 288, 8)[:3]
+    [(480, 360), (320, 240), (512, 384)]
     """
     found: dict[tuple[int, int], float] = {}
     for cells in range(math.ceil(width / LARGEST_SCALE / cell), math.floor(width / SMALLEST_SCALE / cell) + 1):
@@ -91,11 +93,18 @@ def made_sizes(height: int, width: int, cell: int) -> list[tuple[int, int]]:
                 or abs(made_width * height / made_height - width) <= 1
             ):
                 found[made_height, made_width] = abs(math.log(width / made_width))
+    ordered = sorted(found, key=lambda size: (-roundness(height, width, size), found[size]))
+    round_ones = sum(roundness(height, width, size) == ROUND for size in ordered)
+    return ordered[: max(SIZES, min(round_ones, ROUND_SIZES))]
 
-    def roundness(size: tuple[int, int]) -> tuple[int, float]:
-        return -min(math.gcd(side, 64) for side in size), found[size]
 
-    return sorted(found, key=roundness)[:MAX_SIZES]
+def roundness(height: int, width: int, made: tuple[int, int]) -> int:
+    """How likely a picture of ``height``×``width`` was ``made`` in that size: the largest power of two up to
+    :data:`ROUND` in both its sides, :data:`ROUND` where the resize was by one of :data:`SIMPLE_FACTORS`."""
+    simple = any(
+        abs(made[0] * factor - height) <= 1 and abs(made[1] * factor - width) <= 1 for factor in SIMPLE_FACTORS
+    )
+    return ROUND if simple else min(math.gcd(side, ROUND) for side in made)
 
 
 def resampled(image: Tensor, made: tuple[int, int], start: tuple[int, int], size: tuple[int, int]) -> Tensor:

@@ -22,9 +22,9 @@ from ..images.part import Part
 from ..inversion.objective import Passes
 from ..inversion.precision import bfloat16_is_faster
 from ..models.autoencoder import Autoencoder
-from .contrast_map import map_where_promising
+from .contrast_map import ContrastMap, map_where_promising
 from .decoder_grid import grid_of
-from .placement import Placement, made_sizes, resampled, turned_placements
+from .placement import ROUND, Placement, made_sizes, resampled, roundness, turned_placements
 from .residuals import compared_pixels, grid_contrast, least_side, residual_energies
 from .spectral import band_energies
 from .windows import windows_of
@@ -43,18 +43,21 @@ FINE, SCORED = 8, 2
 # turn. Own pictures that were mirrored, turned or cut off their grid had looks of -0.18 to -0.30 and came to -0.21 to
 # -0.31 as a whole, of photographs the least look had -0.11.
 OBVIOUS, LIKELY, CLEAR = -0.25, -0.15, -0.125
-# A rough look at the whole picture above this is not worth an exact one.
-PROMISING = -0.03
-# Below this the placement's score is a sign that the picture was made so: benchmarks/power.py.
-SIGN = -0.06
+# A rough look at the whole picture above this is not worth an exact one; at a size that was reduced since, whose trace
+# is weaker, one whose evidence is above that.
+PROMISING, PROMISING_EVIDENCE = -0.03, -1.2
+# Below these the picture may have been made so (benchmarks/results/signs.md): the score where the trace is as it was,
+# the evidence of the whole everywhere.
+SIGN, SIGN_EVIDENCE = -0.08, -2.3
 
 
 @dataclass(frozen=True)
 class Found:
     """The placement under which a picture looks most like the decoder's work. ``looks``: how many were looked at.
 
-    ``score``: the contrast of the whole picture there; ``unseen`` and ``evidence``: contrast of what was not looked at
-    to choose it, and :meth:`.ContrastMap.evidence` of that; so many ``tests`` of placements were made.
+    ``score``: the contrast of the whole picture there, ``strength``: its :meth:`.ContrastMap.evidence`; ``unseen`` and
+    ``evidence``: contrast of what was not looked at to choose it, and the evidence of that; so many ``tests`` of
+    placements were made. ``was_reduced``: it was made larger than it is, which weakens a trace.
     """
 
     placement: Placement
@@ -64,10 +67,12 @@ class Found:
     evidence: float = 0.0
     tests: int = 1
     unseen: float = 0.0
+    strength: float = 0.0
+    was_reduced: bool = False
 
     @property
     def is_sign(self) -> bool:
-        return self.score < SIGN
+        return self.strength < SIGN_EVIDENCE and (self.was_reduced or self.score < SIGN)
 
 
 def search_placements(autoencoder: Autoencoder, image: Tensor, window: int | None = None) -> Found | None:
@@ -105,10 +110,13 @@ class _Search:
         self.passes = Passes()
         self.ranked: dict[Placement, float] = {}
         self.scores: dict[Placement, float] = {}
+        self.strengths: dict[Placement, float] = {}
         # Contrast and evidence of what was not looked at to choose a placement.
         self.unseen: dict[Placement, tuple[float, float]] = {}
         # Under each placement the parts of the picture, as it lies there, by which it may be chosen.
         self.seen: dict[Placement, list[Part]] = {}
+        # Where the picture, turned so, has most detail in windows of that side.
+        self.centres: dict[tuple[bool, int, int], tuple[float, float]] = {}
         self.low_precision = bfloat16_is_faster(autoencoder.device)
 
     def run(self) -> Found | None:
@@ -127,15 +135,22 @@ class _Search:
             else:
                 worth = [one for one in self.ranked if self.ranked[one] < (WORTH_RESIZED if one.size else WORTH)]
                 best = sorted(worth, key=self.ranked.__getitem__)[:FINE]
-                finer = {placement: self.look(placement, FINE_CELLS) for placement in best}
+                # Chance goes with the square root of what was compared: small sizes must not crowd out others.
+                finer = {placement: self.look(placement, FINE_CELLS) * self.compared(placement) for placement in best}
                 for rank, placement in enumerate(sorted(best, key=finer.__getitem__)[:SCORED]):
                     self.score(placement, is_test=rank == 0)
         if not any(math.isfinite(contrast) for contrast in self.ranked.values()):
             return None
-        found = min(self.scores or self.ranked, key=(self.scores or self.ranked).__getitem__)
+        order = self.strengths or self.ranked
+        found = min(order, key=order.__getitem__)
         unseen, evidence = self.unseen.get(found, (0.0, 0.0))
         tests = max(1, len(self.unseen))
-        return Found(found, self.scores.get(found, 0.0), len(self.ranked), self.passes, evidence, tests, unseen)
+        score, strength = self.scores.get(found, 0.0), self.strengths.get(found, 0.0)
+        looks, reduced = len(self.ranked), self.was_reduced(found)
+        return Found(found, score, looks, self.passes, evidence, tests, unseen, strength, reduced)
+
+    def was_reduced(self, placement: Placement) -> bool:
+        return placement.size is not None and math.prod(placement.size) > math.prod(self.image.shape[-2:])
 
     def as_it_lies(self) -> Iterator[tuple[Placement, float]]:
         if self.uncovered:
@@ -166,23 +181,31 @@ class _Search:
 
     def sizes(self) -> Iterator[tuple[Placement, float]]:
         height, width = self.image.shape[-2:]
-        for size in made_sizes(height, width, self.ratio):
-            placement = Placement(size=size)
-            yield placement, self.look(placement, RESIZED_CELLS)
+        sizes = made_sizes(height, width, self.ratio)
+        placements = [Placement(size=size) for size in sizes]
+        placements += [Placement(True, size=size) for size in sizes if roundness(height, width, size) == ROUND]
+        for placement in placements:
+            # What was enlarged since has its trace whole.
+            yield placement, self.look(placement, RESIZED_CELLS if self.was_reduced(placement) else COARSE_CELLS)
 
     def look(self, placement: Placement, cells: int) -> float:
         """The contrast of one window under ``placement``; infinite where it cannot be looked at."""
-        placed = self.image if placement.size else placement.undo(self.image)
-        part = self.resized_window(placement.size, cells) if placement.size else self.best_window(placed, cells)
+        turned = replace(placement, size=None).undo(self.image)
+        sized = placement.size is not None
+        part = self.resized_window(turned, placement, cells) if sized else self.best_window(turned, cells)
         if part is None:
             return float("inf")
         where = (part.top, part.left), (part.height, part.width)
-        window = resampled(placed, placement.size, *where) if placement.size else part.cut(placed)
+        window = resampled(turned, placement.size, *where) if placement.size else part.cut(turned)
         self.seen.setdefault(placement, []).append(part)
         here, half = self.grid.phase, self.grid.phase + self.grid.period // 2
         picture = band_energies(compared_pixels(window, self.ratio))[0].to(self.autoencoder.device)
         beside = (half % self.grid.period,) * 2
         return self.contrast(self.energies(window, (here, here)), self.energies(window, beside), picture)
+
+    def compared(self, placement: Placement) -> int:
+        """The side in pixels of what the last look at ``placement`` compared."""
+        return self.seen[placement][-1].height - 3 * self.ratio if placement in self.seen else 0
 
     def score(self, placement: Placement, is_test: bool = True) -> None:
         """What the whole picture shows under ``placement``, and what those parts do by which it was not chosen.
@@ -191,14 +214,17 @@ class _Search:
         """
         placed = placement.undo(self.image)
         height, width = (side // self.ratio * self.ratio for side in placed.shape[-2:])
-        whole = placed[..., :height, :width]
-        found = map_where_promising(self.autoencoder, whole, self.window, lambda rough: rough.contrast() < PROMISING)
+
+        def promises(one: ContrastMap) -> bool:
+            return one.contrast() < PROMISING or self.was_reduced(placement) and one.evidence() < PROMISING_EVIDENCE
+
+        found = map_where_promising(self.autoencoder, placed[..., :height, :width], self.window, promises)
         self.passes += found.passes
-        self.scores[placement] = found.contrast()
+        self.scores[placement], self.strengths[placement] = found.contrast(), found.evidence()
         if is_test:
             seen = self.seen.get(placement, ())
             # What promised nothing may have been looked at roughly alone: it is a test as well, and carries nothing.
-            carries = found.contrast() < PROMISING
+            carries = promises(found)
             self.unseen[placement] = (found.statistics(seen)[0], found.evidence(seen)) if carries else (0.0, 0.0)
 
     def best_window(self, image: Tensor, cells: int) -> Part | None:
@@ -208,16 +234,20 @@ class _Search:
         best = windows_of(image, self.ratio, side)[0]
         return replace(best, height=min(best.height, side), width=min(best.width, side))
 
-    def resized_window(self, made: tuple[int, int], cells: int) -> Part | None:
-        """About where the picture as it lies has most detail."""
+    def resized_window(self, image: Tensor, placement: Placement, cells: int) -> Part | None:
+        """About where ``image``, which lies as under ``placement`` but for its size, has most detail."""
+        made = placement.size or image.shape[-2:]
         side = self.window_side(made, cells)
         if side is None:
             return None
-        there = windows_of(self.image, self.ratio, min(side, *self.image.shape[-2:]))[0]
-        centre = (there.top + there.height / 2, there.left + there.width / 2)
+        key = (placement.mirrored, placement.turns, min(side, *image.shape[-2:]))
+        if key not in self.centres:
+            there = windows_of(image, self.ratio, key[-1])[0]
+            self.centres[key] = (there.top + there.height / 2, there.left + there.width / 2)
+        centre = self.centres[key]
         start = [
             min(max(0, round((at * new / old - side / 2) / self.ratio) * self.ratio), new - side)
-            for at, new, old in zip(centre, made, self.image.shape[-2:], strict=True)
+            for at, new, old in zip(centre, made, image.shape[-2:], strict=True)
         ]
         return Part(start[0], start[1], side, side)
 

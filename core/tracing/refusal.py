@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from torch import Tensor
 
 from ..errors import InvalidImageError, LatentTracerError
+from ..images.canvas import content_box
 from ..images.quantiser import ROUNDING_FLOOR
 from ..images.regularity import repeated_pattern
 from ..inversion.latents import invert
@@ -38,7 +39,7 @@ NEAR_THE_FLOOR = 60.0
 # 72 photographs and generated pictures the most 0.05.
 CELL_PATTERN = 0.08
 # Shares of the contrast that carries a yes for a picture as it lies: what one must show that was resized, which weakens
-# its own trace and another decoder's alike (benchmarks/results/placed.md), and what takes back a no.
+# its own trace and another decoder's alike (benchmarks/results/placed.md), and what takes back a no where nothing did.
 RESIZED_SHARE, SIGN_SHARE = 0.6, 0.5
 # What a no means where nothing else was looked at.
 AS_IT_IS = "no trace in the picture as it is now; a resized or cropped copy would show none either"
@@ -85,8 +86,8 @@ def checked(
 
     ``pixels`` ``[1,3,H,W]``: the picture; ``placed``: its whole latent cells, which were scored; ``bound``: what a
     score lies below for a yes. First the regenerated control; then, for scores that compare places on the grid, the
-    search for another placement; then a pattern that repeats as the cells do, a part of its own, a short inversion of
-    one window, and the ``alterations`` that the file's metadata own up to.
+    search for another placement; then a pattern that repeats as the cells do, a part of its own, sides that fill no
+    whole cells, a short inversion of one window, and the ``alterations`` that the file's metadata own up to.
     """
     if verdict.answer == "inconclusive":
         return _elsewhere(verdict, profile, bound, pixels, search_placements(autoencoder, pixels, window))
@@ -101,6 +102,7 @@ def checked(
     questions: tuple[Callable[[Verdict], Checked], ...] = (
         lambda no: _pattern(no, pixels, grid_of(autoencoder).period if score.needs_grid else autoencoder.spatial_ratio),
         lambda no: _own_part(no, autoencoder, placed, window) if compares else Checked(no, Passes()),
+        lambda no: _fills_cells(no, pixels, autoencoder.spatial_ratio) if compares else Checked(no, Passes()),
         lambda no: _inverted(no, autoencoder, placed),
         lambda no: _altered(no, alterations),
     )
@@ -112,7 +114,7 @@ def checked(
     if asked.verdict.answer != "non-belonging":
         return replace(asked, passes=passes)
     no = asked.verdict
-    searched = f"under {looks} other placements none shows a trace (one change at a time was tried)"
+    searched = f"under {looks} other placements none shows a trace (one change at a time, or mirrored and resized)"
     basis = f"{no.basis}, and {searched}" if looks else f"{no.basis}: {AS_IT_IS}"
     return Checked(replace(no, basis=basis), passes)
 
@@ -164,6 +166,25 @@ def _own_part(no: Verdict, autoencoder: Autoencoder, placed: Tensor, window: int
     return Checked(_withheld(no, reason, finding), contrasts.passes)
 
 
+def _fills_cells(no: Verdict, pixels: Tensor, cell: int) -> Checked:
+    """Could it, or what lies on its canvas, be as a decoder writes it, in whole cells?
+
+    If not, it was cut or resized after whatever decoder made it. The search tried one of the two at a time.
+    """
+    box = content_box(pixels)
+    shapes = [tuple(pixels.shape[-2:]), *([] if box is None else [(box.height, box.width)])]
+    if any(height % cell == 0 and width % cell == 0 for height, width in shapes):
+        return Checked(no, Passes())
+    height, width = shapes[-1]
+    finding = f"its {width}×{height} pixels fill no whole cells of {cell}"
+    reason = (
+        f"it shows no trace of this decoder (score {no.score:.3g}), neither as it lies nor cut, turned or resized back,"
+        f" one at a time; but {finding}: whoever made it, it was cut or resized since, and what went through both could"
+        " not be seen. Trace it as it was before."
+    )
+    return Checked(_withheld(no, reason, finding), Passes())
+
+
 def _inverted(no: Verdict, autoencoder: Autoencoder, placed: Tensor) -> Checked:
     """Does an inversion explain it?"""
     loss, spent = _inverted_loss(autoencoder, placed)
@@ -196,7 +217,7 @@ def _elsewhere(verdict: Verdict, profile: Profile, bound: float, pixels: Tensor,
         yes = verdict_at_placement(verdict, found.evidence, found.tests, held, history, words)
     if yes is not None:
         return Checked(yes, found.passes, found.placement)
-    may = found.is_sign and found.score < SIGN_SHARE * bound
+    may = found.is_sign and (found.was_reduced or found.score < SIGN_SHARE * bound)
     if verdict.answer == "inconclusive" or not (may or carries):
         return Checked(verdict, found.passes)
     reason = (
