@@ -20,7 +20,8 @@ from typing import Any, Literal
 
 import numpy as np
 import torch
-from latent_tracer.core import LatentTracerError, Picture, load_autoencoder, load_generator, load_profile
+from latent_tracer.core import LatentTracerError, Picture, load_autoencoder, load_generator, load_profiles
+from latent_tracer.core.calibration.kept import SUFFIX, KeptScores
 from latent_tracer.core.errors import visible
 from latent_tracer.core.files.claims_of_graphs import claims_of_prompt, claims_of_workflow
 from latent_tracer.core.files.provenance import read_claims
@@ -289,13 +290,16 @@ def signed_profile(content: bytes) -> bytes:
 @cache
 def profile_seeds() -> Seeds:
     record = json.loads((PROFILES / "demo-a.profile.json").read_bytes())
-    return json_seeds(demo=record, small={key: record[key] for key in list(record)[:8]})
+    part = {key: value for key, value in record.items() if key not in ("format", "version", "digest")}
+    several = {"format": record["format"], "version": 3, "profiles": [part, {**part, "condition": "jpeg-90"}]}
+    several["digest"] = digest_of(several)
+    return json_seeds(demo=record, small={key: record[key] for key in list(record)[:8]}, several=several)
 
 
 def read_profile(path: Path) -> None:
-    known = load_profile(path)
-    source_table(known)
-    known.to_json()
+    for known in load_profiles(path):
+        source_table(known)
+        known.to_json()
 
 
 @cache
@@ -355,6 +359,20 @@ def read_journal(path: Path) -> None:
     assert all(math.isfinite(row.score) for row in rows if row.score is not None)
 
 
+@cache
+def unfinished_seeds() -> Seeds:
+    demo = load_demo()
+    entry = {"format": "latent-tracer-calibration", "version": 1, "sample": "a"}
+    entry |= {"settings": ["1", demo.fingerprint, "cpu", str(demo.dtype)]}
+    lines = [{**entry, "measured": {"value": 0.5, "sides": [8, 16]}}, {**entry, "sample": "b", "measured": {}}]
+    return {**json_seeds(line=lines[0]), "lines": b"".join(json.dumps(line).encode() + b"\n" for line in lines)}
+
+
+def read_unfinished(path: Path) -> None:
+    with KeptScores(path.with_name("p"), load_demo(), "1") as kept:
+        kept.get("a")
+
+
 KINDS = {
     "pictures": Kind(picture_seeds, read_picture, sign=signed_png),
     "metadata": Kind(metadata_seeds, read_metadata, json="whole"),
@@ -365,4 +383,5 @@ KINDS = {
     "registers": Kind(register_seeds, in_file(read_register), json="whole"),
     "secrets": Kind(lambda: {"secret": b"6" * 64 + b"\n", "key": b"0123456789abcdef"}, in_file(read_secret), cost=4),
     "journals": Kind(journal_seeds, in_file(read_journal, "journal.jsonl"), json="whole"),
+    "calibrations": Kind(unfinished_seeds, in_file(read_unfinished, f"p{SUFFIX}"), json="whole"),
 }

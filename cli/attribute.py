@@ -16,7 +16,7 @@ from ..core import (
     Tracer,
     attribute,
     load_autoencoder,
-    load_profile,
+    load_profiles,
     same_weights,
 )
 from ..core.reports.folder_trace import reason_of
@@ -37,9 +37,9 @@ def attribute_command(
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object per image, one per line.")] = False,
 ) -> int:
     """Say which candidate made each picture, if one did. Every candidate needs a profile (see calibrate)."""
-    known = [load_profile(path) for path in profile or []]
-    tracers = [tracer_of(load_autoencoder(name, device), name, known) for name in vae]
-    for path, one in zip(profile or [], known, strict=True):
+    known = [(path, one) for path in profile or [] for one in load_profiles(path)]
+    tracers = [tracer_of(load_autoencoder(name, device), name, [one for _, one in known]) for name in vae]
+    for path, one in known:
         if not any(one in tracer.profiles for tracer in tracers):
             raise InvalidProfileError(
                 f"The profile {path} was calibrated for {one.autoencoder} ({one.fingerprint[:8]}), which is none of the"

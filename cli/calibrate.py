@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from ..core import CONDITIONS, InvalidSettingError, Profile, calibrate, load_autoencoder, make_score
+from ..core import CONDITIONS, InvalidSettingError, Profile, calibrate_conditions, load_autoencoder, make_score
 from ..core.calibration.estimate import estimate_words
+from ..core.calibration.kept import KeptScores
 from ..core.calibration.scores import CalibrationStep
+from ..core.images.conditions import CLEAN
 from ..core.inversion.inputs import STARTS
 from ..core.models.loading import EMBEDDED
-from ..core.profiles import save_profile
+from ..core.profiles import save_profiles
 from ..core.profiles.table import found_among_belonging
 from ..core.profiles.thresholds import shown_rate
 from ..core.scores import default_score
 from ..core.storage.atomic import check_writable
+from ..version import VERSION
 from .calibrate_generator import calibrate_generator
 from .console import progress_bar, say, show
 from .pictures import FolderPictures
@@ -33,7 +37,12 @@ def calibrate_command(
     score: Annotated[
         str | None, typer.Option(help="The score to calibrate; by default the one that suits the condition.")
     ] = None,
-    condition: Annotated[str, typer.Option(help=f"One of {', '.join(CONDITIONS)}.")] = "clean",
+    condition: Annotated[
+        list[str] | None,
+        typer.Option(
+            help=f"What the pictures went through: {', '.join(CONDITIONS)}. Repeat it for a profile of several."
+        ),
+    ] = None,
     seed: Annotated[int, typer.Option(help="Of the perturbed belonging samples.")] = 0,
     device: Annotated[str, typer.Option(help="cpu, cuda, …")] = "cpu",
     generator: Annotated[str | None, typer.Option(help="Instead of --vae: a generator, as for origin.")] = None,
@@ -53,12 +62,16 @@ def calibrate_command(
 
     With --generator, images that it makes from random inputs belong; --images and --other name what does not.
     """
-    if condition not in CONDITIONS:
-        raise InvalidSettingError(f"Unknown condition {condition!r}: choose one of {', '.join(CONDITIONS)}.")
+    conditions = list(dict.fromkeys(condition or [CLEAN]))
+    for one in conditions:
+        if one not in CONDITIONS:
+            raise InvalidSettingError(f"Unknown condition {one!r}: choose one of {', '.join(CONDITIONS)}.")
     if (vae is None) == (generator is None):
         raise InvalidSettingError("Give either --vae or --generator: exactly one model is calibrated.")
     check_writable(output)
     if generator is not None:
+        if len(conditions) > 1:
+            raise InvalidSettingError("A generator is calibrated for one condition: give --condition once.")
         made = calibrate_generator(
             generator,
             FolderPictures(images) if images is not None else (),
@@ -69,57 +82,63 @@ def calibrate_command(
             starts=starts,
             solver=solver,
             steps=steps,
-            condition=condition,
+            condition=conditions[0],
             fpr=fpr,
             fnr=fnr,
             guarantee=guarantee,
             seed=seed,
             device=device,
         )
-        save_and_tell(made, output)
+        save_and_tell([made], output)
         return 0
     if vae is None or images is None:
         raise InvalidSettingError("Calibrating a VAE needs --images: a folder of photographs.")
-    method = make_score(score or default_score(condition))
+    scores = {one: make_score(score or default_score(one)) for one in conditions}
     autoencoder = load_autoencoder(vae, device)
     others = [load_autoencoder(name, device) for name in (other or EMBEDDED)]
     pictures = FolderPictures(images)
-    size = pictures.first_size
-    say(f"calibrating takes {estimate_words(autoencoder, method, len(pictures), size, len(others), condition)}")
-    with progress_bar(1, "calibrating") as (progress, task):
+    say(f"calibrating takes {estimate_words(autoencoder, scores, len(pictures), pictures.first_size, len(others))}")
+    with (
+        KeptScores(output, autoencoder, VERSION) as kept,
+        progress_bar(1, "calibrating") as (progress, task),
+    ):
+        if kept.taken_up:
+            say(f"{kept.taken_up} scores had been measured before.")
 
         def advance(step: CalibrationStep, progress: Any = progress, task: Any = task) -> None:
             progress.update(task, completed=step.done, total=step.total)
 
-        profile = calibrate(
+        profiles = calibrate_conditions(
             autoencoder,
-            method,
+            scores,
             pictures,
             generated=FolderPictures(generated) if generated is not None else (),
             others=others,
-            condition=condition,
             fpr=fpr,
             fnr=fnr,
             guarantee=guarantee,
             seed=seed,
             calibrated_on=f"photographs in a folder named {images.name}",
             on_image=advance,
+            kept=kept,
         )
-    save_and_tell(profile, output)
+        save_and_tell(profiles, output)
+        kept.done()
     return 0
 
 
-def save_and_tell(profile: Profile, output: Path) -> None:
-    """Write the profile and say what its answers will be worth."""
-    save_profile(profile, output)
-    found = found_among_belonging(profile)
-    low, high = found.interval
-    show(
-        f"{output}: {profile.autoencoder}, condition {profile.condition}, false-positive rate"
-        f" {shown_rate(profile.stated_fpr, profile.fpr_bound)}; accepts {shown_rate(found.accepted / found.n)} of"
-        f" belonging pictures (95 % interval {shown_rate(low)} to {shown_rate(high)}); {profile.pictures_counted} of"
-        f" {profile.pictures_given} pictures counted."
-    )
-    for note in (*profile.notes, profile.shortfall):
+def save_and_tell(profiles: Sequence[Profile], output: Path) -> None:
+    """Write the profiles and say what their answers will be worth."""
+    save_profiles(profiles, output)
+    for profile in profiles:
+        found = found_among_belonging(profile)
+        low, high = found.interval
+        show(
+            f"{output}: {profile.autoencoder}, condition {profile.condition}, false-positive rate"
+            f" {shown_rate(profile.stated_fpr, profile.fpr_bound)}; accepts {shown_rate(found.accepted / found.n)} of"
+            f" belonging pictures (95 % interval {shown_rate(low)} to {shown_rate(high)});"
+            f" {profile.pictures_counted} of {profile.pictures_given} pictures counted."
+        )
+    for note in dict.fromkeys(note for profile in profiles for note in (*profile.notes, profile.shortfall)):
         if note:
             say(note)

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from ..core import Profile, load_profile
+from ..core import Profile, load_profiles
 from ..core.profiles.table import HEADINGS, source_table
 from ..core.profiles.thresholds import shown_rate
 from ..core.profiles.trust import calibration_words
@@ -21,10 +21,15 @@ profile = typer.Typer(no_args_is_help=True, help="Look into a calibration.")
 @profile.command("show")
 def show_profile(
     file: Annotated[Path, typer.Argument(help="A profile that calibrate wrote, or that somebody handed over.")],
-    as_json: Annotated[bool, typer.Option("--json", help="One JSON object.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object for each condition.")] = False,
 ) -> int:
     """What the profile was calibrated on, whose it is, its error rates, and how each source fares under it."""
-    known = load_profile(file)
+    for known in load_profiles(file):
+        _show(known, file, as_json)
+    return 0
+
+
+def _show(known: Profile, file: Path, as_json: bool) -> None:
     rows = source_table(known)
     if as_json:
         emit_json(
@@ -43,12 +48,11 @@ def show_profile(
                 "sources": [dataclasses.asdict(row) for row in rows],
             }
         )
-        return 0
+        return
     table = [[clean_text(cell) for cell in line] for line in (HEADINGS, *(row.cells for row in rows))]
     widths = [max(map(len, column)) for column in zip(*table, strict=True)]
     lines = ["  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)) for line in table]
     show("\n".join([*facts(known, file), *(line.rstrip() for line in lines)]))
-    return 0
 
 
 def facts(known: Profile, file: Path) -> list[str]:

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from ..core import SOLVERS, InvalidSettingError, Tracer, load_autoencoder, load_profile, make_solver
+from ..core import SOLVERS, InvalidSettingError, Tracer, load_autoencoder, load_profiles, make_solver
 from ..core.images.quantiser import check_quantiser
 from ..core.inversion.solvers import DEFAULT_SOLVER
 from .trace_run import TraceRun
@@ -47,7 +47,7 @@ def trace(
     mode = check_quantiser(quantiser)
     if profile and threshold is not None:
         raise InvalidSettingError("Give either --profile or --threshold: they answer for different scores.")
-    profiles = [load_profile(path) for path in profile] if profile else None
+    profiles = [one for path in profile for one in load_profiles(path)] if profile else None
     autoencoder = load_autoencoder(vae, device)
     tracer = Tracer(
         autoencoder, profiles, threshold=threshold, known_as=(vae,), solver=solver, steps=wanted, quantiser=mode

@@ -1,6 +1,6 @@
 """Latent Tracer's core: tensors in, verdicts out; knows nothing of ComfyUI or of a terminal."""
 
-from .calibration.latents import calibrate
+from .calibration.latents import calibrate, calibrate_conditions
 from .calibration.origin import calibrate_origin, profile_from_inversions
 from .errors import (
     InvalidImageError,
@@ -29,7 +29,7 @@ from .models.generator import EncodingGenerator, Generator, ModuleGenerator, che
 from .models.load_generator import load_generator
 from .models.loading import load_autoencoder
 from .models.weight_digest import equivalent_digests, is_old_digest, same_weights, weight_digest
-from .profiles import InvalidProfileError, Profile, builtin_profile, load_profile
+from .profiles import InvalidProfileError, Profile, builtin_profile, load_profile, load_profiles
 from .profiles.grubbs import grubbs_critical, grubbs_threshold
 from .profiles.thresholds import Threshold, fit_threshold
 from .scores import DEFAULT_SCORE, SCORES, Score, Scored, make_score
@@ -103,6 +103,7 @@ __all__ = [
     "attribute",
     "builtin_profile",
     "calibrate",
+    "calibrate_conditions",
     "calibrate_origin",
     "calibrated_loss",
     "check_generator",
@@ -123,6 +124,7 @@ __all__ = [
     "load_generator",
     "load_image",
     "load_profile",
+    "load_profiles",
     "locate_foreign",
     "locate_own",
     "make_score",

@@ -6,6 +6,7 @@ from comfy_api.latest import ComfyExtension, io
 
 from . import shipped
 from .attribute import AttributeImage
+from .calibrate import Calibrate
 from .encode import EncodeForTrace
 from .fingerprint_basis import BuildFingerprintBasis, LoadFingerprintBasis
 from .fingerprint_embed import EmbedFingerprint
@@ -15,7 +16,7 @@ from .invert_input import InvertGeneratorInput
 from .load_images import LoadImagesToTrace
 from .locate import FindForeignRegions
 from .origin_verdict import OriginVerdictNode
-from .profiles import Calibrate, LoadProfile
+from .profiles import LoadProfile
 from .save_report import SaveTraceReport
 from .trace_image import TraceImage
 from .verdict import TraceVerdict

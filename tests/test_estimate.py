@@ -12,14 +12,14 @@ from latent_tracer.core import (
     synthetic_photograph,
 )
 from latent_tracer.core.calibration.estimate import estimate_words, shown_time
-from latent_tracer.core.calibration.latents import histories_of
+from latent_tracer.core.calibration.under import histories_of
 from latent_tracer.core.images.conditions import HISTORIES
 
 
 def test_the_estimate_counts_what_calibration_scores_and_is_right_to_a_factor_of_four():
     autoencoder, score = load_autoencoder("demo-a"), make_score("grid-contrast")
     photographs = [synthetic_photograph(seed, 96) for seed in range(6)]
-    said = estimate_words(autoencoder, score, len(photographs), (96, 96), 0)
+    said = estimate_words(autoencoder, {"clean": score}, len(photographs), (96, 96), 0)
     steps, began = [], time.perf_counter()
     calibrate(autoencoder, score, photographs, fpr=0.2, fnr=0.2, on_image=steps.append)
     took = time.perf_counter() - began
@@ -38,7 +38,8 @@ def test_a_decoder_that_cannot_be_scored_is_left_to_the_calibration_to_refuse():
     def refuses(autoencoder, picture):
         raise UnsupportedAutoencoderError("No grid.")
 
-    said = estimate_words(load_autoencoder("demo-a"), refuses, 10, (96, 96), 2)
+    refuses.name = "refuses"
+    said = estimate_words(load_autoencoder("demo-a"), {"clean": refuses}, 10, (96, 96), 2)
     assert "could not be measured" in said
 
 

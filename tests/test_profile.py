@@ -16,6 +16,7 @@ from latent_tracer.core import (
     builtin_profile,
     load_autoencoder,
     load_profile,
+    load_profiles,
 )
 from latent_tracer.core.profiles import (
     MADE_HERE,
@@ -28,6 +29,7 @@ from latent_tracer.core.profiles import (
     digest_of,
     parse_profile,
     save_profile,
+    save_profiles,
 )
 from latent_tracer.core.profiles.table import found_among_belonging, source_table
 from latent_tracer.core.profiles.trust import EMBEDDED
@@ -154,7 +156,7 @@ def test_other_json_is_no_profile(record):
         parse_profile(record, "x.json")
 
 
-@pytest.mark.parametrize("version", [VERSION + 1, 99, 0, -1, None, "1", 1.0, True, [1]])
+@pytest.mark.parametrize("version", [VERSION + 2, 99, 0, -1, None, "1", 1.0, True, [1]])
 def test_another_version_is_refused_and_named(version):
     with pytest.raises(InvalidProfileError, match="profile version .*update it"):
         parse_profile(changed(version=version), "x.json")
@@ -515,6 +517,13 @@ def test_format_2_is_read_and_written_byte_for_byte():
     text = (GOLDEN / "format-2.json").read_text(encoding="utf-8")
     assert load_profile(GOLDEN / "format-2.json") == PROFILE
     assert PROFILE.to_json() == text
+
+
+def test_format_3_is_read_and_written_byte_for_byte(tmp_path):
+    both = (PROFILE, dataclasses.replace(PROFILE, condition="jpeg-90"))
+    assert load_profiles(GOLDEN / "format-3.json") == both
+    save_profiles(both, tmp_path / "p.json")
+    assert (tmp_path / "p.json").read_bytes() == (GOLDEN / "format-3.json").read_bytes()
 
 
 # --- whose calibration it is ------------------------------------------------------------------------------------------

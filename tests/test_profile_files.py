@@ -172,14 +172,14 @@ def test_what_is_no_profile_of_this_release():
         )
     for version, shown in (
         (0, "0"),
-        (3, "3"),
+        (4, "4"),
         (10**30, "1" + "0" * 19 + "…"),
         (1.0, "1.0"),
         (True, "True"),
         (None, "None"),
     ):
         assert refusal(parse_profile, at("version", version), "x") == (
-            f"x has profile version {shown}, this release reads 1 to 2: update it, or calibrate again."
+            f"x has profile version {shown}, this release reads 1 to 3: update it, or calibrate again."
         )
     assert refusal(parse_profile, {**record(), "digest": "0" * 64}, "x") == (
         "x was changed or damaged after it was written: calibrate again."

@@ -4,24 +4,26 @@ from __future__ import annotations
 
 import math
 import time
+from collections.abc import Mapping
 
 from ..errors import LatentTracerError
-from ..images.conditions import CLEAN
 from ..images.synthetic import synthetic_photograph
 from ..images.tensors import whole_cells
 from ..models.autoencoder import Autoencoder
 from ..scores.protocol import Score
-from .latents import LARGEST_SIDE, histories_of
+from .latents import LARGEST_SIDE
+from .under import histories_of
 
 
 def estimate_words(
-    autoencoder: Autoencoder, score: Score, photographs: int, size: tuple[int, int], others: int, condition: str = CLEAN
+    autoencoder: Autoencoder, scores: Mapping[str, Score], photographs: int, size: tuple[int, int], others: int
 ) -> str:
     """One sentence; a drawn picture of ``size`` (height, width) is scored for it, which takes as long as one of many.
 
-    ``others``: how many further decoders take part.
+    ``scores``: of each condition; ``others``: how many further decoders take part.
     """
-    samples = photographs * (3 + others + len(histories_of(condition)))
+    samples = photographs * samples_of_a_photograph({one: score.name for one, score in scores.items()}, others)
+    score = next(iter(scores.values()))
     height, width = (min(side, LARGEST_SIDE) for side in size)
     try:
         picture = whole_cells(
@@ -34,6 +36,19 @@ def estimate_words(
     except (LatentTracerError, MemoryError, RuntimeError):  # calibration says so, or makes do with less
         return f"{samples} scores are to be made; how long one takes could not be measured"
     return f"about {shown_time(seconds)}: {samples} scores of {photographs} photographs"
+
+
+def samples_of_a_photograph(scores: Mapping[str, str], others: int) -> int:
+    """How many scores each photograph takes, by the name of each condition's score: what two conditions have in common
+    is scored once.
+
+    >>> samples_of_a_photograph({"clean": "a"}, 1), samples_of_a_photograph({"clean": "a", "jpeg-90": "a"}, 1)
+    (6, 10)
+    """
+    stored = {
+        (score, history) for condition, score in scores.items() for history in (condition, *histories_of(condition))
+    }
+    return (2 + others) * len(scores) + len(stored)
 
 
 def shown_time(seconds: float) -> str:

@@ -7,36 +7,37 @@ samples (split-conformal calibration, Vovk et al. 2005). Photographs are read on
 
 from __future__ import annotations
 
-import contextlib
 import math
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
 
-from ..errors import InvalidImageError
-from ..images.conditions import CLEAN, HISTORIES, RESIZES, alter
+from ..images.conditions import CLEAN, HISTORIES
 from ..images.quantiser import Quantiser, quantise
-from ..images.regularity import grid_strength
 from ..images.tensors import check_images, whole_cells
-from ..inversion.memory import out_of_memory_sentence
 from ..models.autoencoder import Autoencoder
 from ..models.generator import Generator
 from ..models.weight_digest import same_weights
-from ..profiles import MADE_HERE, Grid, Limits, Profile
+from ..profiles import MADE_HERE, Grid, Profile
 from ..scores.decoder_grid import NoGridError, grid_of
-from ..scores.grid_contrast import GridContrast
-from ..scores.protocol import Score, on_cells
-from ..scores.rough_score import fit_roughness, roughness_of
-from ..scores.windows import within_memory
-from ..verdicts.doubt import fit_grid
-from ..verdicts.localisation import fit_localisation, locate_foreign
+from ..scores.protocol import Score
 from .pictures import MIN_IMAGES, GivenPicture, IndependentPictures, check_rates
-from .scores import CalibrationStep, CollectedScores, Sample, collect_scores
+from .scores import CalibrationStep, Sample, check_enough, collect_scores
+from .under import Measured, Under, histories_of
 
-# Samples whose map of foreign regions should be empty; the perturbed ones would only repeat their pictures.
-WHOLLY_BELONGING = ("decoded", "generated")
 LARGEST_SIDE = 512
+
+
+class Kept(Protocol):
+    """Where a calibration keeps what it measured: :class:`.kept.KeptScores`."""
+
+    def get(self, key: str) -> Measured | None:
+        """What was measured before."""
+
+    def add(self, key: str, measured: Measured) -> None:
+        """Keep it."""
 
 
 def calibrate(
@@ -44,9 +45,22 @@ def calibrate(
     score: Score,
     photographs: Iterable[GivenPicture],
     *,
+    condition: str = CLEAN,
+    histories: Sequence[str] = HISTORIES,
+    **options: Any,
+) -> Profile:
+    """The profile for one ``condition`` by ``score``; all else as for :func:`calibrate_conditions`."""
+    (profile,) = calibrate_conditions(autoencoder, {condition: score}, photographs, histories=histories, **options)
+    return profile
+
+
+def calibrate_conditions(
+    autoencoder: Autoencoder,
+    scores: Mapping[str, Score],
+    photographs: Iterable[GivenPicture],
+    *,
     generated: Iterable[GivenPicture] = (),
     others: Sequence[Autoencoder] = (),
-    condition: str = CLEAN,
     histories: Sequence[str] = HISTORIES,
     fpr: float = 0.01,
     fnr: float = 0.01,
@@ -54,93 +68,83 @@ def calibrate(
     seed: int = 0,
     calibrated_on: str = "",
     on_image: Callable[[CalibrationStep], None] | None = None,
-) -> Profile:
-    """Score belonging and non-belonging samples of ``photographs`` (each ``[1,3,H,W]`` in [0,1]) and fit a profile.
+    kept: Kept | None = None,
+) -> tuple[Profile, ...]:
+    """Score belonging and non-belonging samples of ``photographs`` (each ``[1,3,H,W]`` in [0,1]) and fit a profile for
+    each condition in ``scores``, by its score. Conditions share what they have in common.
 
     ``photographs`` are read one by one, from a generator as well; of those that show the same
     (:mod:`..images.same_picture`) the first counts. ``generated`` are pictures this VAE really made: five or more
     count as belonging as they are, a source of their own. ``others`` are further decoders whose versions of the
     photographs count as non-belonging. Photographs larger than 512 pixels are cropped at the centre. Every sample
-    is stored as 8 bit (by rounding and truncation in turn) and altered by ``condition``. What is asked is whether
-    the picture under test went from this decoder through ``condition``; one that did not may have gone through
-    anything, so each photograph counts as non-belonging once more after each of ``histories``: then ``condition``,
+    is stored as 8 bit (by rounding and truncation in turn) and altered by the condition. What is asked is whether
+    the picture under test went from this decoder through the condition; one that did not may have gone through
+    anything, so each photograph counts as non-belonging once more after each of ``histories``: then the condition,
     if that is a resize, and once as it is, if that is anything else but clean. ``fpr`` and ``fnr`` are rates on
     average over calibrations or, with a ``guarantee`` such as 0.95, what this one's rates exceed with no more than
     the remaining probability. Pictures and samples that cannot be scored (NaN, smaller than a latent cell, flat)
-    are left out and noted. ``on_image`` cancels by raising. Raises :class:`InvalidSettingError` for too few
-    pictures or impossible rates.
+    are left out and noted. ``on_image`` cancels by raising; what was measured until then is in ``kept``, where it is
+    given, and is not measured again. Raises :class:`InvalidSettingError` for too few pictures or impossible rates.
     """
     check_rates(fpr, fnr, guarantee)
     others = [other for other in others if not same_weights(other.fingerprint, autoencoder.fingerprint)]
-    histories = histories_of(condition, histories)
-    excesses: list[float] = []
-    differences: list[float] = []
-    grids: list[float] = []
+    conditions = [
+        Under(condition, score=score, histories=tuple(histories_of(condition, histories)))
+        for condition, score in scores.items()
+    ]
+    shared: dict[str, Measured] = {}
 
-    def score_of(sample: Sample, pixels: Tensor) -> tuple[float, tuple[int, int]]:
-        altered = alter(pixels, sample.history) if sample.history else pixels
-        # Scores that undo a resize put the grid of an earlier JPEG back in place as well.
-        if not sample.history or condition in RESIZES:
-            altered = alter(altered, condition)
-        cropped = on_cells(score, altered, autoencoder.spatial_ratio)
-        value = within_memory(
-            lambda window: score(autoencoder, cropped, window).value,
-            lambda: out_of_memory_sentence("Calibrating on", autoencoder, cropped),
-        )[0]
-        if sample.belongs:
-            grids.append(grid_strength(altered))
-        difference = roughness_of(score, autoencoder, cropped, value)
-        if difference is not None and math.isfinite(difference):
-            differences.append(difference)
-        if score.name == GridContrast.name and sample.belongs and sample.kind in WHOLLY_BELONGING:
-            # A map needs more detail than the score did: a picture without one still calibrates the score.
-            with contextlib.suppress(InvalidImageError):
-                excesses.append(locate_foreign(autoencoder, cropped).largest_excess)
-        return value, (cropped.shape[-2], cropped.shape[-1])
+    def score_of(under: Under, sample: Sample) -> tuple[float, tuple[int, int]]:
+        key = under.key(sample)
+        measured = shared.get(key) or (kept.get(key) if kept is not None else None)
+        if measured is None:
+            measured = under.measure(autoencoder, sample)
+            if kept is not None:
+                kept.add(key, measured)
+        if len(conditions) > 1:
+            shared[key] = measured
+        under.keep(measured)
+        return measured.value, measured.sides
 
     ratio = math.lcm(*(o.spatial_ratio for o in (autoencoder, *others)))
     photos = IndependentPictures(photographs, lambda picture: _central(picture, ratio))
     # Numbers apart from those of the photographs, of which there may be any number.
     made = IndependentPictures(generated, lambda picture: _central(picture, autoencoder.spatial_ratio), 10**9)
     entries = photos.at_least(MIN_IMAGES, fpr, guarantee)
-    per_photograph = 3 + len(others) + len(histories)
+    per_photograph = sum(3 + len(others) + len(under.histories) for under in conditions)
     total = None
     if photos.expected is not None and made.expected is not None:
-        total = photos.expected * per_photograph + made.expected
-    scores = CollectedScores(condition)
-    samples = _samples(autoencoder, entries, made, others, histories, seed)
-    collect_scores(samples, score_of, scores, total, on_image)
+        total = photos.expected * per_photograph + made.expected * len(conditions)
+    collect_scores(_samples(autoencoder, entries, made, others, conditions, seed, shared), score_of, total, on_image)
     counted, given = photos.counted + made.counted, photos.read + made.read
     # As a source of their own so few would set the false-negative rate, and among the others' scores hide in them.
     too_few = ["fewer than 5 really generated pictures say too little and were left out"]
     too_few = too_few if 0 < made.counted < MIN_IMAGES else []
-    return Profile(
-        fingerprint=autoencoder.fingerprint,
-        autoencoder=autoencoder.name,
-        score=score.name,
-        score_settings=dict(score.settings),
-        condition=condition,
-        image_sizes=(min(scores.sides), max(scores.sides)),
-        calibrated_on=calibrated_on or f"{photos.counted} photographs",
-        belonging=tuple(s for s in scores.sources(True) if s.kind != "generated" or len(s.lowest) >= MIN_IMAGES),
-        others=scores.sources(False),
-        pictures_given=given,
-        pictures_counted=counted,
-        grid=_grid_of(autoencoder),
-        fpr=fpr,
-        fnr=fnr,
-        guarantee=guarantee,
-        limits=Limits(fit_localisation(excesses), fit_roughness(differences), fit_grid(grids)),
-        notes=(*scores.notes, *left_out_notes(photos, made), *too_few),
-        calibration=MADE_HERE,
+    for under in conditions:
+        check_enough(under)
+    return tuple(
+        Profile(
+            fingerprint=autoencoder.fingerprint,
+            autoencoder=autoencoder.name,
+            score=scores[under.condition].name,
+            score_settings=dict(scores[under.condition].settings),
+            condition=under.condition,
+            image_sizes=(min(under.sides), max(under.sides)),
+            calibrated_on=calibrated_on or f"{photos.counted} photographs",
+            belonging=tuple(s for s in under.sources(True) if s.kind != "generated" or len(s.lowest) >= MIN_IMAGES),
+            others=under.sources(False),
+            pictures_given=given,
+            pictures_counted=counted,
+            grid=_grid_of(autoencoder),
+            fpr=fpr,
+            fnr=fnr,
+            guarantee=guarantee,
+            limits=under.limits,
+            notes=(*under.notes, *left_out_notes(photos, made), *too_few),
+            calibration=MADE_HERE,
+        )
+        for under in conditions
     )
-
-
-def histories_of(condition: str, histories: Sequence[str] = HISTORIES) -> list[str]:
-    """What each photograph counts as non-belonging after once more, beside ``condition``."""
-    if histories and condition != CLEAN and condition not in RESIZES:
-        histories = [CLEAN, *histories]
-    return [history for history in histories if history != condition]
 
 
 def _grid_of(autoencoder: Autoencoder) -> Grid | None:
@@ -163,21 +167,30 @@ def _samples(
     photographs: Iterable[tuple[int, Tensor | None]],
     generated: Iterable[tuple[int, Tensor | None]],
     others: Sequence[Autoencoder],
-    histories: Sequence[str],
+    conditions: Sequence[Under],
     seed: int,
-) -> Iterator[Sample]:
-    """Belonging and non-belonging versions of every photograph, deterministic in ``seed``."""
+    shared: dict[str, Measured],
+) -> Iterator[tuple[Under, Sample]]:
+    """Belonging and non-belonging versions of every photograph for each condition, deterministic in ``seed``.
+
+    ``shared`` is emptied with every photograph: no two have a sample in common.
+    """
     for number, picture in generated:
-        yield Sample("generated", True, number, picture)
+        yield from ((under, Sample("generated", True, number, picture)) for under in conditions)
     named = list(zip(distinct_names(others), others, strict=True))
     for number, photograph in photographs:
+        shared.clear()
         if photograph is None:
-            yield Sample("left out", False, number, None, stands_for=3 + len(others) + len(histories))
+            for under in conditions:
+                stands_for = 3 + len(others) + len(under.histories)
+                yield under, Sample("left out", False, number, None, stands_for=stands_for)
             continue
         pixels = quantise(photograph)
-        yield from _versions(autoencoder, pixels, named, number, seed)
-        for history in histories:
-            yield Sample("photograph", False, number, pixels, history)
+        versions = _versions(autoencoder, pixels, named, number, seed)
+        for under in conditions:
+            yield from ((under, sample) for sample in versions)
+            for history in under.histories:
+                yield under, Sample("photograph", False, number, pixels, history)
 
 
 def distinct_names(models: Sequence[Autoencoder | Generator]) -> list[str]:

@@ -76,9 +76,10 @@ def calibrate_origin(
         per_other = photos.expected or belonging
         total = belonging + made.expected + photos.expected + per_other * len(others)
 
-    def score_of(_: Sample, pixels: Tensor) -> tuple[float, tuple[int, int]]:
-        altered = alter(pixels, condition)
-        if altered.shape != pixels.shape:
+    def score_of(_: CollectedScores, sample: Sample) -> tuple[float, tuple[int, int]]:
+        assert sample.pixels is not None
+        altered = alter(sample.pixels, condition)
+        if altered.shape != sample.pixels.shape:
             raise InvalidSettingError(
                 f"The condition {condition} changes the image size, which a generator of one size cannot be inverted"
                 " for: choose one that keeps it."
@@ -93,7 +94,8 @@ def calibrate_origin(
         # Read when all photographs have been.
         _made_by(others, lambda: photos.read or belonging, seed),
     )
-    collect_scores(samples, score_of, scores, total, on_image)
+    collect_scores(((scores, sample) for sample in samples), score_of, total, on_image)
+    check_enough(scores)
     kinds = [f"{photos.counted} photographs"] if photos.counted else []
     kinds += [f"{photos.read or belonging} images of {other.name}" for other in others]
     return Profile(

@@ -6,6 +6,7 @@ import contextlib
 import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 from torch import Tensor
 
@@ -84,27 +85,27 @@ class CollectedScores:
         return [left_out] if self.skipped else []
 
 
+S = TypeVar("S", bound=CollectedScores)
+
+
 def collect_scores(
-    samples: Iterable[Sample],
-    score_of: Callable[[Sample, Tensor], tuple[float, tuple[int, int]]],
-    scores: CollectedScores,
+    samples: Iterable[tuple[S, Sample]],
+    score_of: Callable[[S, Sample], tuple[float, tuple[int, int]]],
     total: int | None,
     on_image: Callable[[CalibrationStep], None] | None = None,
 ) -> None:
-    """Add the scores of all ``samples``.
+    """Score all ``samples``, each for the collection that it comes with.
 
-    ``score_of`` is given a sample and its pixels ``[1,3,H,W]`` in [0,1]; it gives a score and the sides of what it
-    judged, in pixels, or raises :class:`InvalidImageError` for what cannot be scored.
-
-    Raises :class:`InvalidSettingError` where fewer than five of either kind could be scored.
+    ``score_of`` gives the score of a sample and the sides of what it judged, in pixels, or raises
+    :class:`InvalidImageError` for what cannot be scored; it is not asked for a photograph that is left out.
     """
     done = 0
-    for sample in samples:
+    for scores, sample in samples:
         value, sides = math.nan, (0, 0)
         if sample.pixels is not None:
             # What cannot be scored (flat, too small once altered, NaN from a broken decoder) calibrates nothing.
             with contextlib.suppress(InvalidImageError):
-                value, sides = score_of(sample, sample.pixels)
+                value, sides = score_of(scores, sample)
             if math.isfinite(value):
                 scores.add(sample, value, sides)
             else:
@@ -112,7 +113,6 @@ def collect_scores(
         done += sample.stands_for
         if on_image is not None:
             on_image(CalibrationStep(done, total, sample.name))
-    check_enough(scores)
 
 
 def check_enough(scores: CollectedScores) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ..errors import InvalidProfileError
-from .file import load_profile, parse_profile, save_profile
+from .file import load_profile, load_profiles, parse_profile, parse_profiles, save_profile, save_profiles
 from .grid import Grid
 from .limits import Limit, Limits, measured_limit
 from .profile import JPEG_TOLERANCE, VERSION, Profile, digest_of
@@ -28,8 +28,11 @@ __all__ = [
     "default_profile",
     "digest_of",
     "load_profile",
+    "load_profiles",
     "measured_limit",
     "parse_profile",
+    "parse_profiles",
     "placement_profile",
     "save_profile",
+    "save_profiles",
 ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -14,17 +15,28 @@ from .consistency import contradiction
 from .fields import Fields, Wrong
 from .grid import Grid
 from .limits import LARGEST, Limit, Limits
-from .profile import FORMAT, VERSION, Profile, digest_of
+from .profile import FORMAT, Profile, digest_of
 from .source import BELONGING_KINDS, OTHER_KINDS, Source
 from .trust import MADE_HERE, calibration_of, remember
 
 MAX_BYTES = 20 * 2**20
 MAX_DEPTH = 6
 MAX_SCORES = 200_000
+# A file of several conditions. One alone is written as before, which earlier releases read.
+SEVERAL = 3
+MAX_CONDITIONS = 20
 
 
 def load_profile(path: str | Path) -> Profile:
-    """Read a profile; raises :class:`InvalidProfileError` with the reason when it cannot be trusted."""
+    """As :func:`load_profiles`, of a file of one condition; raises :class:`InvalidProfileError` for several."""
+    return _the_one(load_profiles(path), str(path))
+
+
+def load_profiles(path: str | Path) -> tuple[Profile, ...]:
+    """Read one decoder's profiles, one for each condition.
+
+    Raises :class:`InvalidProfileError` with the reason when they cannot be trusted.
+    """
     path = Path(path)
     try:
         with path.open("rb") as file:
@@ -38,22 +50,34 @@ def load_profile(path: str | Path) -> Profile:
         raise
     except (OSError, ValueError, RecursionError) as error:
         raise InvalidProfileError(f"{path} is no readable JSON profile ({error}): calibrate again.") from None
-    return parse_profile(record, str(path))
+    return parse_profiles(record, str(path))
 
 
 def save_profile(profile: Profile, path: str | Path) -> None:
-    """Write ``profile``, whole or not at all; one calibrated here is remembered as made on this machine.
+    """As :func:`save_profiles`, of one."""
+    save_profiles([profile], path)
 
-    Raises :class:`InvalidProfileError` where it cannot be written, or could never be read again.
+
+def save_profiles(profiles: Sequence[Profile], path: str | Path) -> None:
+    """Write one decoder's ``profiles``, one for each condition, whole or not at all.
+
+    Those calibrated here are remembered as made on this machine. Raises :class:`InvalidProfileError` where they cannot
+    be written, or could never be read again.
     """
-    text = profile.to_json()
-    parse_profile(json.loads(text), "The new profile")
+    text = profiles[0].to_json() if len(profiles) == 1 else _together(profiles)
+    parse_profiles(json.loads(text), "The new profile")
     try:
         write_text(Path(path), text)
     except InvalidSettingError as error:
         raise InvalidProfileError(str(error)) from error
-    if profile.calibration == MADE_HERE:
+    if all(profile.calibration == MADE_HERE for profile in profiles):
         remember(digest_of(json.loads(text)))
+
+
+def _together(profiles: Sequence[Profile]) -> str:
+    content = {"profiles": [profile.content() for profile in profiles]}
+    record = {"format": FORMAT, "version": SEVERAL, **content, "digest": digest_of(content)}
+    return json.dumps(record, indent=1, allow_nan=False) + "\n"
 
 
 def _without_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -69,32 +93,46 @@ def _refuse_constant(name: str) -> NoReturn:
 
 
 def parse_profile(record: Any, where: str) -> Profile:
-    """Check a decoded JSON profile field by field; raises :class:`InvalidProfileError`, which begins with ``where``."""
+    """As :func:`parse_profiles`, of a record that holds one."""
+    return _the_one(parse_profiles(record, where), where)
+
+
+def _the_one(profiles: Sequence[Profile], where: str) -> Profile:
+    if len(profiles) > 1:
+        held = ", ".join(profile.condition for profile in profiles)
+        raise InvalidProfileError(f"{where} holds several conditions ({held}): name a profile of one.")
+    return profiles[0]
+
+
+def parse_profiles(record: Any, where: str) -> tuple[Profile, ...]:
+    """Check decoded JSON field by field; raises :class:`InvalidProfileError`, which begins with ``where``."""
     if not isinstance(record, dict) or record.get("format") != FORMAT:
         raise InvalidProfileError(f"{where} is not a Latent Tracer profile: choose a file that calibrate wrote.")
-    if _deeper_than(record, MAX_DEPTH):
+    # Those of several conditions lie in a list.
+    if _deeper_than(record, MAX_DEPTH + 2 * ("profiles" in record)):
         raise InvalidProfileError(f"{where} is nested deeper than any profile: calibrate again.")
     version = record.get("version")
-    if type(version) is not int or not 1 <= version <= VERSION:
+    if type(version) is not int or not 1 <= version <= SEVERAL:
         raise InvalidProfileError(
-            f"{where} has profile version {clean_text(str(version), 20)}, this release reads 1 to {VERSION}: update"
+            f"{where} has profile version {clean_text(str(version), 20)}, this release reads 1 to {SEVERAL}: update"
             " it, or calibrate again."
         )
     content = {key: value for key, value in record.items() if key not in ("format", "version", "digest")}
     try:
         fields = Fields(content, "")
-        fields.only(*(format_1.FIELDS if version == 1 else _FIELDS))
+        fields.only(*(("profiles",) if version == SEVERAL else format_1.FIELDS if version == 1 else _FIELDS))
         digest = digest_of(content)
         if record.get("digest") != digest:
             raise InvalidProfileError(f"{where} was changed or damaged after it was written: calibrate again.")
-        profile = (format_1.parse if version == 1 else _parse)(fields)
+        profiles = {1: _first, 2: _one, SEVERAL: _several}[version](fields)
     except Wrong as error:
         raise InvalidProfileError(f"{where} {error}: calibrate again.") from None
-    reason = contradiction(profile)
-    if reason:
-        raise InvalidProfileError(f"{where} contradicts itself ({reason}): calibrate again.")
-    object.__setattr__(profile, "calibration", calibration_of(digest))
-    return profile
+    for profile in profiles:
+        reason = contradiction(profile)
+        if reason:
+            raise InvalidProfileError(f"{where} contradicts itself ({reason}): calibrate again.")
+        object.__setattr__(profile, "calibration", calibration_of(digest))
+    return profiles
 
 
 _FIELDS = (
@@ -102,6 +140,30 @@ _FIELDS = (
     *("belonging", "others", "pictures_given", "pictures_counted", "grid", "fpr", "fnr", "guarantee", "limits"),
     "notes",
 )
+
+
+def _first(fields: Fields) -> tuple[Profile, ...]:
+    return (format_1.parse(fields),)
+
+
+def _one(fields: Fields) -> tuple[Profile, ...]:
+    return (_parse(fields),)
+
+
+def _several(fields: Fields) -> tuple[Profile, ...]:
+    parts = fields.tables("profiles")
+    if not 2 <= len(parts) <= MAX_CONDITIONS:
+        fields.wrong("profiles")
+    profiles = []
+    for part in parts:
+        part.only(*_FIELDS)
+        profiles.append(_parse(part))
+    first = profiles[0]
+    if len({profile.condition for profile in profiles}) < len(profiles):
+        raise Wrong("holds one condition twice")
+    if any((one.fingerprint, one.grid) != (first.fingerprint, first.grid) for one in profiles):
+        raise Wrong("holds profiles of different decoders")
+    return tuple(profiles)
 
 
 def _parse(fields: Fields) -> Profile:

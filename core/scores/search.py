@@ -92,7 +92,7 @@ def search_placements(autoencoder: Autoencoder, image: Tensor, window: int | Non
     whole = _Search(autoencoder, image, window).run()
     if inside is None or whole is None:
         return whole or inside
-    best = min(whole, inside, key=lambda one: one.score)
+    best = min(whole, inside, key=lambda one: one.strength)
     return replace(
         best,
         looks=whole.looks + inside.looks,

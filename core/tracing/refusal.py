@@ -115,6 +115,8 @@ def checked(
         return replace(asked, passes=passes)
     no = asked.verdict
     searched = f"under {looks} other placements none shows a trace (one change at a time, or mirrored and resized)"
+    if no.jpeg_quality is not None:
+        searched += ", though a picture that was resized before it became a JPEG file would show none either"
     basis = f"{no.basis}, and {searched}" if looks else f"{no.basis}: {AS_IT_IS}"
     return Checked(replace(no, basis=basis), passes)
 

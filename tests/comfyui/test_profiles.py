@@ -290,6 +290,19 @@ def test_one_socket_carries_profiles_for_several_conditions(
     assert "connect profiles of one VAE" in sentence(client.fail(prompt), "InvalidProfileError")
 
 
+def test_one_profile_for_clean_pictures_and_jpeg_files(
+    client: Client, demo: str, folder: str, decoded_by: DecodedBy, profiles: Path
+) -> None:
+    run = client.succeed(calibration(demo, folder, "several", condition="clean, jpeg-90, jpeg-75"))
+    report = run.text("calibrate")
+    assert all(f"condition {condition}, " in report for condition in ("clean", "jpeg-90", "jpeg-75"))
+    assert json.loads((profiles / "several.json").read_text(encoding="utf-8"))["version"] == 3
+    prompt = trace_image(demo, decoded_by(demo, 20, 96, 96), "several.json")
+    run = client.succeed(prompt)
+    assert "assumed condition: clean" in run.text("trace") and run.text("answers") == "belonging"
+    assert run.images("profile") and run.text("profile").count("\ncondition ") == 2
+
+
 def test_same_vae_twice_is_a_tie(demo: str, client: Client, decoded_by: DecodedBy, profile_of: ProfileOf) -> None:
     run = client.succeed(attribution(decoded_by(demo, 30, 96, 96), [(demo, profile_of(demo))] * 2))
     assert run.text("answer") == "0"
@@ -302,7 +315,7 @@ def test_attribution_is_cached(demo: str, client: Client, photographs: Photograp
     assert client.succeed(prompt).cached == set(prompt)
 
 
-def test_interrupted_calibration_stops_in_seconds_and_leaves_no_file(
+def test_interrupted_calibration_stops_in_seconds_and_leaves_only_what_it_measured(
     demo: str, client: Client, base_directory: Path, profiles: Path, folder: str
 ) -> None:
     many = base_directory / "input" / "many"
@@ -326,9 +339,14 @@ def test_interrupted_calibration_stops_in_seconds_and_leaves_no_file(
     assert run.interrupted["node_type"] == "LatentTracerCalibrate"
     assert run.error is None
     assert seconds < 15
-    assert files(profiles) == before
-    client.succeed(calibration(demo, folder, "after the interrupt"))
-    assert "after the interrupt.json" in files(profiles)
+    unfinished = "interrupted.json.unfinished.jsonl"
+    assert set(files(profiles)) - set(before) == {unfinished}
+    kept = len((profiles / unfinished).read_text(encoding="utf-8").splitlines())
+    assert 2 <= kept < 600
+    # Other photographs under that name: what was measured does not fit, and the profile takes its place.
+    client.succeed(calibration(demo, folder, "interrupted"))
+    assert set(files(profiles)) - set(before) == {"interrupted.json"}
+    assert "interrupted.json" in client.choices("LatentTracerLoadProfile", "profile_name")
 
 
 def test_only_profiles_are_offered(client: Client, profiles: Path) -> None:
