@@ -59,7 +59,8 @@ def trace_files(
         if journal is not None and digest in journal.finished:
             yield Outcome(file, dataclasses.replace(journal.finished[digest], name=file.name), earlier=True)
             continue
-        outcome, lasts = _outcome_of(file, content, digest, trace, tracer, position, total)
+        picture = opened(file, content, digest, position=position, total=total)
+        outcome, lasts = outcome_of(file, picture, trace, tracer)
         if outcome.traced is not None and finish is not None:
             yield from _begun(outcome, journal)
             traced = _finished(outcome.traced, finish)
@@ -86,21 +87,22 @@ def _finished(traced: Traced, finish: Finish) -> Traced:
         return dataclasses.replace(traced, notes=(*traced.notes, note), is_complete=False)
 
 
-def _outcome_of(
-    file: PictureFile,
-    content: bytes,
-    digest: str,
-    trace: Callable[[Picture], Traced],
-    tracer: Tracer,
-    position: int,
-    total: int,
+def opened(
+    file: PictureFile, content: bytes, digest: str, *, position: int = 1, total: int = 1
+) -> Picture | UnreadableFile:
+    """The picture in ``content``, or why there is none. May run in any thread, ahead of :func:`outcome_of`."""
+    try:
+        return Picture.read(file, content, position=position, total=total)
+    except InvalidImageError as error:
+        return UnreadableFile(file.name, reason_of(error, file.name), digest, len(content))
+
+
+def outcome_of(
+    file: PictureFile, picture: Picture | UnreadableFile, trace: Callable[[Picture], Traced], tracer: Tracer
 ) -> tuple[Outcome, bool]:
     """The outcome of one file, and whether another run would say the same: not where memory or disk ran out."""
-    unreadable = UnreadableFile(file.name, "", digest, len(content))
-    try:
-        picture = Picture.read(file, content, position=position, total=total)
-    except InvalidImageError as error:
-        return Outcome(file, unreadable_row(dataclasses.replace(unreadable, error=reason_of(error, file.name)))), True
+    if isinstance(picture, UnreadableFile):
+        return Outcome(file, unreadable_row(picture)), True
     try:
         traced = trace(picture)
         return Outcome(file, tracer.row(traced), traced), True
@@ -110,7 +112,8 @@ def _outcome_of(
     try:
         return Outcome(file, failed_row(picture.facts, picture.upright, reason)), lasts
     except Exception:  # there may be no memory for a thumbnail either
-        return Outcome(file, unreadable_row(dataclasses.replace(unreadable, error=reason))), lasts
+        unreadable = UnreadableFile(file.name, reason, picture.facts.digest, picture.facts.size)
+        return Outcome(file, unreadable_row(unreadable)), lasts
 
 
 def reason_of(error: Exception, name: str) -> str:
