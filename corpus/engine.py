@@ -18,7 +18,7 @@ import torch
 
 from ..core.errors import LatentTracerError
 from ..core.storage.safe_text import clean_text
-from .attempts import Attempts
+from .desk import Desk
 from .inputs import Source
 from .schema import table_of
 from .work import DeviceLostError, Work
@@ -70,7 +70,6 @@ def started(engine: Engine) -> Iterator[None]:
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     # By default Ray's workers yield to everything else: on a busy machine they do not even get to load torch.
     os.environ.setdefault("RAY_worker_niceness", "0")
-    os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "error")
     kept = _handlers()
     local: dict[str, Any] = {}
     if engine.address is None:
@@ -90,9 +89,9 @@ def started(engine: Engine) -> Iterator[None]:
         _restore(kept)
 
 
-def judged(engine: Engine, work: Any, attempts: Any, sources: Sequence[Source], kind: str) -> Iterator[pa.Table]:
-    """The rows of ``sources`` as they come, each once. ``work``: a reference to a :class:`Work` in the object store,
-    ``attempts``: of :func:`new_attempts`. Raises :class:`EngineError` where Ray gives up."""
+def judged(engine: Engine, desk: Any, sources: Sequence[Source]) -> Iterator[pa.Table]:
+    """The rows of ``sources`` as they come, each once. ``desk``: of :func:`new_desk`. Raises :class:`EngineError` where
+    Ray gives up."""
     context = ray.data.DataContext.get_current()
     context.enable_progress_bars = False
     logging.getLogger("ray.data").setLevel(logging.ERROR)
@@ -106,29 +105,26 @@ def judged(engine: Engine, work: Any, attempts: Any, sources: Sequence[Source], 
             compute=ray.data.ActorPoolStrategy(size=engine.workers),
             num_cpus=1,
             num_gpus=engine.gpus or None,
-            fn_constructor_kwargs={
-                "work": [work],  # in a list a reference stays one, fetched by the worker
-                "attempts": attempts,
-                "device": engine.device,
-                "threads": engine.threads,
-            },
+            fn_constructor_kwargs={"desk": desk, "device": engine.device, "threads": engine.threads},
         )
         yield from dataset.iter_batches(batch_size=None, batch_format="pyarrow", prefetch_batches=0)
-    except ray.exceptions.RayError as error:
+    except Exception as error:  # of Ray, or what it found of ours in a worker
         raise EngineError(f"Ray gave up ({_reason(error)}): run the same command again, it goes on.") from None
 
 
-def new_attempts() -> Any:
-    return ray.remote(num_cpus=0)(Attempts).remote()
+def new_desk(work: Work) -> Any:
+    """The desk of a run, with ``work`` in the object store."""
+    # In a list a reference stays one, until a worker fetches what it refers to.
+    return ray.remote(num_cpus=0)(Desk).remote([ray.put(work)])
 
 
 class Judge:
     """A worker: one copy of the models, and a task after the other. Ray starts it anew when it dies."""
 
-    def __init__(self, work: list[Any], attempts: Any, device: str, threads: int) -> None:
+    def __init__(self, desk: Any, device: str, threads: int) -> None:
         torch.set_num_threads(threads)
-        self.work: Work = ray.get(work[0])
-        self.attempts = attempts
+        self.desk = desk
+        self.work: Work = ray.get(ray.get(desk.work.remote())[0])
         self.work.begin(device)
 
     def __call__(self, batch: pa.Table) -> pa.Table:
@@ -141,7 +137,7 @@ class Judge:
                 records = [self._alone(source) for source in sources]
         except DeviceLostError:
             os._exit(70)  # Ray starts another worker, in which the device may answer
-        self.attempts.end.remote(task)
+        self.desk.end.remote(task)
         return table_of(self.work.kind, [{**record, "shard": ""} for record in records])
 
     def _alone(self, source: Source) -> dict[str, Any]:
@@ -150,11 +146,11 @@ class Judge:
                 source, f"could not be judged, its worker died {MOST_DEATHS} times over it: trace it alone to see why."
             )
         (record,) = self.work.records([source])
-        ray.get(self.attempts.end.remote(source.image))
+        ray.get(self.desk.end.remote(source.image))
         return record
 
     def _begin(self, name: str) -> int:
-        count: int = ray.get(self.attempts.begin.remote(name))
+        count: int = ray.get(self.desk.begin.remote(name))
         return count
 
 

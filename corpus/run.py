@@ -12,13 +12,12 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
-import ray
 
 from ..core.errors import InvalidSettingError
 from ..core.storage.atomic import write_text
 from ..core.storage.locking import locked
 from .counts import Counts
-from .engine import Engine, judged, new_attempts, started
+from .engine import Engine, judged, new_desk, started
 from .inputs import Source, encodable, sources
 from .keys import Keys, digests_of
 from .schema import Kind
@@ -104,10 +103,10 @@ def run_corpus(
             first = next(rest, None)
             if first is not None:
                 with started(engine):
-                    reference, attempts = ray.put(work), new_attempts()
+                    desk = new_desk(work)
                     for some in windows(itertools.chain([first], rest), window):
                         told.begin()
-                        for table in judged(engine, reference, attempts, some, work.kind):
+                        for table in judged(engine, desk, some):
                             writer.add(table)
                             told.came(table, work.kind)
             progress.state = "complete"

@@ -68,7 +68,7 @@ class RunSettings:
             if self.settings.get(name) != before.settings.get(name)
         ]
         if differing:
-            named = " and ".join(WORDS.get(name, name) for name in differing)
+            named = ", ".join(WORDS.get(name, name) for name in differing)
             raise InvalidSettingError(
                 f"{folder} was begun with another {named}: give another folder, or the settings in {NAME} there."
             )
