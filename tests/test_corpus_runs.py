@@ -26,6 +26,7 @@ from latent_tracer.core import (
 for package in ("ray", "pyarrow", "fsspec"):
     pytest.importorskip(package, reason=f"no {package} here: the extra corpus brings it")
 
+import corpus_works  # noqa: E402
 import ray  # noqa: E402
 from commands import run  # noqa: E402
 from corpus_works import NamesWork  # noqa: E402
@@ -74,6 +75,7 @@ def rows_in(folder):
 def shared():
     """One Ray for all that needs no kill."""
     engine = Engine(workers=2, threads=1)
+    ray.cloudpickle.register_pickle_by_value(corpus_works)  # no worker finds it on its path
     with started(engine):
         yield engine
 
