@@ -329,30 +329,39 @@ def measured(args: argparse.Namespace, rows: Rows, place: Path) -> None:
     def lacks(kind: str, key: str) -> bool:
         return (wanted is None or kind in wanted) and rows.lacks(kind, key)
 
-    for name, side in (("demo-a", 96), ("demo-a", 192), ("taesd", 96), ("taesd", 192)):
-        if lacks("batch", f"{name} {side}"):
-            rows.add({"kind": "batch", "key": f"{name} {side}", **batched(name, side, 8)})
-    for side in LARGER:
-        if lacks("overhead", str(side)):
-            rows.add({"kind": "overhead", "key": str(side), **overhead(place / f"larger-{side}", side, 40 // share)})
-    for workers, count in ((2, small), (1, small), (2, large), (1, large)):
-        if lacks("cost", f"{workers} {count}"):
-            shutil.rmtree(place / f"out-{workers}-{count}", ignore_errors=True)
-            folder = pictures(place / f"in-{count}", count)
-            found = cost_of(folder, place / f"out-{workers}-{count}", workers)
-            rows.add({"kind": "cost", "key": f"{workers} {count}", **found})
-        if (workers, count) == (2, large) and lacks("kills", str(count)):
-            shutil.rmtree(place / "out-killed", ignore_errors=True)
-            found = killed(place / f"in-{count}", place / "out-killed", place / f"out-2-{count}", 5, 0)
-            rows.add({"kind": "kills", "key": str(count), **found})
-    if lacks("report", str(1_000_000 // share)):
-        out = place / "synthetic"
-        rows.add({"kind": "report", "key": str(1_000_000 // share), **reported(out, 1_000_000 // share)})
-    for count in (1_000_000, 10_000_000, 100_000_000 // share):
+    def simulate(count: int) -> None:
         if lacks("simulation", str(count)):
             line = [sys.executable, __file__, "--one-simulation", str(count)]
             found = json.loads(subprocess.run(line, capture_output=True, check=True, text=True).stdout)
             rows.add({"kind": "simulation", "key": str(count), **found})
+
+    def cost(workers: int, count: int) -> None:
+        if lacks("cost", f"{workers} {count}"):
+            out = place / f"out-{workers}-{count}"
+            shutil.rmtree(out, ignore_errors=True)
+            found = cost_of(pictures(place / f"in-{count}", count), out, workers)
+            rows.add({"kind": "cost", "key": f"{workers} {count}", **found})
+
+    simulate(1_000_000)
+    simulate(10_000_000)
+    cost(2, small)
+    cost(1, small)
+    cost(2, large)
+    if lacks("kills", str(large)):
+        shutil.rmtree(place / "out-killed", ignore_errors=True)
+        found = killed(place / f"in-{large}", place / "out-killed", place / f"out-2-{large}", 5, 0)
+        rows.add({"kind": "kills", "key": str(large), **found})
+    if lacks("report", str(1_000_000 // share)):
+        found = reported(place / "synthetic", 1_000_000 // share)
+        rows.add({"kind": "report", "key": str(1_000_000 // share), **found})
+    for side in LARGER:
+        if lacks("overhead", str(side)):
+            rows.add({"kind": "overhead", "key": str(side), **overhead(place / f"larger-{side}", side, 8)})
+    for name, side in (("demo-a", 64), ("demo-a", 192), ("taesd", 64)):
+        if lacks("batch", f"{name} {side}"):
+            rows.add({"kind": "batch", "key": f"{name} {side}", **batched(name, side, 8)})
+    cost(1, large)
+    simulate(100_000_000)
 
 
 def report(rows: Rows) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -19,7 +20,6 @@ from .console import emit_json, is_terminal, on_errors, say, show
 if TYPE_CHECKING:
     from ..corpus.engine import Engine
     from ..corpus.run import Progress as RunProgress
-    from ..corpus.schema import Kind
     from ..corpus.work import Work
 
 corpus = typer.Typer(no_args_is_help=True, help="Judge a million pictures on Ray: resumable, one row each in Parquet.")
@@ -48,6 +48,9 @@ Batch = Annotated[
         help="Pictures of one size that share a pass (default: 8 on GPUs, 1 on processors, where it changes bits).",
     ),
 ]
+Retry = Annotated[
+    bool, typer.Option(help="Judge again what has an error: a disk that was away, memory that was short.")
+]
 AsJson = Annotated[bool, typer.Option("--json", help="One JSON object.")]
 Folder = Annotated[Path, typer.Argument(help="The folder that `corpus run` wrote to.")]
 
@@ -66,6 +69,7 @@ def run_command(
     num_gpus: Gpus = 0.0,
     ray: Address = None,
     batch: Batch = None,
+    retry_errors: Retry = False,
     checks_refusal: Annotated[
         bool, typer.Option(help="Before a no, look whether a yes could have been seen: many times the cost of a yes.")
     ] = True,
@@ -79,8 +83,8 @@ def run_command(
     tracer = Tracer(load_autoencoder(vae), profiles, known_as=(vae,))
     shared = _batch(batch, num_gpus)
     work = TraceWork(tracer, vae, checks_refusal=checks_refusal, batch=shared)
-    return _run(work, "trace", [tracer], [vae], inputs, output, _engine(workers, num_gpus, ray), shared, as_json,
-                checks_refusal=checks_refusal)  # fmt: skip
+    run = _Run([tracer], [vae], inputs, output, _engine(workers, num_gpus, ray), shared, as_json, retry_errors)
+    return run(work, checks_refusal=checks_refusal)
 
 
 @corpus.command("attribute")
@@ -93,6 +97,7 @@ def attribute_command(
     num_gpus: Gpus = 0.0,
     ray: Address = None,
     batch: Batch = None,
+    retry_errors: Retry = False,
     as_json: AsJson = False,
 ) -> int:
     """Say which candidate made each picture, as `attribute` does; every picture is read once for all of them."""
@@ -105,8 +110,8 @@ def attribute_command(
         if not tracer.profiles:
             raise InvalidProfileError(f"No profile fits {tracer.name} and none ships for it: calibrate it first.")
     shared = _batch(batch, num_gpus)
-    engine = _engine(workers, num_gpus, ray)
-    return _run(AttributeWork(tracers, shared), "attribute", tracers, vae, inputs, output, engine, shared, as_json)
+    run = _Run(tracers, vae, inputs, output, _engine(workers, num_gpus, ray), shared, as_json, retry_errors)
+    return run(AttributeWork(tracers, shared))
 
 
 @corpus.command("status")
@@ -173,49 +178,58 @@ def _batch(batch: int | None, num_gpus: float) -> int:
     return batch or (GPU_BATCH if num_gpus else 1)
 
 
-def _run(
-    work: Work,
-    kind: Kind,
-    tracers: Sequence[Tracer],
-    names: Sequence[str],
-    inputs: list[str],
-    output: Path,
-    engine: Engine,
-    batch: int,
-    as_json: bool,
-    **further: Any,
-) -> int:
-    from ..corpus.run import run_corpus
-    from ..corpus.settings import RunSettings
-    from ..corpus.status import counted
+@dataclass(frozen=True)
+class _Run:
+    """What both commands were given."""
 
-    profiles = [one for tracer in tracers for one in tracer.profiles]
-    settings = {
-        "release": VERSION,
-        "models": [tracer.autoencoder.fingerprint for tracer in tracers],
-        "names": list(names),
-        "profiles": [hashlib.sha256(one.to_json().encode()).hexdigest() for one in profiles],
-        "device": engine.device,
-        "batch": batch,
-        **further,
-    }
-    shown = {
-        "inspected model" if len(names) == 1 else "candidates": ", ".join(names),
-        "score": ", ".join(dict.fromkeys(one.score for one in profiles)) or "the default profile's",
-        "calibrated on": ", ".join(dict.fromkeys(one.calibrated_on for one in profiles)) or "other decoders",
-    }
-    if output.exists() and not output.is_dir():
-        raise InvalidSettingError(f"{output} is a file: give a folder for the rows.")
-    with _progress() as tell:
-        end = run_corpus(work, RunSettings(kind, tuple(_absolute(one) for one in inputs), settings, shown), output,
-                         engine, tell)  # fmt: skip
-    if end.earlier:
-        say(f"{end.earlier} of {end.total} had been finished before.")
-    if as_json:
-        emit_json(end.record())
-    else:
-        show(f"{end.counts.rows} rows: {counted(end.counts)}\n{output}")
-    return 2 if end.counts.errors else 0
+    tracers: Sequence[Tracer]
+    names: Sequence[str]
+    inputs: Sequence[str]
+    output: Path
+    engine: Engine
+    batch: int
+    as_json: bool
+    retry_errors: bool
+
+    def __call__(self, work: Work, **further: Any) -> int:
+        """The exit code is 2 if anything could not be judged."""
+        from ..corpus.run import run_corpus
+        from ..corpus.settings import RunSettings
+        from ..corpus.status import counted
+
+        if self.output.exists() and not self.output.is_dir():
+            raise InvalidSettingError(f"{self.output} is a file: give a folder for the rows.")
+        inputs = tuple(map(_absolute, self.inputs))
+        settings = RunSettings(work.kind, inputs, {**self._settings(), **further}, self._shown())
+        with _progress() as tell:
+            end = run_corpus(work, settings, self.output, self.engine, tell, retry_errors=self.retry_errors)
+        if end.earlier:
+            say(f"{end.earlier} of {end.total} had been finished before.")
+        if self.as_json:
+            emit_json(end.record())
+        else:
+            show(f"{end.counts.rows} rows: {counted(end.counts)}\n{self.output}")
+        return 2 if end.counts.errors else 0
+
+    def _settings(self) -> dict[str, Any]:
+        """All that rows depend on beside their files."""
+        profiles = [one for tracer in self.tracers for one in tracer.profiles]
+        return {
+            "release": VERSION,
+            "models": [tracer.autoencoder.fingerprint for tracer in self.tracers],
+            "names": list(self.names),
+            "profiles": [hashlib.sha256(one.to_json().encode()).hexdigest() for one in profiles],
+            "device": self.engine.device,
+            "batch": self.batch,
+        }
+
+    def _shown(self) -> dict[str, str]:
+        profiles = [one for tracer in self.tracers for one in tracer.profiles]
+        return {
+            "inspected model" if len(self.names) == 1 else "candidates": ", ".join(self.names),
+            "score": ", ".join(dict.fromkeys(one.score for one in profiles)) or "the default profile's",
+            "calibrated on": ", ".join(dict.fromkeys(one.calibrated_on for one in profiles)) or "other decoders",
+        }
 
 
 def _absolute(given: str) -> str:

@@ -22,7 +22,7 @@ from .inputs import Source, encodable, sources
 from .keys import Keys, digests_of
 from .schema import Kind
 from .settings import NAME, RunSettings
-from .shards import ShardWriter, counts_in, finished_in
+from .shards import ShardWriter, counts_in, drop_errors, finished_in
 from .work import Work
 
 PROGRESS_NAME = "progress.json"
@@ -81,8 +81,11 @@ def run_corpus(
     engine: Engine,
     on_progress: OnProgress = lambda _: None,
     window: int = WINDOW,
+    retry_errors: bool = False,
 ) -> Progress:
     """Judge every picture of ``settings.inputs`` that has no row in ``folder`` yet; returns where that ended.
+
+    ``retry_errors``: those whose row tells of an error are judged again.
 
     Raises :class:`InvalidSettingError` for other settings than the folder's, for one in which another run writes, and
     for inputs that cannot be read; :class:`EngineError` where Ray fails. Whatever ends it, rows that came are kept.
@@ -93,6 +96,8 @@ def run_corpus(
         progress = Progress(sum(1 for _ in sources(given, [folder])))
         if not progress.total:
             raise InvalidSettingError(f"There is no picture in {', '.join(given)}: give a folder or a list of some.")
+        if retry_errors:
+            drop_errors(folder, work.kind)
         progress.counts = counts_in(folder)
         finished = finished_in(folder)
         writer = ShardWriter(folder, work.kind)

@@ -14,6 +14,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from ..core.errors import InvalidSettingError
@@ -75,11 +76,24 @@ class ShardWriter:
         self._flushed = time.monotonic()
 
 
-def write_shard(path: Path, table: pa.Table, counts: Counts) -> None:
+def write_shard(path: Path, table: pa.Table, counts: Counts, overwrite: bool = False) -> None:
     """``table`` with its ``counts`` in the footer."""
     stored = io.BytesIO()
     pq.write_table(table.replace_schema_metadata({COUNTS: counts.to_json()}), stored, compression="zstd")
-    write_bytes(path, stored.getvalue(), overwrite=False)
+    write_bytes(path, stored.getvalue(), overwrite=overwrite)
+
+
+def drop_errors(folder: Path, kind: Kind) -> int:
+    """Take the rows with an error out of all shards, so that their pictures are judged again; how many there were."""
+    dropped = 0
+    for path in shards_in(folder):
+        if not counts_of(path).errors:
+            continue
+        table = pq.read_table(path)
+        good = table.filter(pc.equal(table["error"], ""))
+        write_shard(path, good, Counts.of(kind, good), overwrite=True)
+        dropped += len(table) - len(good)
+    return dropped
 
 
 def shards_in(folder: Path) -> list[Path]:
@@ -97,11 +111,16 @@ def counts_in(folder: Path) -> Counts:
     """The sum over all shards, from their footers alone. Raises :class:`InvalidSettingError` for a damaged one."""
     total = Counts()
     for path in shards_in(folder):
-        try:
-            total.add(Counts.parse((pq.read_metadata(path).metadata or {})[COUNTS]))
-        except (OSError, pa.ArrowException, ValueError, KeyError, TypeError) as error:
-            raise _damaged(path, error) from None
+        total.add(counts_of(path))
     return total
+
+
+def counts_of(path: Path) -> Counts:
+    """Of one shard; raises as :func:`counts_in`."""
+    try:
+        return Counts.parse((pq.read_metadata(path).metadata or {})[COUNTS])
+    except (OSError, pa.ArrowException, ValueError, KeyError, TypeError) as error:
+        raise _damaged(path, error) from None
 
 
 def batches_in(folder: Path, columns: Sequence[str] | None = None, rows: int = 20_000) -> Iterator[pa.Table]:

@@ -236,6 +236,17 @@ def test_a_half_written_shard_is_none(tmp_path, monkeypatch):
     assert sorted(one["name"] for one in rows_in(tmp_path)) == ["0.png", "1.png", "2.png", "3.png"]
 
 
+def test_errors_can_be_taken_out_to_be_judged_again(tmp_path):
+    filled(tmp_path, range(3))
+    filled(tmp_path, range(3, 5), error="the disk was away")
+    before = [path.read_bytes() for path in shards_in(tmp_path)][0]
+    assert shards.drop_errors(tmp_path, "trace") == 2
+    assert shards_in(tmp_path)[0].read_bytes() == before
+    assert counts_in(tmp_path).rows == len(finished_in(tmp_path)) == len(rows_in(tmp_path)) == 3
+    filled(tmp_path, range(3, 5))
+    assert len(shards_in(tmp_path)) == 3 and counts_in(tmp_path).errors == 0
+
+
 def test_a_damaged_shard_is_named(tmp_path):
     filled(tmp_path, range(3))
     (path,) = shards_in(tmp_path)
