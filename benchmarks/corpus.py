@@ -35,10 +35,12 @@ from latent_tracer.core.scores.protocol import reconstruct
 from latent_tracer.core.storage.atomic import write_text
 from latent_tracer.core.tracing.row import TraceRow
 from latent_tracer.corpus.counts import Counts
-from latent_tracer.corpus.inputs import sources
+from latent_tracer.corpus.engine import TASK, Engine
+from latent_tracer.corpus.inputs import Source, sources
 from latent_tracer.corpus.keys import WIDTH, Keys, digests_of
 from latent_tracer.corpus.report import write_corpus_report
-from latent_tracer.corpus.schema import table_of
+from latent_tracer.corpus.run import Progress, run_corpus
+from latent_tracer.corpus.schema import Kind, table_of
 from latent_tracer.corpus.settings import RunSettings
 from latent_tracer.corpus.shards import batches_in, counts_in, finished_in, shards_in, write_shard
 from latent_tracer.corpus.work import TraceWork
@@ -185,6 +187,46 @@ def killed(folder: Path, out: Path, whole: Path, kills: int, seed: int) -> Row:
     found, expected = rows_in(out), rows_in(whole)
     differing = sum(found.get(image) != row for image, row in expected.items()) + len(found.keys() - expected.keys())
     return {"pictures": len(found), "kills": spread, "differing": differing}
+
+
+class NoWork:
+    """Judges nothing: what is left is the engine."""
+
+    kind: Kind = "trace"
+
+    def begin(self, device: str) -> None:
+        pass
+
+    def records(self, sources: Sequence[Source]) -> Iterator[dict[str, Any]]:
+        for source in sources:
+            yield TraceRow(source.name, "0" * 64, verdict="inconclusive", seconds=0.0).to_json(source.image, "none")
+
+    def failed(self, source: Source, reason: str) -> dict[str, Any]:
+        return TraceRow(source.name, error=reason).to_json(source.image, "none")
+
+
+def engine_alone(place: Path, count: int) -> Row:
+    """What a picture costs driver, Ray and workers where nothing is read and nothing judged; from the first row on."""
+    shutil.rmtree(place, ignore_errors=True)
+    place.mkdir(parents=True)
+    (place / "list.txt").write_text("".join(f"{number:08}.png\n" for number in range(count)))
+    seen: list[tuple[float, float, float, int]] = []
+
+    def told(progress: Progress) -> None:
+        if progress.state != "running" or not progress.now:
+            return
+        if seen and time.perf_counter() - seen[-1][0] < 0.5 and progress.now < count:
+            return
+        below = processes_below(os.getpid())
+        whole, driver = sum(seconds for _, seconds, _ in below.values()), below[os.getpid()][1]
+        seen.append((time.perf_counter(), whole, driver, progress.now))
+
+    run_corpus(NoWork(), RunSettings("trace", (str(place / "list.txt"),), {}), place / "out", Engine(2), told)
+    (wall, whole, driver, first), (wall_end, whole_end, driver_end, last) = seen[0], seen[-1]
+    judged = last - first
+    return {"pictures": count, "each_processor": round((whole_end - whole) / judged, 5),
+            "each_driver": round((driver_end - driver) / judged, 5), "each_wall": round((wall_end - wall) / judged, 5),
+            "task": TASK}  # fmt: skip
 
 
 def timed(work: Callable[[], Any]) -> tuple[float, float]:
@@ -351,6 +393,9 @@ def measured(args: argparse.Namespace, rows: Rows, place: Path) -> None:
         shutil.rmtree(place / "out-killed", ignore_errors=True)
         found = killed(place / f"in-{large}", place / "out-killed", place / f"out-2-{large}", 5, 0)
         rows.add({"kind": "kills", "key": str(large), **found})
+    if lacks("engine", str(10_000 // share)):
+        found = engine_alone(place / "nothing", 10_000 // share)
+        rows.add({"kind": "engine", "key": str(10_000 // share), **found})
     if lacks("report", str(1_000_000 // share)):
         found = reported(place / "synthetic", 1_000_000 // share)
         rows.add({"kind": "report", "key": str(1_000_000 // share), **found})
@@ -429,6 +474,12 @@ def report(rows: Rows) -> str:
             )
         )
         text.append("")
+    for row in of.get("engine", []):
+        text.append(
+            f"## The engine alone\n\n{row['pictures']} names, of which nothing is read or judged, two workers, tasks of"
+            f" {row['task']}: {1000 * row['each_processor']:.2f} ms of processor time a picture in all processes,"
+            f" {1000 * row['each_driver']:.2f} of them in the driver; {1000 * row['each_wall']:.2f} ms wall.\n"
+        )
     if "batch" in of:
         text.append("## Pictures that share a pass\n\nEight in one pass against one by one, on the processor.\n")
         text.append(
@@ -451,10 +502,8 @@ def report(rows: Rows) -> str:
     for row in of.get("kills", []):
         text.append(
             f"## Kills\n\n{row['pictures']} pictures, two workers, killed with signal 9: {', '.join(row['kills'])}"
-            " rows."
-            f" After the last start {row['differing']} rows differ from those of an uninterrupted run, and no"
-            " picture has"
-            " two.\n"
+            f" rows. After the last start {row['differing']} rows differ from those of an uninterrupted run, and no"
+            " picture has two.\n"
         )
     for row in of.get("report", []):
         text.append(
@@ -494,7 +543,7 @@ def report(rows: Rows) -> str:
 
 def main() -> None:
     parser = parser_of(__doc__, "a tenth of the pictures")
-    parser.add_argument("--only", default="", help="batch, overhead, cost, kills, report, simulation")
+    parser.add_argument("--only", default="", help="batch, overhead, cost, kills, engine, report, simulation")
     parser.add_argument("--place", type=Path, help="where pictures and rows are kept (default: results/partial/corpus)")
     parser.add_argument("--one-report", type=Path, help=argparse.SUPPRESS)
     parser.add_argument("--one-simulation", type=int, help=argparse.SUPPRESS)
