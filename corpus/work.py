@@ -7,9 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Protocol
@@ -18,6 +16,7 @@ import torch
 
 from ..core.errors import InvalidImageError, LatentTracerError
 from ..core.files.picture import Picture, PictureFile, UnreadableFile, content_digest
+from ..core.files.read_ahead import read_ahead
 from ..core.models.autoencoder import ModuleAutoencoder
 from ..core.reports.folder_trace import opened, outcome_of, reason_of
 from ..core.scores.decoder_grid import grid_of
@@ -78,7 +77,7 @@ class _Shared:
                 tracer.autoencoder = self._gathering.shared(tracer.autoencoder)
 
     def records(self, sources: Sequence[Source]) -> Iterator[dict[str, Any]]:
-        pictures = read_ahead(sources, AHEAD + (self.batch if self.batch > 1 else 0))
+        pictures = read_ahead(sources, read_picture, AHEAD + (self.batch if self.batch > 1 else 0))
         if self._gathering is None:
             for source, picture in pictures:
                 yield self._record(source, picture)
@@ -157,20 +156,6 @@ def is_lost(error: BaseException) -> bool:
     return not isinstance(error, torch.OutOfMemoryError) and any(
         sign in str(error) for sign in ("CUDA error", "CUBLAS_STATUS", "CUDNN_STATUS_EXECUTION_FAILED")
     )
-
-
-def read_ahead(sources: Sequence[Source], ahead: int) -> Iterator[Read]:
-    """Each of ``sources`` with its picture, read, hashed and decoded in threads while earlier ones are judged."""
-    waiting: deque[tuple[Source, Future[Picture | UnreadableFile]]] = deque()
-    with ThreadPoolExecutor(max(1, ahead // 2), "reading") as readers:
-        for source in sources:
-            waiting.append((source, readers.submit(read_picture, source)))
-            if len(waiting) > ahead:
-                first, found = waiting.popleft()
-                yield first, found.result()
-        while waiting:
-            first, found = waiting.popleft()
-            yield first, found.result()
 
 
 def read_picture(source: Source) -> Picture | UnreadableFile:

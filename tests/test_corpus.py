@@ -25,6 +25,7 @@ from latent_tracer.core import (
     synthetic_photograph,
     to_picture,
 )
+from latent_tracer.core.files.read_ahead import read_ahead
 from latent_tracer.core.tracing.row import TraceRow
 
 for package in ("ray", "pyarrow", "fsspec"):
@@ -45,7 +46,7 @@ from latent_tracer.corpus.schema import SCHEMAS, table_of  # noqa: E402
 from latent_tracer.corpus.settings import RunSettings, load_settings  # noqa: E402
 from latent_tracer.corpus.shards import ShardWriter, batches_in, counts_in, finished_in, shards_in  # noqa: E402
 from latent_tracer.corpus.status import status_of  # noqa: E402
-from latent_tracer.corpus.work import AttributeWork, DeviceLostError, TraceWork, read_ahead, told_of_lost  # noqa: E402
+from latent_tracer.corpus.work import AttributeWork, DeviceLostError, TraceWork, told_of_lost  # noqa: E402
 
 SETTINGS = RunSettings("trace", ("/in",), {"models": ["m"], "profiles": ["p"]}, {"inspected model": "m"})
 
@@ -457,20 +458,25 @@ def test_a_workers_attribution_is_that_of_attribute(folder, demo):
     assert list(table_of("attribute", [{**one, "shard": ""} for one in records.values()])["name"]) is not None
 
 
-def test_files_are_read_while_earlier_ones_are_judged(folder, monkeypatch):
+def test_files_are_read_while_earlier_ones_are_judged():
     begun = []
-    monkeypatch.setattr(
-        "latent_tracer.corpus.work.read_picture", lambda source: begun.append(source.name) or source.name
-    )
-    found = [Source(str(k), str(k), str(k)) for k in range(9)]
-    reading = read_ahead(found, 2)
-    first = next(reading)
+
+    def read(number):
+        begun.append(number)
+        if number == 7:
+            raise InvalidImageError("gone")
+        return -number
+
+    reading = read_ahead(range(9), read, 2)
+    assert next(reading) == (0, 0)
     for _ in range(200):
         if len(begun) == 3:
             break
         time.sleep(0.01)
-    assert first[1] == "0" and begun == ["0", "1", "2"], "two ahead and no further"
-    assert [one[1] for one in reading] == [str(k) for k in range(1, 9)]
+    assert begun == [0, 1, 2], "two ahead and no further"
+    assert [next(reading) for _ in range(6)] == [(number, -number) for number in range(1, 7)]
+    with pytest.raises(InvalidImageError, match="gone"):
+        next(reading)
 
 
 def test_a_lost_device_is_no_pictures_fault():
