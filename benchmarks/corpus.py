@@ -26,6 +26,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import torch
 from common import RESULTS, Row, Rows, cells_table, decoder, made_by, parser_of, rows_of, write_json
 from latent_tracer.core import Picture, Tracer, quantise, synthetic_photograph, to_picture
@@ -305,23 +306,33 @@ def batched(name: str, side: int, count: int) -> Row:
 def synthetic(out: Path, count: int) -> None:
     """A corpus of ``count`` rows that nobody traced."""
     generator, per = np.random.default_rng(0), 5000
+    usual = TraceRow(
+        "", "", 12_345, "PNG", 512, 512, model="demo-a", p_value=0.0147, fpr=0.0147, condition="clean", seconds=0.1,
+        agreement="no claim", encoder_passes=2, decoder_passes=2, calibration="shipped with this program",
+        stage="grid contrast, one look",
+    ).to_json("", "demo-a")  # fmt: skip
+    rows = [{**usual, "error": "is damaged" if place % 50 == 0 else "", "shard": ""} for place in range(per)]
+    template = table_of("trace", rows)
     for number in range(count // per):
-        name = f"rows-{number + 1:06}-{number:08x}.parquet"
-        records = []
-        for place, score in enumerate(generator.normal(-0.2, 0.3, per), number * per):
-            row = TraceRow(f"{place}.png", f"{place:064x}", 12_345, error="is damaged" if place % 50 == 0 else "")
-            if not row.error:
-                answer = "belonging" if score < -0.3 else "non-belonging" if score > -0.05 else "inconclusive"
-                row = TraceRow(
-                    row.name, row.digest, 12_345, "PNG", 512, 512, model="demo-a", verdict=answer, score=float(score),
-                    p_value=0.0147, fpr=0.0147, condition="clean", agreement="no claim", seconds=0.1, encoder_passes=2,
-                    decoder_passes=2, calibration="shipped with this program", stage="grid contrast, one look",
-                    basis=f"The image belongs to this decoder (score {score:.3g} is lower than that of 98.5 % of the"
-                    " other images, whatever their source).",
-                )  # fmt: skip
-            records.append({**row.to_json(f"/corpus/{row.name}", "demo-a"), "shard": name})
-        table = table_of("trace", records)
-        write_shard(out / name, table, Counts.of("trace", table))
+        shard = f"rows-{number + 1:06}-{number:08x}.parquet"
+        scores = generator.normal(-0.2, 0.3, per)
+        answers = np.where(scores < -0.3, "belonging", np.where(scores > -0.05, "non-belonging", "inconclusive"))
+        broken = np.arange(per) % 50 == 0
+        basis = [f"Its score {score:.3g} is lower than that of 98.5 % of the other images." for score in scores]
+        names = [f"{number * per + place}.png" for place in range(per)]
+        columns = {
+            "image": pa.array([f"/corpus/{name}" for name in names]),
+            "name": pa.array(names),
+            "digest": pa.array([f"{number * per + place:064x}" for place in range(per)]),
+            "score": pa.array(scores, mask=broken),
+            "verdict": pa.array(answers.tolist(), pa.string(), mask=broken),
+            "basis": pa.array(basis),
+            "shard": pa.array([shard] * per),
+        }
+        table = template
+        for name, values in columns.items():
+            table = table.set_column(table.schema.get_field_index(name), name, values)
+        write_shard(out / shard, table, Counts.of("trace", table))
     RunSettings("trace", ("/corpus",), {}, {"inspected model": "demo-a"}).write(out)
 
 

@@ -37,12 +37,16 @@ class Keys:
 
     def add(self, digests: Digests) -> NDArray[np.bool_]:
         """Add ``digests``; ``[N]``: which of them are new, a repeated one the first time."""
-        first = np.zeros(len(digests), bool)
-        first[np.unique(digests, return_index=True)[1]] = True
-        new = first & ~self.has(digests)
-        run = np.sort(digests[new])
+        order = np.argsort(digests, kind="stable")
+        ordered = digests[order]  # asked in order, a long run is walked through once
+        is_first = np.ones(len(digests), bool)
+        is_first[1:] = ordered[1:] != ordered[:-1]
+        is_new = is_first & ~self.has(ordered)
+        run = ordered[is_new]
         while self._runs and len(self._runs[-1]) <= 2 * len(run):
             run = np.sort(np.concatenate([self._runs.pop(), run]), kind="stable")
         if len(run):
             self._runs.append(run)
+        new = np.zeros(len(digests), bool)
+        new[order[is_new]] = True
         return new
