@@ -27,8 +27,9 @@ from .work import DeviceLostError, Work
 STORE_BYTES = 150 * 2**20
 # A picture that was being judged alone when its worker died so often gets a row that says so.
 MOST_DEATHS = 3
-# Pictures of one task: what a killed worker costs. The last tasks of a run are smaller, so that no worker waits long.
-TASK = 16
+# Pictures of one task: what a killed worker costs; more where there would be too many tasks to keep books of, fewer
+# where there are few pictures for each worker.
+TASK, MOST_TASKS, TASKS_EACH = 16, 10_000, 8
 
 
 class EngineError(LatentTracerError):
@@ -95,9 +96,9 @@ def judged(engine: Engine, desk: Any, sources: Sequence[Source]) -> Iterator[pa.
     context = ray.data.DataContext.get_current()
     context.enable_progress_bars = False
     logging.getLogger("ray.data").setLevel(logging.ERROR)
-    blocks = max(1, min(len(sources), max(len(sources) // TASK, 8 * engine.workers)))
+    tasks = min(len(sources), max(min(len(sources) // TASK, MOST_TASKS), TASKS_EACH * engine.workers))
     try:
-        dataset = ray.data.from_items([source.record() for source in sources], override_num_blocks=blocks).map_batches(
+        dataset = ray.data.from_items([source.record() for source in sources], override_num_blocks=tasks).map_batches(
             Judge,
             batch_size=None,  # a task is a block: no row of another is in it
             batch_format="pyarrow",

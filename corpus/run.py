@@ -26,8 +26,9 @@ from .shards import ShardWriter, counts_in, drop_errors, finished_in
 from .work import Work
 
 PROGRESS_NAME = "progress.json"
-# Pictures that are named to Ray at a time: what bounds the driver's memory. Between two windows the workers start anew.
-WINDOW = 50_000
+# Pictures that are named to Ray at a time: what bounds the driver's memory, to a kilobyte each. Between two windows the
+# workers start anew, which takes seconds: the faster they are, the larger is a window, up to so many times this one.
+WINDOW, MOST_WINDOWS, WINDOW_SECONDS = 50_000, 20, 1000
 PROGRESS_SECONDS = 2.0
 
 
@@ -109,7 +110,7 @@ def run_corpus(
             if first is not None:
                 with started(engine):
                     desk = new_desk(work)
-                    for some in windows(itertools.chain([first], rest), window):
+                    for some in windows(itertools.chain([first], rest), lambda: window_of(progress.rate, window)):
                         told.begin()
                         for table in judged(engine, desk, some):
                             writer.add(table)
@@ -135,9 +136,15 @@ def left(found: Iterator[Source], finished: Keys, progress: Progress) -> Iterato
         yield from (source for source, is_new in zip(some, new, strict=True) if is_new)
 
 
-def windows(found: Iterator[Source], size: int) -> Iterator[Sequence[Source]]:
-    while some := list(itertools.islice(found, size)):
+def windows(found: Iterator[Source], size: Callable[[], int]) -> Iterator[Sequence[Source]]:
+    """``found`` in parts, each as large as ``size`` says when its turn comes."""
+    while some := list(itertools.islice(found, size())):
         yield some
+
+
+def window_of(rate: float | None, least: int = WINDOW) -> int:
+    """How many pictures to name at a time where so many are judged a second."""
+    return max(least, min(MOST_WINDOWS * least, round((rate or 0) * WINDOW_SECONDS)))
 
 
 class _Teller:

@@ -41,7 +41,7 @@ from latent_tracer.corpus.desk import Desk  # noqa: E402
 from latent_tracer.corpus.inputs import Source, read_source, sources  # noqa: E402
 from latent_tracer.corpus.keys import Keys, digests_of  # noqa: E402
 from latent_tracer.corpus.merge import merge_folders  # noqa: E402
-from latent_tracer.corpus.run import Progress, left  # noqa: E402
+from latent_tracer.corpus.run import Progress, left, window_of, windows  # noqa: E402
 from latent_tracer.corpus.schema import SCHEMAS, table_of  # noqa: E402
 from latent_tracer.corpus.settings import RunSettings, load_settings  # noqa: E402
 from latent_tracer.corpus.shards import ShardWriter, batches_in, counts_in, finished_in, shards_in  # noqa: E402
@@ -187,6 +187,12 @@ def test_what_is_left_is_named_once(folder):
     keys.add(digests_of([str(folder / "broken.png")]))
     assert [one.name for one in left(sources(twice), keys, progress)] == ["one.png", "below/two.png"]
     assert progress.earlier == 2
+
+
+def test_windows_grow_with_the_rate_and_no_further():
+    assert [window_of(rate) for rate in (None, 1.0, 80.0, 1e6)] == [50_000, 50_000, 80_000, 1_000_000]
+    sizes = iter([2, 3, 9, 9])
+    assert [list(one) for one in windows(iter(range(7)), lambda: next(sizes))] == [[0, 1], [2, 3, 4], [5, 6]]
 
 
 def test_the_schema_is_the_one_of_trace():
