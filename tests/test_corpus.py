@@ -13,6 +13,7 @@ import tracemalloc
 
 import pytest
 import torch
+from commands import run
 from latent_tracer.cli.attribute import tracer_of
 from latent_tracer.core import (
     InvalidImageError,
@@ -384,6 +385,29 @@ def test_a_report_needs_no_memory_for_its_rows(tmp_path):
 
     few, many = peak(2), peak(12)
     assert many[0] < 1.5 * few[0] and many[1] <= few[1] + 2**20
+
+
+def test_the_commands_say_what_they_found(tmp_path):
+    filled(tmp_path / "a", range(3), verdict="belonging")
+    filled(tmp_path / "b", range(2, 4), error="broken")
+    status = run("corpus", "status", tmp_path / "a", "--json")
+    assert status.returncode == 0 and json.loads(status.stdout)["answers"] == {"belonging": 3}
+    assert run("corpus", "status", tmp_path / "a").stdout.startswith("3 pictures, not running")
+    merged = run("corpus", "merge", tmp_path / "a", tmp_path / "b", "-o", tmp_path / "c")
+    assert merged.returncode == 0 and "1 rows of pictures that had one already" in merged.stderr
+    assert merged.stdout.startswith("4 rows: 3 belonging, 1 not traced; 1 with an error")
+    found = run("corpus", "report", tmp_path / "c", "-o", tmp_path / "r", "--no-csv")
+    assert found.returncode == 0 and [one.name for one in (tmp_path / "r").iterdir()] == ["corpus.html"]
+    nothing = run("corpus", "report", tmp_path / "nothing")
+    assert nothing.returncode == 2 and "holds no corpus" in nothing.stderr
+    assert not (tmp_path / "nothing").exists()
+
+
+def test_a_command_without_the_extra_says_so(tmp_path, monkeypatch):
+    monkeypatch.setattr(installed, "find_spec", lambda name: None)
+    said = run("corpus", "run", tmp_path, "--vae", "demo-a", "-o", tmp_path / "out")
+    assert said.returncode == 2 and "pip install 'latent-tracer[cli,corpus]'" in said.stderr
+    assert not (tmp_path / "out").exists()
 
 
 def test_an_attribution_is_reported_too(tmp_path):
