@@ -123,8 +123,10 @@ def run_corpus(
             progress.state = "failed"
             raise
         finally:
-            writer.flush()
-            told.tell(always=True)
+            try:
+                writer.flush()
+            finally:
+                told.tell(always=True)
     return progress
 
 

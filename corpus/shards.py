@@ -38,14 +38,12 @@ class ShardWriter:
         self.folder, self.kind, self.most_rows = folder, kind, most_rows
         self.counts = Counts()
         self._began = self._flushed = time.monotonic()
-        self._waiting: list[pa.Table] = []
-        self._rows = 0
-        self._next = 1 + max((number_of(path) for path in shards_in(folder)), default=0)
+        # The number of the next shard and what waits for it: one thing, so that an interrupt never meets half of it.
+        self._pending: tuple[int, list[pa.Table]] = (1 + max(map(number_of, shards_in(folder)), default=0), [])
 
     def add(self, table: pa.Table) -> bool:
         """Take the rows of ``table``; whether they, and those before, were written."""
-        self._waiting.append(table)
-        self._rows += len(table)
+        self._pending[1].append(table)
         now = time.monotonic()
         patience = min(MOST_SECONDS, max(LEAST_SECONDS, SHARE * (now - self._began)))
         if self._rows < self.most_rows and now - self._flushed < patience:
@@ -55,32 +53,38 @@ class ShardWriter:
 
     def gather(self, table: pa.Table) -> None:
         """Take the rows of ``table``, and write whenever there are enough for a shard, however long that takes."""
-        self._waiting.append(table)
-        self._rows += len(table)
+        self._pending[1].append(table)
         if self._rows >= self.most_rows:
             self.flush()
 
+    @property
+    def _rows(self) -> int:
+        return sum(map(len, self._pending[1]))
+
     def flush(self) -> None:
-        """Write what waits; raises :class:`InvalidSettingError` where the disk does not take it."""
+        """Write what waits; raises :class:`InvalidSettingError` where the disk does not take it.
+
+        Once more after an interrupt in the middle it writes the same rows into the same shard.
+        """
+        number, waiting = self._pending
         if self._rows:
-            table = pa.concat_tables(self._waiting)
+            table = pa.concat_tables(waiting)
             names = "\n".join(table["image"].to_pylist())
-            name = f"rows-{self._next:06}-{hashlib.sha256(names.encode()).hexdigest()[:8]}.parquet"
+            name = f"rows-{number:06}-{hashlib.sha256(names.encode()).hexdigest()[:8]}.parquet"
             shard = pa.array([name] * len(table), pa.string())
             table = table.set_column(table.schema.get_field_index("shard"), "shard", shard)
             counts = Counts.of(self.kind, table)
             write_shard(self.folder / name, table, counts)
+            self._pending = (number + 1, [])
             self.counts.add(counts)
-            self._next += 1
-            self._waiting, self._rows = [], 0
         self._flushed = time.monotonic()
 
 
-def write_shard(path: Path, table: pa.Table, counts: Counts, overwrite: bool = False) -> None:
+def write_shard(path: Path, table: pa.Table, counts: Counts) -> None:
     """``table`` with its ``counts`` in the footer."""
     stored = io.BytesIO()
     pq.write_table(table.replace_schema_metadata({COUNTS: counts.to_json()}), stored, compression="zstd")
-    write_bytes(path, stored.getvalue(), overwrite=overwrite)
+    write_bytes(path, stored.getvalue())
 
 
 def drop_errors(folder: Path, kind: Kind) -> int:
@@ -91,7 +95,7 @@ def drop_errors(folder: Path, kind: Kind) -> int:
             continue
         table = pq.read_table(path)
         good = table.filter(pc.equal(table["error"], ""))
-        write_shard(path, good, Counts.of(kind, good), overwrite=True)
+        write_shard(path, good, Counts.of(kind, good))
         dropped += len(table) - len(good)
     return dropped
 

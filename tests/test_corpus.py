@@ -234,7 +234,7 @@ def test_a_half_written_shard_is_none(tmp_path, monkeypatch):
     filled(tmp_path, range(3))
     writer = ShardWriter(tmp_path, "trace")
     writer.add(table([3]))
-    monkeypatch.setattr("latent_tracer.core.storage.atomic._take_name", lambda *_: (_ for _ in ()).throw(SystemExit))
+    monkeypatch.setattr("latent_tracer.core.storage.atomic.os.replace", lambda *_: (_ for _ in ()).throw(SystemExit))
     with pytest.raises(SystemExit):
         writer.flush()
     monkeypatch.undo()
@@ -242,6 +242,29 @@ def test_a_half_written_shard_is_none(tmp_path, monkeypatch):
     assert len(finished_in(tmp_path)) == 3 and counts_in(tmp_path).rows == 3
     filled(tmp_path, [3])
     assert sorted(one["name"] for one in rows_in(tmp_path)) == ["0.png", "1.png", "2.png", "3.png"]
+
+
+@pytest.mark.parametrize("when", ["before", "after"])
+def test_an_interrupt_while_a_shard_is_written_repeats_no_row(tmp_path, monkeypatch, when):
+    """Ctrl-C may come between any two instructions; what ends a run flushes once more."""
+    writer = ShardWriter(tmp_path, "trace")
+    writer.gather(table([1, 2]))
+
+    def interrupted(*given):
+        if when == "after":
+            shards_write(*given)
+        raise KeyboardInterrupt
+
+    shards_write = shards.write_shard
+    monkeypatch.setattr(shards, "write_shard", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        writer.flush()
+    monkeypatch.undo()
+    writer.flush()
+    writer.gather(table([3]))
+    writer.flush()
+    assert sorted(one["name"] for one in rows_in(tmp_path)) == ["1.png", "2.png", "3.png"]
+    assert len(shards_in(tmp_path)) == 2
 
 
 def test_errors_can_be_taken_out_to_be_judged_again(tmp_path):
