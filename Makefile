@@ -18,7 +18,7 @@ check: $(VENV)/.installed
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	mkdir -p .typecheck && ln -sfn .. .typecheck/latent_tracer
-	cd .typecheck && ../$(BIN)/mypy --config-file ../pyproject.toml -p latent_tracer.core -p latent_tracer.cli -p latent_tracer.nodes
+	cd .typecheck && ../$(BIN)/mypy --config-file ../pyproject.toml -p latent_tracer.core -p latent_tracer.cli -p latent_tracer.corpus -p latent_tracer.nodes
 
 test: check
 	$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile

@@ -15,6 +15,7 @@ from ..version import VERSION
 from .attribute import attribute_command
 from .calibrate import calibrate_command
 from .console import say
+from .corpus import corpus
 from .demo import demo
 from .fingerprint import fingerprint
 from .origin import origin
@@ -36,6 +37,7 @@ app.command()(origin)
 app.command()(demo)
 app.add_typer(fingerprint, name="fingerprint")
 app.add_typer(profile, name="profile")
+app.add_typer(corpus, name="corpus")
 
 
 def show_version(wanted: bool) -> None:

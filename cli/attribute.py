@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
 from ..core import (
-    Attribution,
     InvalidProfileError,
     ModuleAutoencoder,
     Picture,
@@ -20,6 +19,7 @@ from ..core import (
     same_weights,
 )
 from ..core.reports.folder_trace import reason_of
+from ..core.verdicts.attribution import attribution_record
 from .console import emit_json, progress_bar, say, show
 from .trace_run import list_inputs
 
@@ -63,7 +63,7 @@ def attribute_command(
                     emit_json({"image": str(file.path), "vae": None, "error": reason})
                 continue
             if as_json:
-                emit_json(attribution_record(file.path, result))
+                emit_json(attribution_record(str(file.path), result))
             else:
                 show(f"{file.name}: {result.vae or 'none'} ({result.reason})")
     for refused in listing.refused:
@@ -78,15 +78,3 @@ def tracer_of(autoencoder: ModuleAutoencoder, name: str, known: list[Profile]) -
     """The candidate with those of the given profiles that are its own, or the one that ships for it."""
     fitting = [profile for profile in known if same_weights(profile.fingerprint, autoencoder.fingerprint)]
     return Tracer(autoencoder, fitting or None, name=name)
-
-
-def attribution_record(path: Path, result: Attribution) -> dict[str, Any]:
-    """The JSON object of one attributed image. Fields are a promise: added, never renamed."""
-    return {
-        "image": str(path),
-        "vae": result.vae,
-        "reason": result.reason,
-        "tied": list(result.tied),
-        "candidates": [candidate.record() for candidate in result.candidates],
-        "fpr": result.fpr,
-    }

@@ -85,6 +85,17 @@ def _let_go_of(stream: TextIO) -> None:
         os.close(nowhere)
 
 
+def is_terminal() -> bool:
+    """Whether a person may be looking at standard error."""
+    return _errors.is_terminal
+
+
+def on_errors() -> Console:
+    """Where progress is drawn, with whatever the stream cannot encode written as escapes."""
+    _forgive(sys.stderr)
+    return _errors
+
+
 @contextmanager
 def progress_bar(total: int, description: str) -> Iterator[tuple[Progress, TaskID]]:
     """A progress bar on standard error; nothing is drawn where that is no terminal."""

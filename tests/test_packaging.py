@@ -76,7 +76,7 @@ def wheel(tree: Path) -> Path:
 
 
 def test_a_wheel_holds_the_packages_whole_and_nothing_else(wheel: Path) -> None:
-    tops = (REPOSITORY / name for name in ("cli", "core", "nodes"))
+    tops = (REPOSITORY / name for name in ("cli", "core", "corpus", "nodes"))
     files = [path for top in tops for path in top.rglob("*") if path.is_file() and "__pycache__" not in path.parts]
     files += [REPOSITORY / name for name in ("__init__.py", "version.py", "py.typed")]
     expected = {f"latent_tracer/{path.relative_to(REPOSITORY).as_posix()}": path.read_bytes() for path in files}

@@ -18,7 +18,6 @@ from typing import Any
 import pytest
 import torch
 from latent_tracer.cli import app
-from latent_tracer.cli.attribute import attribution_record
 from latent_tracer.cli.demo import photographs as demo_photographs
 from latent_tracer.core import (
     SCORES,
@@ -39,7 +38,7 @@ from latent_tracer.core.profiles.trust import EMBEDDED as PROFILES
 from latent_tracer.core.scores.grid_contrast import CLEARLY_BELONGING, CLEARLY_BELONGING_JPEG, CLEARLY_NOT
 from latent_tracer.core.scores.windows import SIDE, SMALLER_SIDES, WHOLE_PIXELS
 from latent_tracer.core.tracing.row import TraceRow
-from latent_tracer.core.verdicts.attribution import Candidate
+from latent_tracer.core.verdicts.attribution import Candidate, attribution_record
 from safetensors.torch import load_file, save_file
 from typer.main import get_command
 
@@ -184,7 +183,7 @@ def test_the_tables_of_json_fields_hold_every_field_in_its_order() -> None:
     verdict = Verdict("inconclusive", 0.0, "")
     candidate = Candidate("", verdict, 0.0)
     assert fields_of(tables[1]) == list(TraceRow("").to_json("", ""))
-    assert fields_of(tables[2]) == [*attribution_record(Path(), Attribution(None, (candidate,), (), "")), "error"]
+    assert fields_of(tables[2]) == [*attribution_record("", Attribution(None, (candidate,), (), "")), "error"]
     assert sorted(fields_of(tables[3])) == sorted(candidate.record())
     assert dataclasses.fields(TraceRow)[0].name == "name"
 

@@ -6,7 +6,7 @@ import pytest
 
 from .conftest import REPOSITORY
 
-FOLDERS = ("core", "nodes", "cli", "tools", "benchmarks", "tests")
+FOLDERS = ("core", "corpus", "nodes", "cli", "tools", "benchmarks", "tests")
 SOURCES = sorted(path for folder in FOLDERS for path in (REPOSITORY / folder).rglob("*.py"))
 
 
@@ -17,7 +17,7 @@ def test_sources_hold_only_characters_that_windows_code_pages_know(folder):
 
 
 def test_core_imports_neither_comfyui_nor_what_it_does_not_ship():
-    banned = ("comfy", "folder_paths", "diffusers", "typer", "rich")
+    banned = ("comfy", "folder_paths", "diffusers", "typer", "rich", "ray", "pyarrow", "fsspec")
     # Architectures outside ComfyUI, imported where they are asked for.
     allowed = {"loading.py": {"diffusers"}, "one_step.py": {"diffusers"}}
     for path in (p for p in SOURCES if p.is_relative_to(REPOSITORY / "core")):

@@ -77,6 +77,13 @@ class ModuleAutoencoder:
     def decode(self, latents: Tensor) -> Tensor:
         return self._decode(latents.to(self.device, self.dtype))
 
+    def to(self, device: torch.device) -> ModuleAutoencoder:
+        """This object, its module moved to ``device``; what was measured on another one is forgotten."""
+        self.module.to(device)
+        for measured in ("device", "_probe", "spatial_ratio"):
+            self.__dict__.pop(measured, None)
+        return self
+
     @cached_property
     def device(self) -> torch.device:
         return next(self.module.parameters()).device

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from ..errors import InvalidImageError, LatentTracerError, NotEnoughMemoryError, visible
 from ..files.folder import FolderListing
 from ..files.picture import Picture, PictureFile, UnreadableFile, content_digest, read_bytes
+from ..files.read_ahead import read_ahead
 from ..inversion.memory import is_out_of_memory
 from ..storage.safe_text import clean_text
 from ..tracing.row import TraceRow, failed_row, unreadable_row
@@ -17,6 +18,16 @@ from ..tracing.tracer import Tracer
 from .journal import Journal
 
 Finish = Callable[[Traced], Traced]
+# Files that are read, hashed and decoded while one is judged: the largest takes a gigabyte.
+AHEAD = 1
+
+
+@dataclass(frozen=True)
+class _Read:
+    """The ``digest`` of a file, empty where it could not be read; its ``picture``, ``None`` where none is needed."""
+
+    digest: str
+    picture: Picture | UnreadableFile | None
 
 
 @dataclass(frozen=True)
@@ -48,18 +59,28 @@ def trace_files(
     ends the run. With a ``journal`` a row is in it before it is yielded, unless the file may well be traced next time,
     and a file whose final row is in it already is not traced again.
     """
-    total = len(listing.files)
-    for position, file in enumerate(listing.files, start=1):
+    finished = {} if journal is None else journal.finished
+
+    def read(numbered: tuple[int, PictureFile]) -> _Read:
+        position, file = numbered
         try:
             content = read_bytes(file)
-        except InvalidImageError as error:  # not in the journal: it may be readable next time
-            yield Outcome(file, unreadable_row(UnreadableFile(file.name, reason_of(error, file.name))))
-            continue
+        except InvalidImageError as error:
+            return _Read("", UnreadableFile(file.name, reason_of(error, file.name)))
         digest = content_digest(content)
-        if journal is not None and digest in journal.finished:
-            yield Outcome(file, dataclasses.replace(journal.finished[digest], name=file.name), earlier=True)
+        if digest in finished:
+            return _Read(digest, None)
+        return _Read(digest, opened(file, content, digest, position=position, total=len(listing.files)))
+
+    for (_, file), found in read_ahead(enumerate(listing.files, start=1), read, AHEAD):
+        if not found.digest:  # not in the journal: it may be readable next time
+            assert isinstance(found.picture, UnreadableFile)
+            yield Outcome(file, unreadable_row(found.picture))
             continue
-        outcome, lasts = _outcome_of(file, content, digest, trace, tracer, position, total)
+        if found.picture is None or found.digest in finished:  # a copy may have been traced since it was read
+            yield Outcome(file, dataclasses.replace(finished[found.digest], name=file.name), earlier=True)
+            continue
+        outcome, lasts = outcome_of(file, found.picture, trace, tracer)
         if outcome.traced is not None and finish is not None:
             yield from _begun(outcome, journal)
             traced = _finished(outcome.traced, finish)
@@ -86,21 +107,22 @@ def _finished(traced: Traced, finish: Finish) -> Traced:
         return dataclasses.replace(traced, notes=(*traced.notes, note), is_complete=False)
 
 
-def _outcome_of(
-    file: PictureFile,
-    content: bytes,
-    digest: str,
-    trace: Callable[[Picture], Traced],
-    tracer: Tracer,
-    position: int,
-    total: int,
+def opened(
+    file: PictureFile, content: bytes, digest: str, *, position: int = 1, total: int = 1
+) -> Picture | UnreadableFile:
+    """The picture in ``content``, or why there is none. May run in any thread, ahead of :func:`outcome_of`."""
+    try:
+        return Picture.read(file, content, position=position, total=total)
+    except InvalidImageError as error:
+        return UnreadableFile(file.name, reason_of(error, file.name), digest, len(content))
+
+
+def outcome_of(
+    file: PictureFile, picture: Picture | UnreadableFile, trace: Callable[[Picture], Traced], tracer: Tracer
 ) -> tuple[Outcome, bool]:
     """The outcome of one file, and whether another run would say the same: not where memory or disk ran out."""
-    unreadable = UnreadableFile(file.name, "", digest, len(content))
-    try:
-        picture = Picture.read(file, content, position=position, total=total)
-    except InvalidImageError as error:
-        return Outcome(file, unreadable_row(dataclasses.replace(unreadable, error=reason_of(error, file.name)))), True
+    if isinstance(picture, UnreadableFile):
+        return Outcome(file, unreadable_row(picture)), True
     try:
         traced = trace(picture)
         return Outcome(file, tracer.row(traced), traced), True
@@ -110,7 +132,8 @@ def _outcome_of(
     try:
         return Outcome(file, failed_row(picture.facts, picture.upright, reason)), lasts
     except Exception:  # there may be no memory for a thumbnail either
-        return Outcome(file, unreadable_row(dataclasses.replace(unreadable, error=reason))), lasts
+        unreadable = UnreadableFile(file.name, reason, picture.facts.digest, picture.facts.size)
+        return Outcome(file, unreadable_row(unreadable)), lasts
 
 
 def reason_of(error: Exception, name: str) -> str:

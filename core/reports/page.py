@@ -82,7 +82,7 @@ HEADS = (
 def report_page(rows: Sequence[TraceRow], settings: Mapping[str, Any], line: str) -> str:
     """The whole page; ``line`` sums the rows up, ``settings`` are shown in their order."""
     policy = (
-        f"default-src 'none'; img-src data:; style-src '{_hash(STYLE)}'; script-src '{_hash(SCRIPT)}';"
+        f"default-src 'none'; img-src data:; style-src '{source_hash(STYLE)}'; script-src '{source_hash(SCRIPT)}';"
         " base-uri 'none'; form-action 'none'"
     )
     shown_settings = "".join(
@@ -106,7 +106,8 @@ def text(value: Any, limit: int = 300) -> str:
     return html.escape(clean_text(str(value), limit), quote=True)
 
 
-def _hash(content: str) -> str:
+def source_hash(content: str) -> str:
+    """How a page's policy names a style or script that it allows."""
     return "sha256-" + base64.b64encode(hashlib.sha256(content.encode()).digest()).decode()
 
 

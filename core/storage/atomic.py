@@ -13,8 +13,9 @@ import os
 import secrets
 import stat
 import time
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from PIL import Image
 
@@ -62,6 +63,28 @@ def write_bytes(path: Path, content: bytes, *, mode: int | None = None, overwrit
         raise unwritable(path, error) from None
 
 
+@contextlib.contextmanager
+def streamed(path: Path) -> Iterator[BinaryIO]:
+    """A stream whose content is at ``path`` once this closes without an error: for what is too large to be held.
+
+    Otherwise, and where ``path`` cannot be written, as :func:`write_bytes`.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if path.exists() and not path.is_file():
+            raise InvalidSettingError(f"{path} is no ordinary file: name another one to write to.")
+        _sweep(path.parent)
+        with _beside(path, 0o666) as (temporary, stream):
+            yield stream
+            stream.flush()
+            os.fsync(stream.fileno())
+            stream.close()
+            os.replace(temporary, path)
+        sync_folder(path.parent)
+    except OSError as error:
+        raise unwritable(path, error) from None
+
+
 def check_writable(path: Path) -> None:
     """Raise now, before the work, what :func:`write_bytes` would raise after it; makes the folders of ``path``."""
     try:
@@ -87,24 +110,31 @@ def unwritable(path: Path, error: OSError | ValueError) -> InvalidSettingError:
 
 
 def _write(path: Path, content: bytes, mode: int | None, overwrite: bool) -> None:
-    # Its name owes nothing to the file's, which may be as long as names can be.
-    temporary = path.with_name(f"{PREFIX}{secrets.token_hex(8)}{SUFFIX}")
-    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | BINARY
-    descriptor = os.open(temporary, flags, 0o666 if mode is None else mode)
-    try:
-        with os.fdopen(descriptor, "wb") as stream:
-            stream.write(content)
-            stream.flush()
-            os.fsync(stream.fileno())
+    with _beside(path, 0o666 if mode is None else mode) as (temporary, stream):
+        stream.write(content)
+        stream.flush()
+        os.fsync(stream.fileno())
+        stream.close()
         if mode is not None:  # what the umask took away
             os.chmod(temporary, mode)
         if overwrite:
             os.replace(temporary, path)
         else:
             _take_name(temporary, path)
+    sync_folder(path.parent)
+
+
+@contextlib.contextmanager
+def _beside(path: Path, mode: int) -> Iterator[tuple[Path, BinaryIO]]:
+    """A new file in the folder of ``path``, gone at the end unless it was given another name."""
+    # Its name owes nothing to the file's, which may be as long as names can be.
+    temporary = path.with_name(f"{PREFIX}{secrets.token_hex(8)}{SUFFIX}")
+    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | BINARY, mode)
+    try:
+        with os.fdopen(descriptor, "wb") as stream:
+            yield temporary, stream
     finally:
         temporary.unlink(missing_ok=True)
-    sync_folder(path.parent)
 
 
 def _take_name(temporary: Path, path: Path) -> None:

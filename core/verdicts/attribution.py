@@ -77,6 +77,18 @@ class Attribution:
     fpr: float = 1.0
 
 
+def attribution_record(image: str, result: Attribution) -> dict[str, Any]:
+    """The JSON object of one attributed image, the path as it was found. Fields are a promise: added, never renamed."""
+    return {
+        "image": image,
+        "vae": result.vae,
+        "reason": result.reason,
+        "tied": list(result.tied),
+        "candidates": [candidate.record() for candidate in result.candidates],
+        "fpr": result.fpr,
+    }
+
+
 def standing(score: float, profile: Profile) -> float:
     """(score - median) / (1.4826·MAD) among the profile's belonging scores: comparable between decoders."""
     scores = np.asarray(profile.belonging_scores)

@@ -1,0 +1,276 @@
+"""``latent-tracer corpus``: folders that outgrow one card, on Ray. Everything it needs is the extra ``corpus``."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+from ..core import InvalidProfileError, InvalidSettingError, Tracer, load_autoencoder, load_profile
+from ..version import VERSION
+from .attribute import tracer_of
+from .console import emit_json, is_terminal, on_errors, say, show
+
+if TYPE_CHECKING:
+    from ..corpus.engine import Engine
+    from ..corpus.run import Progress as RunProgress
+    from ..corpus.work import Work
+
+corpus = typer.Typer(no_args_is_help=True, help="Judge a million pictures on Ray: resumable, one row each in Parquet.")
+
+Inputs = Annotated[
+    list[str],
+    typer.Argument(
+        help="Folders, pictures, lists (.txt), manifests (.parquet with a column path), .tar files, or fsspec URLs."
+    ),
+]
+Profiles = Annotated[
+    list[Path] | None, typer.Option(help="Calibration of the model, from `calibrate`; repeat for several conditions.")
+]
+Output = Annotated[
+    Path, typer.Option("--output", "-o", help="Folder for the rows. The same command again goes on where it stopped.")
+]
+Workers = Annotated[
+    int | None, typer.Option(min=1, help="Processes with a model each (default: one a GPU, or a processor up to 4).")
+]
+Gpus = Annotated[float, typer.Option("--num-gpus", min=0, help="GPUs of each worker; 0: processors.")]
+Address = Annotated[str | None, typer.Option("--ray", help="Address of a Ray cluster (default: this machine alone).")]
+Batch = Annotated[
+    int | None,
+    typer.Option(
+        min=1,
+        help="Pictures of one size that share a pass (default: 8 on GPUs, 1 on processors, where it changes bits).",
+    ),
+]
+Retry = Annotated[
+    bool, typer.Option(help="Judge again what has an error: a disk that was away, memory that was short.")
+]
+AsJson = Annotated[bool, typer.Option("--json", help="One JSON object.")]
+Folder = Annotated[Path, typer.Argument(help="The folder that `corpus run` wrote to.")]
+
+# Without a terminal a line now and then.
+TELL_SECONDS = 60.0
+GPU_BATCH = 8
+
+
+@corpus.command("run")
+def run_command(
+    inputs: Inputs,
+    vae: Annotated[str, typer.Option(help="Inspected model: a TAESD prefix, a .safetensors file, a diffusers folder.")],
+    output: Output,
+    profile: Profiles = None,
+    workers: Workers = None,
+    num_gpus: Gpus = 0.0,
+    ray: Address = None,
+    batch: Batch = None,
+    retry_errors: Retry = False,
+    checks_refusal: Annotated[
+        bool, typer.Option(help="Before a no, look whether a yes could have been seen: many times the cost of a yes.")
+    ] = True,
+    as_json: AsJson = False,
+) -> int:
+    """Say of each picture whether it belongs to this model, as `trace` does, with any number of workers."""
+    _check_installed()
+    from ..corpus.work import TraceWork
+
+    profiles = [load_profile(path) for path in profile] if profile else None
+    tracer = Tracer(load_autoencoder(vae), profiles, known_as=(vae,))
+    shared = _batch(batch, num_gpus)
+    work = TraceWork(tracer, vae, checks_refusal=checks_refusal, batch=shared)
+    run = _Run([tracer], [vae], inputs, output, _engine(workers, num_gpus, ray), shared, as_json, retry_errors)
+    return run(work, checks_refusal=checks_refusal)
+
+
+@corpus.command("attribute")
+def attribute_command(
+    inputs: Inputs,
+    vae: Annotated[list[str], typer.Option(help="A candidate; repeat for each.")],
+    output: Output,
+    profile: Profiles = None,
+    workers: Workers = None,
+    num_gpus: Gpus = 0.0,
+    ray: Address = None,
+    batch: Batch = None,
+    retry_errors: Retry = False,
+    as_json: AsJson = False,
+) -> int:
+    """Say which candidate made each picture, as `attribute` does; every picture is read once for all of them."""
+    _check_installed()
+    from ..corpus.work import AttributeWork
+
+    known = [load_profile(path) for path in profile or []]
+    tracers = [tracer_of(load_autoencoder(name), name, known) for name in vae]
+    for tracer in tracers:
+        if not tracer.profiles:
+            raise InvalidProfileError(f"No profile fits {tracer.name} and none ships for it: calibrate it first.")
+    shared = _batch(batch, num_gpus)
+    run = _Run(tracers, vae, inputs, output, _engine(workers, num_gpus, ray), shared, as_json, retry_errors)
+    return run(AttributeWork(tracers, shared))
+
+
+@corpus.command("status")
+def status_command(folder: Folder, as_json: AsJson = False) -> int:
+    """Where a run stands: rows, answers, errors; while it goes on also its rate and the time that remains."""
+    _check_installed()
+    from ..corpus.status import status_of
+
+    status = status_of(folder)
+    if as_json:
+        emit_json(status.record())
+    else:
+        show("\n".join(status.lines))
+    return 0
+
+
+@corpus.command("report")
+def report_command(
+    folder: Folder,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="Folder for the report (default: the corpus's own).")
+    ] = None,
+    csv: Annotated[bool, typer.Option(help="Also every row as CSV.")] = True,
+) -> int:
+    """Write corpus.html and corpus.csv: answers, profiles, scores, the most certain ones, errors."""
+    _check_installed()
+    from ..corpus.report import write_corpus_report
+
+    target = output or folder
+    line = write_corpus_report(folder, target, with_csv=csv)
+    show(f"{line}\n{target / 'corpus.html'}")
+    return 0
+
+
+@corpus.command("merge")
+def merge_command(
+    folders: Annotated[list[Path], typer.Argument(help="Folders of runs with the same settings.")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="A new folder for all their rows, in large shards.")],
+) -> int:
+    """Put the rows of several runs into one folder; of a picture that was judged twice the first row stays."""
+    _check_installed()
+    from ..corpus.merge import merge_folders
+    from ..corpus.status import counted
+
+    merged = merge_folders(folders, output)
+    say(f"{merged.repeated} rows of pictures that had one already were left out.")
+    show(f"{merged.counts.rows} rows: {counted(merged.counts)}\n{output}")
+    return 0
+
+
+def _check_installed() -> None:
+    from ..corpus.installed import check_installed
+
+    check_installed()
+
+
+def _engine(workers: int | None, num_gpus: float, address: str | None) -> Engine:
+    from ..corpus.engine import Engine
+
+    return Engine.of(workers, num_gpus, address)
+
+
+def _batch(batch: int | None, num_gpus: float) -> int:
+    return batch or (GPU_BATCH if num_gpus else 1)
+
+
+@dataclass(frozen=True)
+class _Run:
+    """What both commands were given."""
+
+    tracers: Sequence[Tracer]
+    names: Sequence[str]
+    inputs: Sequence[str]
+    output: Path
+    engine: Engine
+    batch: int
+    as_json: bool
+    retry_errors: bool
+
+    def __call__(self, work: Work, **further: Any) -> int:
+        """The exit code is 2 if anything could not be judged."""
+        from ..corpus.run import run_corpus
+        from ..corpus.settings import RunSettings
+        from ..corpus.status import counted
+
+        if self.output.exists() and not self.output.is_dir():
+            raise InvalidSettingError(f"{self.output} is a file: give a folder for the rows.")
+        inputs = tuple(map(_absolute, self.inputs))
+        settings = RunSettings(work.kind, inputs, {**self._settings(), **further}, self._shown())
+        with _progress() as tell:
+            end = run_corpus(work, settings, self.output, self.engine, tell, retry_errors=self.retry_errors)
+        if end.earlier:
+            say(f"{end.earlier} of {end.total} had been finished before.")
+        if self.as_json:
+            emit_json(end.record())
+        else:
+            show(f"{end.counts.rows} rows: {counted(end.counts)}\n{self.output}")
+        return 2 if end.counts.errors else 0
+
+    def _settings(self) -> dict[str, Any]:
+        """All that rows depend on beside their files."""
+        profiles = [one for tracer in self.tracers for one in tracer.profiles]
+        return {
+            "release": VERSION,
+            "models": [tracer.autoencoder.fingerprint for tracer in self.tracers],
+            "names": list(self.names),
+            "profiles": [hashlib.sha256(one.to_json().encode()).hexdigest() for one in profiles],
+            "device": self.engine.device,
+            "batch": self.batch,
+        }
+
+    def _shown(self) -> dict[str, str]:
+        profiles = [one for tracer in self.tracers for one in tracer.profiles]
+        return {
+            "inspected model" if len(self.names) == 1 else "candidates": ", ".join(self.names),
+            "score": ", ".join(dict.fromkeys(one.score for one in profiles)) or "the default profile's",
+            "calibrated on": ", ".join(dict.fromkeys(one.calibrated_on for one in profiles)) or "other decoders",
+        }
+
+
+def _absolute(given: str) -> str:
+    """So that the command may be given again from elsewhere."""
+    return given if "://" in given else str(Path(given).absolute())
+
+
+@contextmanager
+def _progress() -> Iterator[Any]:
+    """What tells of a run's progress on standard error: a bar, and where there is no terminal a line now and then."""
+    if not is_terminal():
+        yield _Lines()
+        return
+    columns = (TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(),
+               TextColumn("{task.fields[told]}", markup=False))  # fmt: skip
+    with Progress(*columns, console=on_errors(), transient=True) as bar:
+        task = bar.add_task("judging", total=None, told="")
+
+        def tell(progress: RunProgress) -> None:
+            bar.update(task, description=progress.state, total=progress.total,
+                       completed=progress.earlier + progress.now, told=_told(progress))  # fmt: skip
+
+        yield tell
+
+
+class _Lines:
+    """A line when the state changes, and every minute."""
+
+    def __init__(self) -> None:
+        self._state, self._said = "", 0.0
+
+    def __call__(self, progress: RunProgress) -> None:
+        if progress.state == self._state and progress.seconds - self._said < TELL_SECONDS:
+            return
+        self._state, self._said = progress.state, progress.seconds
+        say(f"{progress.state}: {progress.earlier + progress.now} of {progress.total} {_told(progress)}".rstrip())
+
+
+def _told(progress: RunProgress) -> str:
+    from ..corpus.status import counted, duration
+
+    rate = progress.rate
+    speed = "" if rate is None else f"{rate:.2f}/s, {duration(progress.remaining_seconds)} to go; "
+    return speed + (counted(progress.counts) if progress.counts.rows else "")
