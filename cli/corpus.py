@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from ..core import InvalidProfileError, InvalidSettingError, Tracer, load_autoencoder, load_profile
+from ..core import InvalidProfileError, InvalidSettingError, Tracer, load_autoencoder, load_profiles
 from ..version import VERSION
 from .attribute import tracer_of
 from .console import emit_json, is_terminal, on_errors, say, show
@@ -79,7 +79,7 @@ def run_command(
     _check_installed()
     from ..corpus.work import TraceWork
 
-    profiles = [load_profile(path) for path in profile] if profile else None
+    profiles = [one for path in profile for one in load_profiles(path)] if profile else None
     tracer = Tracer(load_autoencoder(vae), profiles, known_as=(vae,))
     shared = _batch(batch, num_gpus)
     work = TraceWork(tracer, vae, checks_refusal=checks_refusal, batch=shared)
@@ -104,7 +104,7 @@ def attribute_command(
     _check_installed()
     from ..corpus.work import AttributeWork
 
-    known = [load_profile(path) for path in profile or []]
+    known = [one for path in profile or [] for one in load_profiles(path)]
     tracers = [tracer_of(load_autoencoder(name), name, known) for name in vae]
     for tracer in tracers:
         if not tracer.profiles:
