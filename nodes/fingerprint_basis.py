@@ -57,9 +57,8 @@ class BuildFingerprintBasis(io.ComfyNode):
             check_not_taken(path, basis.fingerprint, len(pictures), basis)  # by what was saved meanwhile
             basis.save(path)
         report = (
-            f"saved as {os.path.basename(path)}: {basis.images} pictures, {len(basis.chosen)} of"
-            f" {len(basis.variance)} directions chosen; {basis.response[basis.chosen].mean():.0%} of a small change"
-            " comes back from the picture"
+            f"saved as {os.path.basename(path)}: {basis.words}; {basis.response[basis.chosen].mean():.0%} of a small"
+            " change comes back from the picture"
         )
         return io.NodeOutput(basis, report, ui=told(cls, "Fingerprint basis built", report))
 
@@ -116,8 +115,7 @@ class LoadFingerprintBasis(io.ComfyNode):
             basis = load_basis(path)
         except InvalidBasisError as error:
             raise InvalidBasisError(str(error).replace(path, f"The basis {basis_name}")) from None
-        said = f"{basis.images} pictures, {len(basis.chosen)} of {len(basis.variance)} directions chosen"
-        return io.NodeOutput(basis, ui=told(cls, f"Basis {basis_name}", said))
+        return io.NodeOutput(basis, ui=told(cls, f"Basis {basis_name}", basis.words))
 
     @classmethod
     def validate_inputs(cls, basis_name: str | None = None) -> bool | str:
