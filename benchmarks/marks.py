@@ -306,9 +306,9 @@ STAGES: dict[str, tuple[Callable[..., Iterator[Case]], int]] = {
     "same-scene": (same_scene, 1),
     "robust": (robust, 6),
     "robust-512": (lambda name, count: robust(name, count, 512), 4),
-    "placed": (placed, 2),
+    "placed": (placed, 1),
     "placed-512": (lambda name, count: placed(name, count, 512), 1),
-    "unmarked": (unmarked, 4),
+    "unmarked": (unmarked, 2),
 }
 
 

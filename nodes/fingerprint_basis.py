@@ -86,7 +86,8 @@ def check_not_taken(path: str, fingerprint: str, images: int, measured: Fingerpr
 def same_basis(one: FingerprintBasis, other: FingerprintBasis) -> bool:
     """Whether both write and read alike, to the last bit."""
     names = [entry.name for entry in dataclasses.fields(FingerprintBasis) if entry.type == "Tensor"]
-    return all(torch.equal(getattr(one, name), getattr(other, name)) for name in names)
+    # The carriers of two formats have nothing in common.
+    return one.version == other.version and all(torch.equal(getattr(one, name), getattr(other, name)) for name in names)
 
 
 class LoadFingerprintBasis(io.ComfyNode):

@@ -160,7 +160,7 @@ def test_a_register_has_a_hundred_mebibytes_at_most(tmp_path):
 
 def test_a_new_register_has_a_salt_of_its_own_and_knows_its_secret():
     first, second = Register.create(SECRET), Register.create(SECRET)
-    assert (first.users, first.key_bits, first.record["version"]) == ((), 64, 1)
+    assert (first.users, first.key_bits, first.record["version"]) == ((), 64, 2)
     assert first.salt != second.salt and len(bytes.fromhex(first.salt)) == len(bytes.fromhex(first.check)) == 16
     first.require(SECRET)
     with pytest.raises(InvalidSecretError, match="use that one"):
