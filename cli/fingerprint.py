@@ -71,7 +71,7 @@ def basis_command(
             autoencoder, pictures, seed=seed, on_image=lambda done: progress.update(task, completed=done)
         )
     made.save(output)
-    show(f"{output}: {made.images} pictures, {len(made.chosen)} of {len(made.variance)} directions chosen.")
+    show(f"{output}: {made.words}.")
     return 0
 
 
@@ -105,17 +105,19 @@ def embed_command(
     cropped, crop = crop_to_grid(loaded.pixels, autoencoder.spatial_ratio)
     with torch.no_grad():
         latents = autoencoder.encode(cropped)
-        marked = quantise(autoencoder.decode(embed(latents, known, chosen, strength=strength, secret=secret)).cpu())
+        moved = embed(latents, known, chosen, strength=strength, secret=secret, autoencoder=autoencoder)
+        marked = quantise(autoencoder.decode(moved).cpu())
         unmarked = quantise(autoencoder.decode(latents).cpu())
     change = measure_change(marked, unmarked)
     write_picture(output, to_picture(marked))
     if as_json:
         emit_json({
             "image": str(image), "output": str(output), "psnr": change.psnr, "ssim": change.ssim,
-            "strength": strength, "key_bits": len(chosen), "crop": str(crop),
+            "strength": strength, "key_bits": len(chosen), "crop": str(crop), "bound": known.bound,
         })  # fmt: skip
     else:
-        show(f"{output}: {len(chosen)} bits, marked against unmarked {change}; crop: {crop}.")
+        movable = "" if known.bound else "; the basis has format 1: this mark can be moved to other pictures"
+        show(f"{output}: {len(chosen)} bits, marked against unmarked {change}; crop: {crop}{movable}.")
     return 0
 
 
@@ -131,6 +133,9 @@ def read_command(
     steps: Annotated[
         int, typer.Option(help="Inversion steps where one encoder pass is not decisive; 0: never.")
     ] = REFINING_STEPS,
+    search: Annotated[
+        bool, typer.Option(help="Look also as if the picture had been turned, resized or cropped since.")
+    ] = True,
     device: Device = "cpu",
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object per image, one per line.")] = False,
 ) -> int:
@@ -152,7 +157,10 @@ def read_command(
         for path in images:
             try:
                 pixels = load_image(path).pixels
-                reading = read(autoencoder, pixels, known, key_bits=bits, secret=secret, rate=fpr, refining_steps=steps)
+                reading = read(
+                    autoencoder, pixels, known, key_bits=bits, secret=secret, rate=fpr, refining_steps=steps,
+                    search=search,
+                )  # fmt: skip
                 owner = attribute_user(reading, users, secret) if users is not None and secret is not None else None
             except Exception as error:  # one picture's failure must not cost the others their answers
                 failures += 1
@@ -237,6 +245,9 @@ def reading_record(path: Path, reading: Reading, owner: UserAttribution | None) 
         "fpr": reading.rate,
         "margin": reading.margin,
         "refined": reading.refined,
+        "bound": reading.bound,
+        "trials": reading.trials,
+        "placement": None if reading.placement is None else reading.placement.words,
     }
     if owner is not None:
         record |= {"user": owner.user, "user_p_value": owner.p_value, "users": owner.users, "reason": owner.reason}
@@ -249,6 +260,10 @@ def sentence(reading: Reading, owner: UserAttribution | None) -> str:
     text = f"{found}, p <= {reading.p_value:.2g} for an unmarked picture"
     if reading.refined:
         text += ", after inversion"
+    if reading.key is not None and reading.placement is not None:
+        text += f", taken as {reading.placement.words}"
+    if reading.key is not None and not reading.bound:
+        text += "; a mark of format 1, which may have been moved here from another picture"
     if owner is not None:
         text += f"; user: {owner.user or 'none'} ({owner.reason})"
     return text

@@ -57,9 +57,8 @@ class BuildFingerprintBasis(io.ComfyNode):
             check_not_taken(path, basis.fingerprint, len(pictures), basis)  # by what was saved meanwhile
             basis.save(path)
         report = (
-            f"saved as {os.path.basename(path)}: {basis.images} pictures, {len(basis.chosen)} of"
-            f" {len(basis.variance)} directions chosen; {basis.response[basis.chosen].mean():.0%} of a small change"
-            " comes back from the picture"
+            f"saved as {os.path.basename(path)}: {basis.words}; {basis.response[basis.chosen].mean():.0%} of a small"
+            " change comes back from the picture"
         )
         return io.NodeOutput(basis, report, ui=told(cls, "Fingerprint basis built", report))
 
@@ -87,7 +86,8 @@ def check_not_taken(path: str, fingerprint: str, images: int, measured: Fingerpr
 def same_basis(one: FingerprintBasis, other: FingerprintBasis) -> bool:
     """Whether both write and read alike, to the last bit."""
     names = [entry.name for entry in dataclasses.fields(FingerprintBasis) if entry.type == "Tensor"]
-    return all(torch.equal(getattr(one, name), getattr(other, name)) for name in names)
+    # The carriers of two formats have nothing in common.
+    return one.version == other.version and all(torch.equal(getattr(one, name), getattr(other, name)) for name in names)
 
 
 class LoadFingerprintBasis(io.ComfyNode):
@@ -116,8 +116,7 @@ class LoadFingerprintBasis(io.ComfyNode):
             basis = load_basis(path)
         except InvalidBasisError as error:
             raise InvalidBasisError(str(error).replace(path, f"The basis {basis_name}")) from None
-        said = f"{basis.images} pictures, {len(basis.chosen)} of {len(basis.variance)} directions chosen"
-        return io.NodeOutput(basis, ui=told(cls, f"Basis {basis_name}", said))
+        return io.NodeOutput(basis, ui=told(cls, f"Basis {basis_name}", basis.words))
 
     @classmethod
     def validate_inputs(cls, basis_name: str | None = None) -> bool | str:

@@ -70,7 +70,7 @@ class EmbedFingerprint(io.ComfyNode):
                 io.Vae.Input(
                     "vae",
                     optional=True,
-                    tooltip="If connected, both latents are decoded once more to report how much the picture changes.",
+                    tooltip="If connected, the mark is corrected by what the VAE makes of it, and its change reported.",
                 ),
             ],
             outputs=[
@@ -92,14 +92,23 @@ class EmbedFingerprint(io.ComfyNode):
     ) -> io.NodeOutput:
         known, owner = check_basis_socket(basis), secret_called(secret)
         latents = comfy_adapter.to_core_latents(latent)
-        moved = embed(latents, known, owner.user_key(user, key_bits), strength=strength, secret=owner)
-        report = f"{key_bits} bits of user {user!r} in {len(moved)} latents, strength {strength:g}"
-        if vae is not None:
+        key = owner.user_key(user, key_bits)
+        if vae is None:
+            moved = embed(latents, known, key, strength=strength, secret=owner)
+            changes = []
+        else:
             with comfy_adapter.inspected_model(vae) as autoencoder, torch.no_grad():
                 known.check(autoencoder)
-                for number, (before, after) in enumerate(zip(latents.split(1), moved.split(1), strict=True), start=1):
-                    pictures = [quantise(autoencoder.decode(one).float().cpu()) for one in (after, before)]
-                    report += f"\nimage {number}: marked against unmarked {measure_change(*pictures)}"
+                moved = embed(latents, known, key, strength=strength, secret=owner, autoencoder=autoencoder)
+                changes = [
+                    measure_change(*(quantise(autoencoder.decode(one).float().cpu()) for one in pair))
+                    for pair in zip(moved.split(1), latents.split(1), strict=True)
+                ]
+        report = f"{key_bits} bits of user {user!r} in {len(moved)} latents, strength {strength:g}"
+        if not known.bound:
+            report += "; the basis has format 1: these marks can be moved to other pictures"
+        for number, change in enumerate(changes, start=1):
+            report += f"\nimage {number}: marked against unmarked {change}"
         samples = latent["samples"]
         shaped = moved.to(samples.dtype).reshape(samples.shape)
         return io.NodeOutput({**latent, "samples": shaped}, report, ui=told(cls, "Fingerprint embedded", report))

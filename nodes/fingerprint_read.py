@@ -42,7 +42,7 @@ class ReadFingerprint(io.ComfyNode):
             is_output_node=True,
             inputs=[
                 io.Vae.Input("vae", tooltip="The VAE that decoded the image."),
-                io.Image.Input("image", tooltip="The image as it was saved: not resized, not cropped."),
+                io.Image.Input("image", tooltip="The image; as it was saved, or turned, resized or cropped since."),
                 BasisSocket.Input("basis", tooltip="The basis the image was marked with."),
                 io.Combo.Input("secret", options=secret_names(), tooltip="Where the owner's secret lies."),
                 io.Combo.Input(
@@ -59,6 +59,10 @@ class ReadFingerprint(io.ComfyNode):
                     "steps", default=REFINING_STEPS, min=0, max=1000, advanced=True,
                     tooltip="Steps of latent inversion where one encoder pass is not decisive; 0: never.",
                 ),
+                io.Boolean.Input(
+                    "search", default=True, advanced=True,
+                    tooltip="Where nothing is read, look as if the image had been turned, resized or cropped.",
+                ),
             ],
             outputs=[
                 io.String.Output("key", is_output_list=True, tooltip="Hexadecimal, empty for no key; one per image."),
@@ -73,7 +77,15 @@ class ReadFingerprint(io.ComfyNode):
 
     @classmethod
     def execute(
-        cls, vae: Any, image: Tensor, basis: FingerprintBasis, secret: str, register: str, key_bits: int, steps: int
+        cls,
+        vae: Any,
+        image: Tensor,
+        basis: FingerprintBasis,
+        secret: str,
+        register: str,
+        key_bits: int,
+        steps: int,
+        search: bool = True,
     ) -> io.NodeOutput:
         known, owner = check_basis_socket(basis), secret_called(secret)
         users = None
@@ -89,7 +101,7 @@ class ReadFingerprint(io.ComfyNode):
         with comfy_adapter.inspected_model(vae, image) as autoencoder:
             for number, one in enumerate(images.split(1), start=1):
                 reading = read(
-                    autoencoder, one, known, key_bits=key_bits, secret=owner, refining_steps=steps,
+                    autoencoder, one, known, key_bits=key_bits, secret=owner, refining_steps=steps, search=search,
                     on_step=comfy_adapter.progress_reporter(live_preview=False),
                 )  # fmt: skip
                 user = None if users is None else attribute_user(reading, users, owner)

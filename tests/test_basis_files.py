@@ -69,7 +69,7 @@ def test_hostile_descriptions_are_refused(basis, tmp_path, about):
     assert "\n" not in str(caught.value) and len(str(caught.value)) < 400 + len(str(tmp_path))
 
 
-@pytest.mark.parametrize("version", ["", "0", "2", "-1", "1.0", "9" * 5000, "\u0663", "\x1b[31m", "²"])
+@pytest.mark.parametrize("version", ["", "0", "3", "-1", "1.0", "9" * 5000, "\u0663", "\x1b[31m", "²"])
 def test_other_versions_are_refused(basis, tmp_path, version):
     header = header_of(basis, tmp_path)
     header["__metadata__"]["version"] = version

@@ -94,7 +94,7 @@ def test_from_basis_to_key(command: Command, folder: Path) -> None:
     assert (code, "must be above 0" in err) == (2, True)
     assert not (folder / "x.png").exists()
     code, _, err = command("embed", "photo.png", *ONE, "--key", "ab" * 32, "-o", "x.png")
-    assert (code, "this key needs 528" in err) == (2, True)
+    assert (code, "this key needs 560" in err) == (2, True)
     code, out, err = command("read", "photo.png", "missing.png", *ONE, "--steps", "0", "--json")
     assert code == 2
     assert "does not exist" in json.loads(out.splitlines()[1])["error"]

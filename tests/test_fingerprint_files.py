@@ -125,11 +125,11 @@ def test_a_register_with_impossible_values_is_refused(tmp_path, changes):
         load_register(path)
 
 
-@pytest.mark.parametrize("version", [0, 2, True, "1", 1.0, None])
+@pytest.mark.parametrize("version", [0, 3, True, "1", 1.0, None])
 def test_a_register_of_another_version_is_refused(tmp_path, version):
     path = tmp_path / "register.json"
     path.write_text(json.dumps(record(version=version)))
-    with pytest.raises(InvalidRegisterError, match=f"has register version {version}, this release reads 1 to 1"):
+    with pytest.raises(InvalidRegisterError, match=f"has register version {version}, this release reads 1 to 2"):
         load_register(path)
 
 
@@ -160,7 +160,7 @@ def test_a_register_has_a_hundred_mebibytes_at_most(tmp_path):
 
 def test_a_new_register_has_a_salt_of_its_own_and_knows_its_secret():
     first, second = Register.create(SECRET), Register.create(SECRET)
-    assert (first.users, first.key_bits, first.record["version"]) == ((), 64, 1)
+    assert (first.users, first.key_bits, first.record["version"]) == ((), 64, 2)
     assert first.salt != second.salt and len(bytes.fromhex(first.salt)) == len(bytes.fromhex(first.check)) == 16
     first.require(SECRET)
     with pytest.raises(InvalidSecretError, match="use that one"):

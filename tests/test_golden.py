@@ -29,8 +29,8 @@ from latent_tracer.core.fingerprints import (
     read,
 )
 from latent_tracer.core.fingerprints import convolutional_code as code
-from latent_tracer.core.fingerprints.carrier import _on_grid
-from latent_tracer.core.fingerprints.codebook import coded_bits, free_codewords, key_codewords
+from latent_tracer.core.fingerprints.carrier import _on_grid, make_layout
+from latent_tracer.core.fingerprints.codebook import PILOTS, coded_bits, free_codewords, key_codewords
 from latent_tracer.core.fingerprints.keys import carrier_seed, hkdf
 from latent_tracer.core.reports.folder_report import csv_text, json_text
 from latent_tracer.core.reports.journal import Journal, settings_digest
@@ -118,7 +118,7 @@ def test_a_carrier_lies_where_it_always_lay():
     for one in VECTORS["carriers"]:
         seed = carrier_seed(SECRET if one["secret"] else None)
         carrier = _on_grid(one["rows"], one["columns"], one["directions"], one["coded_bits"], seed)
-        content = carrier.bit.numpy().astype("<i8").tobytes() + carrier.sign.numpy().astype("<f4").tobytes()
+        content = carrier.bit.numpy().astype("<i8").tobytes() + carrier.weight.numpy().astype("<f4").tobytes()
         assert hashlib.sha256(content).hexdigest() == one["sha256"]
 
 
@@ -154,6 +154,30 @@ def test_a_picture_marked_long_ago_still_names_its_user(demo, basis):
     assert attribute_user(reading, register, SECRET).user == "Jürgen Müller"
 
 
+def test_a_bound_picture_marked_long_ago_still_names_its_user(demo):
+    """The carrier's draw, what content is, its units and the code: none of them may change."""
+    basis = dataclasses.replace(load_basis(GOLDEN / "basis-2.safetensors"), fingerprint=demo.fingerprint)
+    register = load_register(GOLDEN / "register-2.json")
+    assert basis.bound and register.version == 2
+    image = load_image(GOLDEN / "marked-2.png").pixels
+    reading = read(demo, image, basis, key_bits=32, secret=SECRET, refining_steps=0)
+    assert reading.key == register.keys(SECRET)[1] and reading.p_value < 1e-40
+    assert attribute_user(reading, register, SECRET).user == "Jürgen Müller"
+
+
+def test_the_bound_carrier_is_drawn_as_ever(basis):
+    vectors = json.loads((GOLDEN / "vectors-2.json").read_text(encoding="utf-8"))
+    seed = carrier_seed(SECRET, True)
+    assert (seed.hex(), carrier_seed(None, True).decode()) == (vectors["seed"], vectors["public_seed"])
+    assert basis.content.tolist() == vectors["content"] and len(basis.chosen) == vectors["chosen"]
+    assert coded_bits(32, PILOTS) == vectors["coded_bits"]
+    layout = make_layout(len(basis.chosen), len(basis.content), vectors["coded_bits"], seed)
+    assert hashlib.sha256(layout.bit.numpy().astype("<i4").tobytes()).hexdigest() == vectors["bit"]
+    assert hashlib.sha256(layout.sign.numpy().astype("<f4").tobytes()).hexdigest() == vectors["sign"]
+    assert np.allclose(layout.phases.flatten()[:8], vectors["phases"], atol=1e-4)
+    assert np.allclose(layout.frequencies.flatten()[:24], vectors["frequencies"], atol=1e-4)
+
+
 # --- files ---
 
 
@@ -162,8 +186,9 @@ def test_a_register_is_read_and_written_as_ever(tmp_path):
     assert register.users == ("alice", "Jürgen Müller", "\u9234\u6728") and register.key_bits == 32
     known = {(user["user"], user["bits"]): user["key"] for user in VECTORS["user_keys"]}
     assert [key.hexadecimal for key in register.keys(SECRET)] == [known[user, 32] for user in register.users]
-    register.save(tmp_path / "register.json")
-    assert (tmp_path / "register.json").read_bytes() == (GOLDEN / "register.json").read_bytes()
+    for name in ("register.json", "register-2.json"):
+        load_register(GOLDEN / name).save(tmp_path / name)
+        assert (tmp_path / name).read_bytes() == (GOLDEN / name).read_bytes()
 
 
 def header(path: Path) -> tuple[dict[str, Any], bytes]:
@@ -176,8 +201,9 @@ def test_a_basis_is_read_and_written_as_ever(tmp_path):
     basis = load_basis(GOLDEN / "basis.safetensors")
     assert (basis.autoencoder, basis.channels, basis.side, basis.images) == ("demo-a", 8, 4, 12)
     assert basis.chosen.tolist() == VECTORS["chosen_directions"]
-    basis.save(tmp_path / "basis.safetensors")
-    assert header(tmp_path / "basis.safetensors") == header(GOLDEN / "basis.safetensors")
+    for name in ("basis.safetensors", "basis-2.safetensors"):
+        load_basis(GOLDEN / name).save(tmp_path / name)
+        assert header(tmp_path / name) == header(GOLDEN / name)
 
 
 def test_a_journal_is_read_and_written_as_ever(tmp_path):

@@ -27,7 +27,7 @@ def reading_of(user: str, noise: float = 0.6, free: int = 0, trials: int = 1) ->
     """Read-outs of a picture with the key of ``user``, one of its 256 codewords and Gaussian noise."""
     codeword = key_codewords([SECRET.user_key(user)])[0] * free_codewords(64)[free]
     values = codeword + noise * torch.from_numpy(np.random.default_rng(1).normal(size=len(codeword))).float()
-    return decode_readouts(values, 64, 1e-6, Passes(), trials=trials)
+    return decode_readouts(values, 64, 1e-6, Passes(), trials=trials, bound=True)
 
 
 def chernoff(values: np.ndarray, score: float) -> float:

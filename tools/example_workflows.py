@@ -368,28 +368,30 @@ def sign_and_read() -> Layout:
     )
     signed = decode(embed, vae)
     save = save_image(signed, "signed")
+    altered = scale(signed, 384)
     read = Node(
         "LatentTracerReadFingerprint",
         (760, 640),
         [("key", "STRING"), ("confidence", "FLOAT"), ("report", "STRING"), ("picture", "IMAGE"), ("user", "STRING")],
         {
             "vae": (vae, 0, "VAE"),
-            "image": (signed, 0, "IMAGE"),
+            "image": (altered, 0, "IMAGE"),
             "basis": (basis, 0, "LATENT_FINGERPRINT_BASIS"),
         },
-        {"secret": SECRET, "register": "none", "key_bits": 64, "steps": 30},
+        {"secret": SECRET, "register": "none", "key_bits": 64, "steps": 30, "search": True},
     )
     text = (
         "# Sign what you generate, and read it back\n\nPress **Run**: *Embed Fingerprint* writes alice's key into the"
-        " latent, *Read Fingerprint* finds it in the picture, or says that there is none. *VAE Encode* stands in for"
-        " your sampler.\n\n**In earnest:** make a secret of your own, 16 random characters or more in a file"
-        " `NAME.secret` under `models/latent_fingerprints`; everybody knows the example's. Workflows only ever hold its"
-        " name. Measure a basis of your VAE with the template *build_fingerprint_basis*.\n\n" + OWN_VAE
+        " latent, *Upscale Image* makes the picture smaller as a website would, and *Read Fingerprint* still finds the"
+        " key, or says that there is none. *VAE Encode* stands in for your sampler.\n\n**In earnest:** make a secret of"
+        " your own, 16 random characters or more in a file `NAME.secret` under `models/latent_fingerprints`; everybody"
+        " knows the example's. Workflows only ever hold its name. Measure a basis of your VAE with the"
+        " template *build_fingerprint_basis*.\n\n" + OWN_VAE
     )
     columns = [
         [("1 VAE and start", [vae, basis, picture, latent])],
         [("2 Sign and save", [embed, signed, save])],
-        [("3 Read", [read, show_text(read, 2, (760, 190))])],
+        [("3 Alter, read", [altered, read, show_text(read, 2, (760, 190))])],
     ]
     return Layout(text, columns, note_over=2)
 

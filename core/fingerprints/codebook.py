@@ -11,6 +11,7 @@ from functools import cache
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from .convolutional_code import Bits, encode
@@ -18,6 +19,9 @@ from .keys import Key, check_key_bits
 
 # Bits that no key fixes: of 256 codewords the nearest is written, 4 to 5 dB less change (see margin.py).
 FREE_BITS = 8
+# Coded bits of a bound mark that say the same whatever the key: by them it is found again after a crop. So many agree
+# by chance once in 2^32, and there are 2^16 starts.
+PILOTS = 32
 # Short keys get more coded bits each: below about this many, no read-out would be rare enough by chance.
 FEWEST_CODED_BITS = 144
 
@@ -32,26 +36,32 @@ def message_bits(key_bits: int) -> int:
     return key_bits + FREE_BITS
 
 
-def coded_bits(key_bits: int) -> int:
-    return message_bits(key_bits) * inverse_rate(key_bits)
+def coded_bits(key_bits: int, pilots: int = 0) -> int:
+    """All coded bits; the last ``pilots`` of them are +1 whatever the key."""
+    return message_bits(key_bits) * inverse_rate(key_bits) + pilots
 
 
 @cache
-def free_codewords(key_bits: int) -> Tensor:
+def free_codewords(key_bits: int, pilots: int = 0) -> Tensor:
     """``[256,n]`` signs: what each setting of the free bits multiplies a key's codeword with."""
     settings = np.unpackbits(np.arange(1 << FREE_BITS, dtype=np.uint8)[:, None], axis=1)
     messages = np.zeros((len(settings), message_bits(key_bits)), np.uint8)
     messages[:, key_bits:] = settings
-    return torch.from_numpy(encode(messages, inverse_rate(key_bits)))
+    return _codewords(messages, key_bits, pilots)
 
 
-def key_codewords(keys: list[Key]) -> Tensor:
+def key_codewords(keys: list[Key], pilots: int = 0) -> Tensor:
     """``[N,n]`` signs of keys of one length, all free bits 0."""
     bits = np.stack([key.bits for key in keys])
     messages = np.concatenate([bits, np.zeros((len(bits), FREE_BITS), np.uint8)], 1)
-    return torch.from_numpy(encode(messages, inverse_rate(len(keys[0]))))
+    return _codewords(messages, len(keys[0]), pilots)
 
 
-def message_codewords(messages: Bits, key_bits: int) -> Tensor:
+def message_codewords(messages: Bits, key_bits: int, pilots: int = 0) -> Tensor:
     """``[B,n]`` signs of whole messages ``[B,k+8]``."""
-    return torch.from_numpy(encode(messages, inverse_rate(key_bits)))
+    return _codewords(messages, key_bits, pilots)
+
+
+def _codewords(messages: Bits, key_bits: int, pilots: int) -> Tensor:
+    words = torch.from_numpy(encode(messages, inverse_rate(key_bits)))
+    return F.pad(words, (0, pilots), value=1.0)

@@ -12,9 +12,12 @@ import torch
 from torch import Tensor
 
 from ..errors import InvalidLatentError, InvalidSettingError
+from ..images.quantiser import quantise
+from ..models.autoencoder import Autoencoder
 from .basis import FingerprintBasis
-from .carrier import Carrier, make_carrier
-from .codebook import coded_bits, free_codewords, key_codewords
+from .carrier import LEAST_WEIGHT, carrier_of, grid_of, read_patches, written_patches
+from .codebook import PILOTS, free_codewords, key_codewords
+from .content import Content
 from .keys import Key, Secret, carrier_seed
 from .margin import margin_of
 from .patches import add_patches, to_patches
@@ -24,6 +27,9 @@ STRONGEST = 10.0
 # A margin grows with the fourth root of the number of patches: of what a larger picture gives, half goes into a smaller
 # change and half into certainty.
 MARGIN_PATCHES = 64
+# How often a mark is corrected where the decoder is at hand; what share of the margin is then enough, since it is
+# reached.
+CORRECTIONS, ENOUGH = 1, 0.6
 # How the change is shared among patches of different activity; measured as :func:`allocation` says.
 CALM_FLOOR, ALLOCATION = 0.1, -0.4
 
@@ -35,13 +41,15 @@ def embed(
     *,
     strength: float = DEFAULT_STRENGTH,
     secret: Secret | None = None,
+    autoencoder: Autoencoder | None = None,
 ) -> Tensor:
     """``latents`` ``[B,C,h,w]``, unscaled, any batch and size, moved so that each decodes to a picture with ``key``.
 
     ``strength`` multiplies the margin of every coded bit; the change grows with it. ``secret`` hides where and how the
-    key is written. Deterministic; images are independent. Result on the device and in the type of ``latents``. Raises
-    :class:`InvalidSettingError` for a strength outside (0, 10] and :class:`InvalidLatentError` for a latent of another
-    VAE, or too small for the key.
+    key is written, and to what. With the ``autoencoder`` the mark is corrected by what becomes of it: two decoder and
+    two encoder passes. Deterministic; images are independent. Result on the device and in the type of ``latents``.
+    Raises :class:`InvalidSettingError` for a strength outside (0, 10] and :class:`InvalidLatentError` for a latent of
+    another VAE, or too small for the key.
     """
     if not 0 < strength <= STRONGEST:
         raise InvalidSettingError(
@@ -50,19 +58,45 @@ def embed(
         )
     check_latents(latents, basis)
     exact = latents.detach().float().cpu()
-    carrier = make_carrier(basis, exact.shape[-2], exact.shape[-1], coded_bits(len(key)), carrier_seed(secret))
-    patches = to_patches(exact, basis.side)
-    predicted = carrier.collect((patches - basis.mean) @ basis.predictors)
-    weights = (allocation(patches, basis)[..., None] / basis.costs).flatten(1)
-    shares = torch.zeros_like(predicted).index_add_(1, carrier.bit, weights)
-    price = _price(carrier, weights, shares, basis)
-    codewords = key_codewords([key]) * free_codewords(len(key))
-    margin = margin_of(basis) * strength * (patches.shape[1] / MARGIN_PATCHES) ** 0.25
-    signs = codewords[_nearest(predicted, price, codewords, margin)]
-    wanted = signs * (margin - signs * predicted).clamp(min=0) * carrier.places.sqrt()
-    moves = carrier.sign * weights * (wanted / shares)[:, carrier.bit]
-    changes = moves.reshape(*patches.shape[:2], -1) @ basis.writers
-    return add_patches(exact, changes, basis.side).to(latents)
+    pilots = PILOTS if basis.bound else 0
+    codewords = key_codewords([key], pilots) * free_codewords(len(key), pilots)
+    margin = margin_of(basis) * strength * (_patch_count(exact, basis) / MARGIN_PATCHES) ** 0.25
+    seed = carrier_seed(secret, basis.bound)
+    if autoencoder is not None:
+        margin *= ENOUGH
+    signs = None
+    moved = exact
+    for _ in range(1 if autoencoder is None else 1 + CORRECTIONS):
+        # Without the decoder at hand, what it will make of the latents is predicted.
+        seen = written_patches(exact, basis) if autoencoder is None else _seen(autoencoder, moved, basis)
+        carrier = carrier_of(seen[1], grid_of(exact, basis), basis, codewords.shape[1], seed)
+        readout = carrier.collect(seen[0])
+        # Each place moves by its own weight, the more the less the picture changes for it.
+        ease = (allocation(to_patches(exact, basis.side), basis)[..., None] / basis.costs).flatten(1)
+        ease = carrier.weight * ease
+        answer = carrier.gather(carrier.weight * ease) / carrier.norms
+        if signs is None:
+            costs = basis.costs.repeat(_patch_count(exact, basis))
+            price = carrier.gather(ease.square() * costs) / answer.square().clamp(min=LEAST_WEIGHT)
+            signs = codewords[_nearest(readout, price, codewords, margin)]
+        short = signs * (margin - signs * readout).clamp(min=0)
+        moves = ease * (short / answer.clamp(min=LEAST_WEIGHT))[:, carrier.bit]
+        moved = add_patches(moved, moves.unflatten(1, (-1, len(basis.chosen))) @ basis.writers, basis.side)
+    return moved.to(latents)
+
+
+def _patch_count(latents: Tensor, basis: FingerprintBasis) -> int:
+    rows, columns = grid_of(latents, basis)
+    return rows * columns
+
+
+def _seen(autoencoder: Autoencoder, latents: Tensor, basis: FingerprintBasis) -> tuple[Tensor, Content]:
+    """What the reader will find of latents once they are decoded and stored, one after another."""
+    with torch.no_grad():
+        given = latents.to(autoencoder.device, autoencoder.dtype)
+        stored = [quantise(autoencoder.decode(one).float().cpu()) for one in given.split(1)]
+        read = [autoencoder.encode(one.to(given)).float().cpu() for one in stored]
+    return read_patches(torch.cat(read), basis)
 
 
 def check_latents(latents: Tensor, basis: FingerprintBasis) -> None:
@@ -92,13 +126,6 @@ def allocation(patches: Tensor, basis: FingerprintBasis) -> Tensor:
     # torch's var() takes as long as everything else here together.
     activity = (cells.square().mean(3) - cells.mean(3).square()).mean(2).clamp(min=0)
     return (CALM_FLOOR + activity / activity.mean(1, keepdim=True).clamp(min=1e-12)) ** ALLOCATION
-
-
-def _price(carrier: Carrier, weights: Tensor, shares: Tensor, basis: FingerprintBasis) -> Tensor:
-    """``[B,n]``: change of the picture by moving each coded bit's read-out by 1."""
-    costs = basis.costs.repeat(weights.shape[1] // len(basis.costs))
-    squares = torch.zeros_like(shares).index_add_(1, carrier.bit, weights.square() * costs)
-    return carrier.places * squares / shares.square()
 
 
 def _nearest(predicted: Tensor, price: Tensor, codewords: Tensor, margin: float) -> Tensor:

@@ -24,7 +24,7 @@ from .convolutional_code import Bits
 DEFAULT_BITS, FEWEST_BITS, MOST_BITS = 64, 32, 256
 SECRET_BYTES = 16
 SECRET_VARIABLE = "LATENT_TRACER_SECRET"
-_PUBLIC = b"latent-tracer public fingerprint carrier 1"
+_PUBLIC = {False: b"latent-tracer public fingerprint carrier 1", True: b"latent-tracer public fingerprint carrier 2"}
 
 
 class InvalidSecretError(InvalidSettingError):
@@ -107,9 +107,11 @@ def hkdf(material: bytes, salt: bytes, info: bytes, size: int) -> bytes:
     return output[:size]
 
 
-def carrier_seed(secret: Secret | None) -> bytes:
-    """Seeds where and with which signs coded bits are written. Without a secret everybody knows it."""
-    return _PUBLIC if secret is None else secret.derive("carrier")
+def carrier_seed(secret: Secret | None, bound: bool = False) -> bytes:
+    """Seeds where and with which signs coded bits are written, and to what they are bound. Without a secret everybody
+    knows it. Carriers of the two formats have nothing in common: what is known of one tells nothing of the other.
+    """
+    return _PUBLIC[bound] if secret is None else secret.derive("bound carrier" if bound else "carrier")
 
 
 def load_secret(path: str | Path) -> Secret:

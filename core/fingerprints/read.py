@@ -1,11 +1,11 @@
-"""Read a key from a picture: one encoder pass, a linear read-out, soft decoding; inversion only where that is not
-decisive."""
+"""Read a key from a picture: one encoder pass, a linear read-out, soft decoding; other looks only where that is not
+decisive, each paid for."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import torch
@@ -16,17 +16,21 @@ from ..images.tensors import check_images, crop_to_grid
 from ..inversion.latents import Step, invert
 from ..inversion.objective import Passes
 from ..models.autoencoder import Autoencoder
+from ..scores.placement import Placement
 from . import convolutional_code
 from .basis import FingerprintBasis
-from .carrier import make_carrier
-from .codebook import coded_bits, inverse_rate, message_bits, message_codewords
+from .carrier import carrier_of, grid_of, read_patches
+from .codebook import PILOTS, coded_bits, inverse_rate, message_bits, message_codewords
 from .evidence import log_tail, union
 from .keys import DEFAULT_BITS, Key, Secret, carrier_seed
-from .patches import to_patches
+from .placed import PlacedReader
 
 # The largest probability of an unmarked picture yielding a key this good at which a key is reported.
 FALSE_KEY_RATE = 1e-6
 REFINING_STEPS = 30
+# The first look may spend one half of the rate where others may follow, the others one of KINDS shares of the rest:
+# turns, sizes, crops, inversion. What a look may spend is the rate divided by its trials.
+SHARES, KINDS = 2, 4
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,7 +40,9 @@ class Reading:
     ``key`` is ``None`` when an unmarked picture would yield one this good with a probability above ``rate``.
     ``p_value`` bounds that probability (its logarithm: ``log_p_value``). ``bit_confidence``: probability that each key
     bit is right, drawn to 1/2 as the p-value grows. ``readouts`` ``[n]``: the coded bits, signed by the carrier.
-    ``margin``: mean read-out on the decoded side over its deviation, by which a strength can be chosen.
+    ``margin``: mean read-out on the decoded side over its deviation, by which a strength can be chosen. ``trials``: by
+    how much the chance of this look was multiplied to pay for all others. ``bound``: the mark belongs to the content of
+    this picture; else it could have been moved here from another. ``placement``: what was undone before it was read.
     """
 
     key: Key | None
@@ -49,6 +55,8 @@ class Reading:
     refined: bool
     trials: int
     passes: Passes
+    bound: bool = False
+    placement: Placement | None = None
 
     @property
     def p_value(self) -> float:
@@ -64,51 +72,79 @@ def read(
     secret: Secret | None = None,
     rate: float = FALSE_KEY_RATE,
     refining_steps: int = REFINING_STEPS,
+    search: bool = True,
     on_step: Callable[[Step], None] | None = None,
 ) -> Reading:
     """Read one picture ``[1,3,H,W]`` in [0,1].
 
-    One encoder pass; only if that is not decisive at ``rate`` and ``refining_steps`` is not 0, the latent is refined by
-    inversion and read again, the p-value then doubled for the second attempt. Sides off the latent grid are
-    centre-cropped. Raises :class:`InvalidBasisError`, :class:`InvalidImageError` or :class:`InvalidSettingError`.
+    One encoder pass. Where that is not decisive, bound marks are looked for as if the picture had been turned, resized
+    or cropped (``search``), and then, unless ``refining_steps`` is 0, the latent is refined by inversion. ``rate`` is
+    what all looks together spend: half of it the first, the rest is shared by kinds of looks and, within a kind, by
+    looks (:data:`SHARES`). Sides off the latent grid are centre-cropped. Raises :class:`InvalidBasisError`,
+    :class:`InvalidImageError` or :class:`InvalidSettingError`.
     """
     if not 0 < rate < 1:
         raise InvalidSettingError(f"The false-key rate {rate:g} must lie between 0 and 1: 1e-6 is the default.")
     basis.check(autoencoder)
     if len(image) != 1:
         raise InvalidImageError(f"A reading is about one picture, got a batch of {len(image)}: read them one by one.")
-    cropped, _ = crop_to_grid(check_images(image), autoencoder.spatial_ratio)
-    passes = Passes()
-    passes.encoder += 1
+    image = check_images(image)
+    cropped, _ = crop_to_grid(image, autoencoder.spatial_ratio)
+    search = search and basis.bound
+    # What was settled before the first look cannot depend on what it shows: the price of the others is paid by it too.
+    first_trials = SHARES if search or refining_steps else 1
+    passes = Passes(encoder=1)
     with torch.no_grad():
         latents = autoencoder.encode(cropped).float().cpu()
-    first = decode_readouts(readouts(latents, basis, key_bits, secret)[0], key_bits, rate, passes)
-    if first.key is not None or refining_steps == 0:
-        return first
-    inversion = invert(autoencoder, cropped, initial_latents=latents, steps=refining_steps, on_step=on_step)
-    spent = inversion.passes[0]
-    total = Passes(encoder=passes.encoder + spent.encoder, decoder=spent.decoder, backward=spent.backward)
-    refined = readouts(inversion.latents.float(), basis, key_bits, secret)[0]
-    attempts = [
-        decode_readouts(values, key_bits, rate, total, refined=index > 0, trials=2)
-        for index, values in enumerate((first.readouts, refined))
-    ]
-    return min(attempts, key=lambda reading: reading.log_p_value)
+    values = readouts(latents, basis, key_bits, secret)[0]
+    found = decode_readouts(values, key_bits, rate, passes, trials=first_trials, bound=basis.bound)
+    if search and found.key is None:
+        reader = PlacedReader(autoencoder, image, basis, key_bits, carrier_seed(secret, basis.bound))
+        for look in reader.looks():
+            other = decode_readouts(
+                look.readouts, key_bits, rate, passes, trials=SHARES * KINDS * look.trials, placement=look.placement,
+                bound=True,
+            )  # fmt: skip
+            found = min(found, other, key=lambda reading: reading.log_p_value)
+            if found.key is not None:
+                break
+        passes += reader.passes
+    if found.key is None and refining_steps:
+        inversion = invert(autoencoder, cropped, initial_latents=latents, steps=refining_steps, on_step=on_step)
+        passes += inversion.passes[0]
+        values = readouts(inversion.latents.float(), basis, key_bits, secret)[0]
+        refined = decode_readouts(
+            values, key_bits, rate, passes, refined=True, trials=SHARES * KINDS, bound=basis.bound
+        )
+        found = min(found, refined, key=lambda reading: reading.log_p_value)
+    return replace(found, passes=passes)
 
 
 def readouts(latents: Tensor, basis: FingerprintBasis, key_bits: int, secret: Secret | None) -> Tensor:
     """``[B,n]``: the coded bits that encoded latents ``[B,C,h,w]`` say, in standard deviations of the basis's noise."""
-    carrier = make_carrier(basis, latents.shape[-2], latents.shape[-1], coded_bits(key_bits), carrier_seed(secret))
-    return carrier.collect((to_patches(latents, basis.side) - basis.readout_mean) @ basis.readers)
+    pilots = PILOTS if basis.bound else 0
+    projections, content = read_patches(latents, basis)
+    seed = carrier_seed(secret, basis.bound)
+    carrier = carrier_of(content, grid_of(latents, basis), basis, coded_bits(key_bits, pilots), seed, 1)
+    return carrier.collect(projections)
 
 
 def decode_readouts(
-    values: Tensor, key_bits: int, rate: float, passes: Passes, *, refined: bool = False, trials: int = 1
+    values: Tensor,
+    key_bits: int,
+    rate: float,
+    passes: Passes,
+    *,
+    refined: bool = False,
+    trials: int = 1,
+    bound: bool = False,
+    placement: Placement | None = None,
 ) -> Reading:
     """The most likely key behind coded bits ``[n]``, and what speaks for it."""
-    soft = values.numpy()[None]
+    pilots = len(values) - coded_bits(key_bits)
+    soft = values[: len(values) - pilots].numpy()[None]
     message = convolutional_code.decode(soft, inverse_rate(key_bits))
-    codeword = message_codewords(message, key_bits)[0]
+    codeword = message_codewords(message, key_bits, pilots)[0]
     score = values @ codeword
     log_p = union(float(log_tail(values, score[None])[0]), message_bits(key_bits) * math.log(2) + math.log(trials))
     agreeing = values * codeword
@@ -129,4 +165,6 @@ def decode_readouts(
         refined=refined,
         trials=trials,
         passes=passes,
+        bound=bound,
+        placement=placement,
     )

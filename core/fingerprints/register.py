@@ -21,13 +21,14 @@ from ..errors import InvalidSettingError, LatentTracerError
 from ..storage.atomic import write_text
 from ..storage.locking import locked
 from ..storage.safe_text import clean_text
-from .codebook import FREE_BITS, free_codewords, key_codewords
+from .codebook import FREE_BITS, coded_bits, free_codewords, key_codewords
 from .evidence import log_tail, union
 from .keys import DEFAULT_BITS, InvalidSecretError, Key, Secret, check_key_bits
 from .read import Reading
 
 FORMAT = "latent-tracer-fingerprint-register"
-VERSION = 1
+# Users of a register of format 2 are named by bound marks alone, which nobody can move to another picture.
+VERSION, BOUND = 2, 2
 LONGEST_NAME = 200
 # Half a million users with names of the greatest length.
 MOST_BYTES = 100 * 2**20
@@ -47,6 +48,7 @@ class Register:
     key_bits: int
     salt: str
     check: str
+    version: int = VERSION
 
     @classmethod
     def create(cls, secret: Secret, key_bits: int = DEFAULT_BITS) -> Register:
@@ -70,7 +72,7 @@ class Register:
                     f"A user name of {len(name)} characters cannot be registered: use 1 to {LONGEST_NAME} printable"
                     " characters."
                 )
-        return Register(tuple(dict.fromkeys((*self.users, *names))), self.key_bits, self.salt, self.check)
+        return Register(tuple(dict.fromkeys((*self.users, *names))), self.key_bits, self.salt, self.check, self.version)
 
     def keys(self, secret: Secret) -> list[Key]:
         """The users' keys, in order of :attr:`users`."""
@@ -81,7 +83,7 @@ class Register:
     def record(self) -> dict[str, Any]:
         return {
             "format": FORMAT,
-            "version": VERSION,
+            "version": self.version,
             "key_bits": self.key_bits,
             "salt": self.salt,
             "check": self.check,
@@ -148,7 +150,7 @@ def load_register(path: str | Path) -> Register:
         check_key_bits(bits)
     except InvalidSettingError as error:
         raise InvalidRegisterError(f"{path}: {error}") from None
-    return Register(tuple(users), bits, record["salt"], record["check"])
+    return Register(tuple(users), bits, record["salt"], record["check"], version)
 
 
 @dataclass(frozen=True)
@@ -182,6 +184,11 @@ def attribute_user(
             f"The picture was read for keys of {reading.key_bits} bits, the register has {register.key_bits}: read it"
             " again for those."
         )
+    if register.version >= BOUND and not reading.bound:
+        return UserAttribution(
+            None, 1.0, len(keys),
+            "the basis has format 1, whose marks can be moved to other pictures: this register takes bound marks only",
+        )  # fmt: skip
     scores = best_scores(reading, keys)
     best = int(scores.argmax())
     trials = math.log(len(keys)) + FREE_BITS * math.log(2) + math.log(reading.trials)
@@ -200,14 +207,16 @@ def attribute_user(
         register.users[best],
         probability,
         len(keys),
-        f"false attribution among {len(keys)} users at most {probability:.1e}",
+        f"false attribution among {len(keys)} users at most {probability:.1e}"
+        + ("" if reading.bound else "; a mark of format 1, which may have been moved here from another picture"),
     )
 
 
 def best_scores(reading: Reading, keys: list[Key]) -> torch.Tensor:
     """``[N]``: the score of each key's best codeword over the 256 settings of the free bits."""
-    variants = reading.readouts[None] * free_codewords(reading.key_bits)
-    return (key_codewords(keys) @ variants.T).max(1).values
+    pilots = len(reading.readouts) - coded_bits(reading.key_bits)
+    variants = reading.readouts[None] * free_codewords(reading.key_bits, pilots)
+    return (key_codewords(keys, pilots) @ variants.T).max(1).values
 
 
 def _check_value(secret: Secret, salt: bytes) -> str:

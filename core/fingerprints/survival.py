@@ -20,15 +20,15 @@ from ..models.autoencoder import Autoencoder
 from .basis import PATCH_SIDE, FingerprintBasis
 from .patches import to_patches
 
-LARGEST_SIDE = 512
+# Latent cells per side that are used of a picture: more pictures tell more than more of each.
+LARGEST_CELLS = 32
 # The condition besides plain storage under which noise is measured: the mildest that most pictures on the web met.
 STORED_AS = "jpeg-75"
 # Standard deviation of the small change whose response is measured, in units of the latent's spread
 # (benchmarks/results/constants.md).
 PROBE = 0.1
-# Backward passes are dear and the decoder's metric varies little between pictures; the
-# bases of benchmarks/results/fingerprints.md were so measured.
-METRIC_IMAGES, METRIC_PROBES = 16, 2
+# Backward passes are dear and the decoder's metric varies little between pictures; so does the response.
+METRIC_IMAGES, METRIC_PROBES, RESPONSE_IMAGES = 6, 2, 16
 # A response below this fraction of the median says that estimation failed, not that the direction is costless. No
 # chosen direction lies there: LEAST_ANSWER leaves them out.
 LEAST_RESPONSE = 0.2
@@ -73,9 +73,10 @@ def build_basis(
 ) -> FingerprintBasis:
     """Measure a basis on pictures ``[B,3,H,W]`` in [0,1], on sampled latents ``[B,C,h,w]``, or on both.
 
-    Of each picture the central 512² are used. ``on_image`` gets the number of pictures done and cancels by raising.
-    Costs about three encoder and two decoder passes per picture, and a backward pass for the first sixteen. Raises
-    :class:`InvalidSettingError` for too few pictures, :class:`InvalidImageError`, :class:`InvalidLatentError`.
+    Of each picture the central 32² latent cells are used. ``on_image`` gets the number of pictures done and cancels by
+    raising. Costs three encoder passes and one decoder pass a picture, one of each more for the first sixteen, and two
+    backward passes for the first six. Raises :class:`InvalidSettingError` for too few pictures,
+    :class:`InvalidImageError`, :class:`InvalidLatentError`.
     """
     side, channels = PATCH_SIDE, autoencoder.latent_channels
     dimensions = channels * side**2
@@ -87,12 +88,13 @@ def build_basis(
             picture = quantise(autoencoder.decode(latent).float().cpu())
             read = autoencoder.encode(picture)
             read_stored = autoencoder.encode(alter(picture, STORED_AS))
-            change = PROBE * autoencoder.latent_spread * torch.randn(latent.shape, generator=generator)
-            changed = latent + change.to(latent)
-            moved = autoencoder.encode(quantise(autoencoder.decode(changed).float().cpu())) - read
+            if done < RESPONSE_IMAGES:
+                change = PROBE * autoencoder.latent_spread * torch.randn(latent.shape, generator=generator)
+                changed = latent + change.to(latent)
+                moved = autoencoder.encode(quantise(autoencoder.decode(changed).float().cpu())) - read
+                response.add(_patches(change, side), _patches(moved, side))
         plain.add(_patches(latent, side), _patches(read, side))
         stored.add(_patches(latent, side), _patches(read_stored, side))
-        response.add(_patches(change, side), _patches(moved, side))
         if done < METRIC_IMAGES:
             for pulled in _metric_probes(autoencoder, latent, generator):
                 rows = _patches(pulled, side)
@@ -136,7 +138,7 @@ def _latents_of(autoencoder: Autoencoder, images: Iterable[Tensor], latents: Ite
     ratio = autoencoder.spatial_ratio
     for batch in images:
         checked = check_images(batch)
-        height, width = (min(size, LARGEST_SIDE) for size in checked.shape[-2:])
+        height, width = (min(size, LARGEST_CELLS * ratio) for size in checked.shape[-2:])
         top, left = (checked.shape[-2] - height) // 2, (checked.shape[-1] - width) // 2
         central, _ = crop_to_grid(checked[..., top : top + height, left : left + width], ratio)
         if min(central.shape[-2:]) < PATCH_SIDE * ratio:

@@ -6,8 +6,12 @@ from ..fingerprints.read import Reading
 from ..fingerprints.register import UserAttribution
 
 READING_LIMITS = (
-    "limits: resizing, cropping and turning break the alignment; whoever knows basis and secret can write or remove a"
-    " key; a key proves the secret was used, not who used it"
+    "limits: a key proves that the secret was used on a picture of this content, not who used it nor that nothing in it"
+    " was changed since; whoever knows the secret can write any key, whoever has the basis can remove one"
+)
+MOVABLE_LIMITS = (
+    "limits: a mark of format 1 proves little: it can be moved to any picture, without the secret; resizing, cropping"
+    " and turning break it; build a new basis, whose marks are bound to their pictures"
 )
 
 
@@ -23,4 +27,6 @@ def reading_report(reading: Reading, owner: UserAttribution | None = None) -> st
         f" {reading.passes.encoder} encoder and {reading.passes.decoder} decoder passes"
         + (", read after inversion" if reading.refined else "")
     )
-    return "\n".join([*lines, READING_LIMITS])
+    if reading.placement is not None and reading.key is not None:
+        lines.append(f"taken as {reading.placement.words}")
+    return "\n".join([*lines, READING_LIMITS if reading.bound else MOVABLE_LIMITS])
