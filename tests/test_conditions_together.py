@@ -144,6 +144,12 @@ def test_a_calibration_goes_on_where_it_was_stopped(convolutional, pictures, tmp
     assert not kept_file.exists()
 
 
+def test_a_calibration_that_measured_nothing_leaves_nothing(convolutional, pictures, tmp_path):
+    with pytest.raises(InvalidSettingError), KeptScores(tmp_path / "p.json", convolutional(), "1") as kept:
+        calibrate_conditions(convolutional(), {"clean": Counted()}, pictures[:2], kept=kept)
+    assert not list(tmp_path.iterdir())
+
+
 def test_what_was_measured_of_another_decoder_or_by_another_release_is_not_taken_up(convolutional, linear, tmp_path):
     path, autoencoder = tmp_path / "p.json", convolutional()
     measured = Measured(0.5, (8, 16), 0.25, None, 1.5)

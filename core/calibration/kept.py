@@ -56,6 +56,8 @@ class KeptScores:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._descriptor = None
+        if not self.found:
+            self.done()
         self._held.close()
 
     def _read(self, content: bytes) -> None:
@@ -84,7 +86,7 @@ class KeptScores:
             ) from None
 
     def done(self) -> None:
-        """The profile is written: nothing is to be taken up again."""
+        """The profile is written, or nothing was measured: nothing is to be taken up again."""
         with contextlib.suppress(OSError):
             self.path.unlink()
 

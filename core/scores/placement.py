@@ -17,7 +17,7 @@ from ..images.part import Part
 SMALLEST_SCALE, LARGEST_SCALE = 0.34, 2.55
 # Most generators' sizes are multiples of 64, and most resizes by one of these factors: so many such sizes are tried at
 # most, and of others so many that there are as many as SIZES.
-ROUND, ROUND_SIZES, SIZES = 64, 48, 24
+ROUND, MAX_SIZES, SIZES = 64, 48, 24
 SIMPLE_FACTORS = (1 / 2, 2 / 3, 3 / 4, 4 / 5, 5 / 4, 4 / 3, 3 / 2, 2.0, 5 / 2)
 # Nobody makes smaller pictures, and a look at one tells little.
 LEAST_CELLS = 16
@@ -95,7 +95,7 @@ def made_sizes(height: int, width: int, cell: int) -> list[tuple[int, int]]:
                 found[made_height, made_width] = abs(math.log(width / made_width))
     ordered = sorted(found, key=lambda size: (-roundness(height, width, size), found[size]))
     round_ones = sum(roundness(height, width, size) == ROUND for size in ordered)
-    return ordered[: max(SIZES, min(round_ones, ROUND_SIZES))]
+    return ordered[: max(SIZES, min(round_ones, MAX_SIZES))]
 
 
 def roundness(height: int, width: int, made: tuple[int, int]) -> int:
