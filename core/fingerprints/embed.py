@@ -29,7 +29,7 @@ STRONGEST = 10.0
 MARGIN_PATCHES = 64
 # How often a mark is corrected where the decoder is at hand; what share of the margin is then enough, since it is
 # reached.
-CORRECTIONS, ENOUGH = 1, 0.6
+CORRECTIONS, ENOUGH = 1, 0.7
 # How the change is shared among patches of different activity; measured as :func:`allocation` says.
 CALM_FLOOR, ALLOCATION = 0.1, -0.4
 

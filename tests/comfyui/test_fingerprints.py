@@ -90,7 +90,7 @@ def reading(decoder: str, basis: str, image: str, **settings: Any) -> Prompt:
 
 @pytest.fixture(scope="module")
 def photograph(client: Client) -> str:
-    return client.upload_image("sign-me.png", png(to_picture(synthetic_photograph(7, 192))))
+    return client.upload_image("sign-me.png", png(to_picture(synthetic_photograph(7, 224))))
 
 
 @pytest.fixture(scope="module")
