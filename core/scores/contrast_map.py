@@ -82,6 +82,14 @@ class ContrastMap:
         return unseen.flatten()
 
 
+@dataclass(frozen=True)
+class Windowed:
+    """A picture that is never whole in memory: its ``windows``, and what ``cut`` gives of each, ``[1,3,h,w]``."""
+
+    windows: tuple[Part, ...]
+    cut: Callable[[Part], Tensor]
+
+
 def looks_of(
     autoencoder: Autoencoder,
     image: Tensor,
@@ -118,7 +126,11 @@ def evidence_of(mean: float, error: float) -> float:
 
 @torch.no_grad()
 def contrast_map(
-    autoencoder: Autoencoder, image: Tensor, window: int | None = None, looks: int = 3, low_precision: bool = False
+    autoencoder: Autoencoder,
+    image: Tensor | Windowed,
+    window: int | None = None,
+    looks: int = 3,
+    low_precision: bool = False,
 ) -> ContrastMap:
     """The map of ``image`` ``[1,3,H,W]`` in [0,1], whole cells each way; windows that are flat are left empty.
 
@@ -127,18 +139,22 @@ def contrast_map(
     """
     passes = Passes()
     parts: list[tuple[Tensor, Tensor]] = []
-    windows = windows_of(image, autoencoder.spatial_ratio, window)
-    for part in windows:
+    windowed = image if isinstance(image, Windowed) else _windowed(image, autoencoder.spatial_ratio, window)
+    for part in windowed.windows:
         try:
-            contrast, weight = looks_of(autoencoder, part.cut(image), passes, None, looks, low_precision)
+            contrast, weight = looks_of(autoencoder, windowed.cut(part), passes, None, looks, low_precision)
         except InvalidImageError:
             contrast = weight = torch.zeros(0, 0)
         parts.append((contrast.float().cpu(), weight.float().cpu()))
-    return ContrastMap(tuple(parts), tuple(windows), autoencoder.spatial_ratio, grid_of(autoencoder), passes)
+    return ContrastMap(tuple(parts), windowed.windows, autoencoder.spatial_ratio, grid_of(autoencoder), passes)
+
+
+def _windowed(image: Tensor, cell: int, window: int | None) -> Windowed:
+    return Windowed(tuple(windows_of(image, cell, window)), lambda part: part.cut(image))
 
 
 def map_where_promising(
-    autoencoder: Autoencoder, image: Tensor, window: int | None, promises: Callable[[ContrastMap], bool]
+    autoencoder: Autoencoder, image: Tensor | Windowed, window: int | None, promises: Callable[[ContrastMap], bool]
 ) -> ContrastMap:
     """The exact map where a rough one ``promises`` something, else the rough one, with the passes of both.
 

@@ -76,7 +76,7 @@ def made_sizes(height: int, width: int, cell: int) -> list[tuple[int, int]]:
     from with both sides by one factor, rounded to whole pixels; the roundest and nearest first.
 
     >>> made_sizes(384, 288, 8)[:3]
-    [(480, 360), (320, 240), (512, 384)]
+    [(480, 360), (288, 216), (512, 384)]
     """
     found: dict[tuple[int, int], float] = {}
     for cells in range(math.ceil(width / LARGEST_SCALE / cell), math.floor(width / SMALLEST_SCALE / cell) + 1):

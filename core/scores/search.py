@@ -23,12 +23,12 @@ from ..images.part import Part
 from ..inversion.objective import Passes
 from ..inversion.precision import bfloat16_is_faster
 from ..models.autoencoder import Autoencoder
-from .contrast_map import ContrastMap, map_where_promising
+from .contrast_map import ContrastMap, Windowed, map_where_promising
 from .decoder_grid import grid_of
 from .placement import ROUND, Placement, made_sizes, resampled, roundness, turned_placements
 from .residuals import compared_pixels, grid_contrast, least_side, residual_energies
 from .spectral import band_energies
-from .windows import windows_of
+from .windows import SIDE, WHOLE_PIXELS, WINDOWS, windows_of
 
 # Sides in latent cells of the windows of the coarse looks, of which those at other sizes have weaker traces to see, and
 # of the finer one. In windows of 12 cells 3 of 63 own pictures of five decoders stayed above -0.062 as they lie, in
@@ -223,13 +223,12 @@ class _Search:
 
         The latter only for a test: each has its price in the rate of a yes.
         """
-        placed = placement.undo(self.image)
-        height, width = (side // self.ratio * self.ratio for side in placed.shape[-2:])
+        placed = self.placed(placement)
 
         def promises(one: ContrastMap) -> bool:
             return one.contrast() < PROMISING or self.was_reduced(placement) and one.evidence() < PROMISING_EVIDENCE
 
-        found = map_where_promising(self.autoencoder, placed[..., :height, :width], self.window, promises)
+        found = map_where_promising(self.autoencoder, placed, self.window, promises)
         self.passes += found.passes
         self.scores[placement], self.strengths[placement] = found.contrast(), found.evidence()
         if is_test:
@@ -237,6 +236,26 @@ class _Search:
             # What promised nothing may have been looked at roughly alone: it is a test as well, and carries nothing.
             carries = promises(found)
             self.unseen[placement] = (found.statistics(seen)[0], found.evidence(seen)) if carries else (0.0, 0.0)
+
+    def placed(self, placement: Placement) -> Tensor | Windowed:
+        """The picture under ``placement``, whole cells; one that was larger than memory should hold in windows."""
+        made = placement.size
+        if made is None or not self.was_reduced(placement) or math.prod(made) <= WHOLE_PIXELS:
+            placed = placement.undo(self.image)
+            height, width = (side // self.ratio * self.ratio for side in placed.shape[-2:])
+            return placed[..., :height, :width]
+        turned = replace(placement, size=None).undo(self.image)
+        down, across = (new / old for new, old in zip(made, turned.shape[-2:], strict=True))
+        side = self.window or SIDE
+        windows = []
+        for there in windows_of(turned, self.ratio, round(side / max(down, across)))[:WINDOWS]:
+            top, left = (round(at / self.ratio) * self.ratio for at in (there.top * down, there.left * across))
+            sides = (min(side, made[0] - top), min(side, made[1] - left))
+            windows.append(Part(top, left, *(length // self.ratio * self.ratio for length in sides)))
+        return Windowed(
+            tuple(windows),
+            lambda part: resampled(turned, made, (part.top, part.left), (part.height, part.width)),
+        )
 
     def best_window(self, image: Tensor, cells: int) -> Part | None:
         side = self.window_side(image.shape[-2:], cells)
