@@ -41,6 +41,8 @@ CELL_PATTERN = 0.08
 # Shares of the contrast that carries a yes for a picture as it lies: what one must show that was resized, which weakens
 # its own trace and another decoder's alike (benchmarks/results/placed.md), and what takes back a no where nothing did.
 RESIZED_SHARE, SIGN_SHARE = 0.6, 0.5
+# The same where it was reduced since: own pictures of a third and half their size came to 0.3 and more of it.
+REDUCED_SIGN_SHARE = 0.28
 # What a no means where nothing else was looked at.
 AS_IT_IS = "no trace in the picture as it is now; a resized or cropped copy would show none either"
 # A part of its own shows by more than this share of its excess in a rough map: half of a picture by 0.7 to 1 of it.
@@ -219,7 +221,7 @@ def _elsewhere(verdict: Verdict, profile: Profile, bound: float, pixels: Tensor,
         yes = verdict_at_placement(verdict, found.evidence, found.tests, held, history, words)
     if yes is not None:
         return Checked(yes, found.passes, found.placement)
-    may = found.is_sign and (found.was_reduced or found.score < SIGN_SHARE * bound)
+    may = found.is_sign and found.score < (REDUCED_SIGN_SHARE if found.was_reduced else SIGN_SHARE) * bound
     if verdict.answer == "inconclusive" or not (may or carries):
         return Checked(verdict, found.passes)
     reason = (
