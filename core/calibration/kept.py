@@ -95,10 +95,13 @@ def _measured(said: Any) -> Measured:
     """Raises ValueError, TypeError and KeyError for what no calibration wrote."""
     value, *others = (_number(said.get(name)) for name in ("value", "grid", "difference", "excess"))
     height, width = said["sides"]
-    return Measured(math.nan if value is None else value, (int(height), int(width)), *others)
+    if not all(type(side) is int and 0 <= side < 10**9 for side in (height, width)):
+        raise ValueError(said["sides"])
+    return Measured(math.nan if value is None else value, (height, width), *others)
 
 
 def _number(value: Any) -> float | None:
-    if value is None or type(value) in (int, float):
+    # Beyond 1e300 sums and differences would overflow; JSON's whole numbers have no bound.
+    if value is None or type(value) in (int, float) and -1e300 <= value <= 1e300:
         return value
-    raise TypeError(value)
+    raise ValueError(value)
