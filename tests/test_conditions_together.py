@@ -165,9 +165,11 @@ def test_what_was_measured_of_another_decoder_or_by_another_release_is_not_taken
         assert kept.get("a") == measured and kept.get("c") is None
         nothing = kept.get("b")
         assert nothing is not None and nothing.value != nothing.value
+    before = (tmp_path / f"p.json{SUFFIX}").read_bytes()
     for other, release in ((linear([1.0, 2.0, 3.0]), "1"), (autoencoder, "2")):
         with KeptScores(path, other, release) as kept:
             assert kept.found == {} and kept.get("a") is None
+    assert (tmp_path / f"p.json{SUFFIX}").read_bytes() == before  # nor thrown away
 
 
 def test_the_same_pixels_of_another_kind_are_measured_for_themselves():

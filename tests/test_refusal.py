@@ -28,6 +28,7 @@ from latent_tracer.core.images.part import Part
 from latent_tracer.core.images.quantiser import ROUNDING_FLOOR
 from latent_tracer.core.images.regularity import repeated_pattern
 from latent_tracer.core.inversion.objective import Passes
+from latent_tracer.core.scores.contrast_map import Windowed
 from latent_tracer.core.scores.placement import ROUND, Placement, made_sizes, resampled, roundness, turned_placements
 from latent_tracer.core.scores.search import SIGN, SIGN_EVIDENCE, Found, _Search, search_placements
 from latent_tracer.core.tracing.refusal import CELL_PATTERN, contradicted
@@ -280,6 +281,19 @@ def test_likely_sizes_are_among_those_tried_however_large_the_picture():
     assert (
         roundness(256, 256, (320, 320)) == ROUND == roundness(540, 960, (720, 1280)) > roundness(256, 256, (264, 264))
     )
+
+
+def test_what_was_larger_than_memory_should_hold_is_cut_out_of_the_delivered_picture(demo, photograph, monkeypatch):
+    placement = Placement(True, size=(2 * SIDE, 2 * SIDE))
+    whole = placement.undo(photograph)
+    monkeypatch.setattr("latent_tracer.core.scores.search.WHOLE_PIXELS", SIDE * SIDE)
+    placed = _Search(demo, photograph, 96).placed(placement)
+    assert isinstance(placed, Windowed) and len(placed.windows) > 1
+    for part in placed.windows:
+        assert part.top % 8 == part.left % 8 == part.height % 8 == part.width % 8 == 0
+        assert part.top + part.height <= 2 * SIDE and part.left + part.width <= 2 * SIDE
+        assert (placed.cut(part) - part.cut(whole)).abs().max() < 1e-3
+    assert torch.equal(_Search(demo, photograph, None).placed(Placement(turns=2)), Placement(turns=2).undo(photograph))
 
 
 def test_only_a_size_that_was_reduced_since_is_held_to_its_evidence_alone(demo, photograph):

@@ -55,9 +55,10 @@ class KeptScores:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._descriptor = None
-        if not self.found:
+        # What another decoder's calibration left for the same profile stays.
+        if self._descriptor is not None and not os.fstat(self._descriptor).st_size:
             self.done()
+        self._descriptor = None
         self._held.close()
 
     def _read(self, content: bytes) -> None:
@@ -86,7 +87,7 @@ class KeptScores:
             ) from None
 
     def done(self) -> None:
-        """The profile is written, or nothing was measured: nothing is to be taken up again."""
+        """The profile is written: nothing is to be taken up again."""
         with contextlib.suppress(OSError):
             self.path.unlink()
 
