@@ -23,14 +23,16 @@ from latent_tracer.core import (
 from latent_tracer.core.files.claims_of_graphs import claims_of_prompt
 from latent_tracer.core.files.provenance import Claims
 from latent_tracer.core.images.canvas import content_box
+from latent_tracer.core.images.conditions import stored_as_jpeg
 from latent_tracer.core.images.lossy_past import few_colours, was_lossy
 from latent_tracer.core.images.part import Part
 from latent_tracer.core.images.quantiser import ROUNDING_FLOOR
 from latent_tracer.core.images.regularity import repeated_pattern
 from latent_tracer.core.inversion.objective import Passes
 from latent_tracer.core.scores.contrast_map import Windowed
+from latent_tracer.core.scores.found import SIGN_EVIDENCE, SIGN_SHARE, Found
 from latent_tracer.core.scores.placement import ROUND, Placement, made_sizes, resampled, roundness, turned_placements
-from latent_tracer.core.scores.search import SIGN, SIGN_EVIDENCE, Found, _Search, search_placements
+from latent_tracer.core.scores.search import _Search, search_placements
 from latent_tracer.core.tracing.refusal import CELL_PATTERN, contradicted
 from latent_tracer.core.verdicts.doubt import History, doubt_about
 from latent_tracer.core.verdicts.verdict import verdict_from_threshold
@@ -95,7 +97,8 @@ def delivered(image, how):
 @torch.no_grad()
 def test_what_happened_to_an_own_picture_is_found(demo, own, how, placement):
     found = search_placements(demo, delivered(own, how))
-    assert found is not None and found.is_sign and found.score < 2 * SIGN and found.placement == placement
+    assert found is not None and found.is_sign and found.score < 2 * SIGN_SHARE * found.control
+    assert found.placement == placement
 
 
 @pytest.mark.parametrize(
@@ -134,7 +137,7 @@ def test_without_the_check_a_no_costs_a_look(demo, photograph):
 @pytest.mark.parametrize(("score", "evidence"), [(-0.3, 0.0), (-0.01, -50.0)], ids=["few pixels left", "JPEG there"])
 def test_a_sign_that_cannot_carry_a_yes_takes_back_the_no_and_says_why(demo, photograph, monkeypatch, score, evidence):
     unseen = -0.8 if evidence else 0.0
-    found = Found(Placement(mirrored=True), score, 90, Passes(), evidence, unseen=unseen, strength=20 * score)
+    found = Found(Placement(mirrored=True), score, 90, Passes(), evidence, unseen=unseen, strength=20 * score, control=-0.4)
     monkeypatch.setattr("latent_tracer.core.tracing.refusal.search_placements", lambda *_: found)
     if evidence:
         monkeypatch.setattr("latent_tracer.core.tracing.refusal.History.of", lambda _: History(jpeg_quality=50))
@@ -296,14 +299,46 @@ def test_what_was_larger_than_memory_should_hold_is_cut_out_of_the_delivered_pic
     assert torch.equal(_Search(demo, photograph, None).placed(Placement(turns=2)), Placement(turns=2).undo(photograph))
 
 
-def test_only_a_size_that_was_reduced_since_is_held_to_its_evidence_alone(demo, photograph):
+def test_only_a_size_that_was_reduced_since_has_its_larger_window(demo, photograph):
     search = _Search(demo, photograph, None)
     assert search.was_reduced(Placement(size=(2 * SIDE, 2 * SIDE))) and not search.was_reduced(Placement(turns=1))
     assert not search.was_reduced(Placement(size=(SIDE // 2, SIDE // 2)))
-    weak = Found(Placement(), SIGN / 2, 1, Passes(), strength=2 * SIGN_EVIDENCE)
-    assert not weak.is_sign and dataclasses.replace(weak, was_reduced=True).is_sign
-    assert dataclasses.replace(weak, score=2 * SIGN).is_sign
-    assert not dataclasses.replace(weak, score=2 * SIGN, strength=SIGN_EVIDENCE / 2).is_sign
+
+
+def test_a_sign_is_a_share_of_what_the_decoders_own_version_would_show():
+    found = Found(Placement(), -0.1, 1, Passes(), strength=2 * SIGN_EVIDENCE, control=-0.2)
+    assert found.is_sign
+    assert not dataclasses.replace(found, control=-0.11 / SIGN_SHARE).is_sign
+    assert dataclasses.replace(found, control=-0.11 / SIGN_SHARE, scale=0.5).is_sign
+    assert not dataclasses.replace(found, strength=SIGN_EVIDENCE / 2).is_sign
+    assert not dataclasses.replace(found, control=0.02).is_sign
+
+
+@pytest.mark.parametrize("how", ["×0.75", "×1.5", "turned by 90°", "mirrored ×0.75"])
+@torch.no_grad()
+def test_the_control_of_a_placement_is_near_what_an_own_picture_shows_there(demo, own, photograph, how):
+    """And that of another picture as near, whatever its own score."""
+    changed = delivered(own, how)
+    search = _Search(demo, changed, None)
+    placement = Placement(
+        how.startswith("mirrored"), 1 if how.startswith("turned") else 0, (SIDE, SIDE) if "×" in how else None
+    )
+    search.score(placement)
+    control = search.control(placement)
+    assert 0.4 * control > search.scores[placement] > 1.5 * control
+    other = _Search(demo, delivered(photograph, how), None)
+    other.score(placement)
+    assert other.control(placement) == pytest.approx(control, rel=0.4)
+    assert other.scores[placement] > SIGN_SHARE * control
+
+
+def test_the_control_goes_through_jpeg_where_the_picture_did(demo, own):
+    stored = stored_as_jpeg(own, 60)
+    placement = Placement(size=(SIDE + 32, SIDE + 32))
+    with torch.no_grad():
+        weaker, clean = (_Search(demo, one, None) for one in (stored, own))
+        weaker.jpeg_quality, clean.jpeg_quality = 60, None
+        assert weaker.control(placement) > clean.control(placement)
 
 
 def test_what_fills_no_whole_cells_gets_no_no(demo, photograph, monkeypatch):

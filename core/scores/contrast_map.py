@@ -139,7 +139,7 @@ def contrast_map(
     """
     passes = Passes()
     parts: list[tuple[Tensor, Tensor]] = []
-    windowed = image if isinstance(image, Windowed) else _windowed(image, autoencoder.spatial_ratio, window)
+    windowed = windowed_picture(image, autoencoder.spatial_ratio, window)
     for part in windowed.windows:
         try:
             contrast, weight = looks_of(autoencoder, windowed.cut(part), passes, None, looks, low_precision)
@@ -149,7 +149,10 @@ def contrast_map(
     return ContrastMap(tuple(parts), windowed.windows, autoencoder.spatial_ratio, grid_of(autoencoder), passes)
 
 
-def _windowed(image: Tensor, cell: int, window: int | None) -> Windowed:
+def windowed_picture(image: Tensor | Windowed, cell: int, window: int | None) -> Windowed:
+    """``image`` ``[1,3,H,W]`` in the windows that stand for it, those of most detail first."""
+    if isinstance(image, Windowed):
+        return image
     return Windowed(tuple(windows_of(image, cell, window)), lambda part: part.cut(image))
 
 

@@ -10,9 +10,12 @@ import torch
 from torch import Tensor
 
 from ..images.conditions import stored_as_jpeg
+from ..images.part import Part
 from ..images.quantiser import quantise
 from ..inversion.objective import Passes
 from ..models.autoencoder import Autoencoder
+from .contrast_map import Windowed
+from .placement import resampled
 from .protocol import Score, Scored, reconstruct
 from .windows import windows_of
 
@@ -38,3 +41,29 @@ def control_score(
         made = stored_as_jpeg(made, jpeg_quality)
     scored = score(autoencoder, made, window)
     return Scored(scored.value, passes + scored.passes, f"regenerated control, {scored.stage}")
+
+
+def delivered_version(
+    autoencoder: Autoencoder,
+    placed: Windowed,
+    scale: float,
+    jpeg_quality: int | None,
+    passes: Passes,
+) -> Windowed:
+    """The decoder's own version of a picture ``placed`` as it was made, after a delivery like that picture's, placed
+    again: resized by ``scale``, stored as 8 bit, or as a JPEG file of ``jpeg_quality``, and resized back.
+
+    Of no more than :data:`CONTROL_WINDOWS` windows, each made and delivered alone when it is cut; ``passes`` counts.
+    """
+
+    def version(part: Part) -> Tensor:
+        pixels = placed.cut(part).to(autoencoder.device, autoencoder.dtype)
+        made = quantise(reconstruct(autoencoder, pixels, passes).float().cpu())
+        sides = (made.shape[-2], made.shape[-1])
+        small = (round(sides[0] * scale), round(sides[1] * scale))
+        delivered = made if scale == 1 else quantise(resampled(made, small, (0, 0), small))
+        if jpeg_quality is not None:
+            delivered = stored_as_jpeg(delivered, jpeg_quality)
+        return delivered if scale == 1 else resampled(delivered, sides, (0, 0), sides)
+
+    return Windowed(placed.windows[:CONTROL_WINDOWS], version)

@@ -19,8 +19,8 @@ SMALLEST_SCALE, LARGEST_SCALE = 0.34, 2.55
 # most, and of others so many that there are as many as SIZES.
 ROUND, MAX_SIZES, SIZES = 64, 48, 24
 SIMPLE_FACTORS = (1 / 2, 2 / 3, 3 / 4, 4 / 5, 5 / 4, 4 / 3, 3 / 2, 2.0, 5 / 2)
-# Nobody makes smaller pictures, and a look at one tells little.
-LEAST_CELLS = 16
+# Nobody makes pictures of a shorter side, in pixels or in cells, and a look at one tells little.
+LEAST_SIDE, LEAST_CELLS = 192, 16
 # No picture is enlarged beyond this many pixels to look at it.
 MAX_PIXELS = 2**24
 
@@ -83,7 +83,8 @@ def made_sizes(height: int, width: int, cell: int) -> list[tuple[int, int]]:
         made_width = cells * cell
         # The factor is known to half a pixel of either side.
         for made_height in {round(height * made_width / (width + off) / cell) * cell for off in (-1, -0.5, 0, 0.5, 1)}:
-            if min(made_height, made_width) < LEAST_CELLS * cell or (made_height, made_width) == (height, width):
+            least = max(LEAST_SIDE, LEAST_CELLS * cell)
+            if min(made_height, made_width) < least or (made_height, made_width) == (height, width):
                 continue
             if made_height * made_width > MAX_PIXELS:
                 continue

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from itertools import product
 
 import torch
@@ -23,8 +23,10 @@ from ..images.part import Part
 from ..inversion.objective import Passes
 from ..inversion.precision import bfloat16_is_faster
 from ..models.autoencoder import Autoencoder
-from .contrast_map import ContrastMap, Windowed, map_where_promising
+from .contrast_map import ContrastMap, Windowed, contrast_map, map_where_promising, windowed_picture
+from .control import delivered_version
 from .decoder_grid import grid_of
+from .found import SIGN_EVIDENCE, Found
 from .placement import ROUND, Placement, made_sizes, resampled, roundness, turned_placements
 from .residuals import compared_pixels, grid_contrast, least_side, residual_energies
 from .spectral import band_energies
@@ -50,33 +52,6 @@ OBVIOUS, LIKELY, CLEAR = -0.25, -0.15, -0.125
 # A rough look at the whole picture above this is not worth an exact one; at a size that was reduced since, whose trace
 # is weaker, one whose evidence is above that.
 PROMISING, PROMISING_EVIDENCE = -0.03, -1.2
-# Below these the picture may have been made so (benchmarks/results/signs.md): the score where the trace is as it was,
-# the evidence of the whole everywhere.
-SIGN, SIGN_EVIDENCE = -0.08, -2.3
-
-
-@dataclass(frozen=True)
-class Found:
-    """The placement under which a picture looks most like the decoder's work. ``looks``: how many were looked at.
-
-    ``score``: the contrast of the whole picture there, ``strength``: its :meth:`.ContrastMap.evidence`; ``unseen`` and
-    ``evidence``: contrast of what was not looked at to choose it, and the evidence of that; so many ``tests`` of
-    placements were made. ``was_reduced``: it was made larger than it is, which weakens a trace.
-    """
-
-    placement: Placement
-    score: float
-    looks: int
-    passes: Passes
-    evidence: float = 0.0
-    tests: int = 1
-    unseen: float = 0.0
-    strength: float = 0.0
-    was_reduced: bool = False
-
-    @property
-    def is_sign(self) -> bool:
-        return self.strength < SIGN_EVIDENCE and (self.was_reduced or self.score < SIGN)
 
 
 def search_placements(autoencoder: Autoencoder, image: Tensor, window: int | None = None) -> Found | None:
@@ -91,7 +66,7 @@ def search_placements(autoencoder: Autoencoder, image: Tensor, window: int | Non
         inside = _Search(autoencoder, box.cut(image), window, uncovered=True).run()
         if inside is not None:
             inside = replace(inside, placement=replace(inside.placement, box=box))
-            if inside.is_sign:
+            if inside.is_sign and inside.score < CLEAR:
                 return inside
     whole = _Search(autoencoder, image, window).run()
     if inside is None or whole is None:
@@ -122,27 +97,29 @@ class _Search:
         # Where the picture, turned so, has most detail in windows of that side.
         self.centres: dict[tuple[bool, int, int], tuple[float, float]] = {}
         self.low_precision = bfloat16_is_faster(autoencoder.device)
-        self.is_jpeg = jpeg_quality(image) is not None
+        self.jpeg_quality = jpeg_quality(image)
+        self.is_jpeg = self.jpeg_quality is not None
 
     def run(self) -> Found | None:
         with torch.no_grad():
             # Of what was cut off its grid, a mirror image whose other end lies on it shows a weak trace as well.
             whole = not any(side % self.ratio for side in self.image.shape[-2:])
             shifts = (self.turns, self.phases) if whole else (self.phases, self.turns)
-            for stage in (self.as_it_lies, *shifts, self.sizes):
+            for stage in (self.as_it_lies, *shifts, self.sizes, self.mirrored_sizes):
                 for placement, contrast in stage():
                     self.ranked[placement] = contrast
-                enough = LIKELY if stage in (shifts[-1], self.sizes) else OBVIOUS
-                if self.ranked and min(self.ranked.values()) < enough:
-                    self.score(min(self.ranked, key=self.ranked.__getitem__))
+                enough = OBVIOUS if stage in (self.as_it_lies, shifts[0]) else LIKELY
+                best = min(self.ranked, key=self.ranked.__getitem__, default=Placement())
+                if self.ranked.get(best, 0.0) < enough and best not in self.scores:
+                    self.score(best)
                     if min(self.scores.values(), default=0.0) < CLEAR:
                         break
             else:
                 worth = [one for one in self.ranked if self.ranked[one] < (WORTH_RESIZED if one.size else WORTH)]
-                best = sorted(worth, key=self.ranked.__getitem__)[: JPEG_FINE if self.is_jpeg else FINE]
+                ahead = sorted(worth, key=self.ranked.__getitem__)[: JPEG_FINE if self.is_jpeg else FINE]
                 # Chance goes with the square root of what was compared: small sizes must not crowd out others.
-                finer = {one: self.look(one, self.finer_cells(one)) * self.compared(one) for one in best}
-                for rank, placement in enumerate(sorted(best, key=finer.__getitem__)[:SCORED]):
+                finer = {one: self.look(one, self.finer_cells(one)) * self.compared(one) for one in ahead}
+                for rank, placement in enumerate(sorted(ahead, key=finer.__getitem__)[:SCORED]):
                     self.score(placement, is_test=rank == 0)
         if not any(math.isfinite(contrast) for contrast in self.ranked.values()):
             return None
@@ -151,11 +128,25 @@ class _Search:
         unseen, evidence = self.unseen.get(found, (0.0, 0.0))
         tests = max(1, len(self.unseen))
         score, strength = self.scores.get(found, 0.0), self.strengths.get(found, 0.0)
-        looks, reduced = len(self.ranked), self.was_reduced(found)
-        return Found(found, score, looks, self.passes, evidence, tests, unseen, strength, reduced)
+        control, scale = (self.control(found) if strength < SIGN_EVIDENCE else 0.0), self.scale(found)
+        return Found(found, score, len(self.ranked), self.passes, evidence, tests, unseen, strength, control, scale)
+
+    def control(self, placement: Placement) -> float:
+        """The contrast of the decoder's own version of the picture, had it come to lie as under ``placement``."""
+        placed = windowed_picture(self.placed(placement), self.ratio, self.window)
+        scale = self.scale(placement)
+        version = delivered_version(self.autoencoder, placed, scale, self.jpeg_quality, self.passes)
+        found = contrast_map(self.autoencoder, version, self.window)
+        self.passes += found.passes
+        return found.contrast()
+
+    def scale(self, placement: Placement) -> float:
+        """Of the sides since it was made."""
+        made = math.prod(placement.size or self.image.shape[-2:])
+        return math.sqrt(math.prod(self.image.shape[-2:]) / made)
 
     def was_reduced(self, placement: Placement) -> bool:
-        return placement.size is not None and math.prod(placement.size) > math.prod(self.image.shape[-2:])
+        return self.scale(placement) < 1
 
     def as_it_lies(self) -> Iterator[tuple[Placement, float]]:
         if self.uncovered:
@@ -185,14 +176,19 @@ class _Search:
             yield placement, self.look(placement, COARSE_CELLS)
 
     def sizes(self) -> Iterator[tuple[Placement, float]]:
+        for size in made_sizes(*self.image.shape[-2:], self.ratio):
+            yield self.resized(Placement(size=size))
+
+    def mirrored_sizes(self) -> Iterator[tuple[Placement, float]]:
         height, width = self.image.shape[-2:]
-        sizes = made_sizes(height, width, self.ratio)
-        placements = [Placement(size=size) for size in sizes]
-        placements += [Placement(True, size=size) for size in sizes if roundness(height, width, size) == ROUND]
-        for placement in placements:
-            # What was enlarged since has its trace whole.
-            reduced = JPEG_RESIZED_CELLS if self.is_jpeg else RESIZED_CELLS
-            yield placement, self.look(placement, reduced if self.was_reduced(placement) else COARSE_CELLS)
+        for size in made_sizes(height, width, self.ratio):
+            if roundness(height, width, size) == ROUND:
+                yield self.resized(Placement(True, size=size))
+
+    def resized(self, placement: Placement) -> tuple[Placement, float]:
+        # What was enlarged since has its trace whole.
+        reduced = JPEG_RESIZED_CELLS if self.is_jpeg else RESIZED_CELLS
+        return placement, self.look(placement, reduced if self.was_reduced(placement) else COARSE_CELLS)
 
     def look(self, placement: Placement, cells: int) -> float:
         """The contrast of one window under ``placement``; infinite where it cannot be looked at."""

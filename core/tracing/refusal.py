@@ -22,9 +22,10 @@ from ..profiles import Profile, placement_profile
 from ..scores.contrast_map import map_where_promising
 from ..scores.control import control_score
 from ..scores.decoder_grid import grid_of
-from ..scores.placement import Placement
+from ..scores.found import Found
+from ..scores.placement import LEAST_SIDE, Placement
 from ..scores.protocol import Score
-from ..scores.search import Found, search_placements
+from ..scores.search import search_placements
 from ..scores.windows import windows_of
 from ..verdicts.doubt import History
 from ..verdicts.own_part import OWN_PART, own_part
@@ -38,11 +39,9 @@ NEAR_THE_FLOOR = 60.0
 # which no score can tell from another's: of forty pictures of smooth latents of five decoders the least had 0.09, of
 # 72 photographs and generated pictures the most 0.05.
 CELL_PATTERN = 0.08
-# Shares of the contrast that carries a yes for a picture as it lies: what one must show that was resized, which weakens
-# its own trace and another decoder's alike (benchmarks/results/placed.md), and what takes back a no where nothing did.
-RESIZED_SHARE, SIGN_SHARE = 0.6, 0.5
-# The same where it was reduced since: own pictures of a third and half their size came to 0.3 and more of it.
-REDUCED_SIGN_SHARE = 0.28
+# Share of the contrast that carries a yes for a picture as it lies: what one must show that was resized, which weakens
+# its own trace and another decoder's alike (benchmarks/results/placed.md).
+RESIZED_SHARE = 0.6
 # What a no means where nothing else was looked at.
 AS_IT_IS = "no trace in the picture as it is now; a resized or cropped copy would show none either"
 # A part of its own shows by more than this share of its excess in a rough map: half of a picture by 0.7 to 1 of it.
@@ -101,10 +100,12 @@ def checked(
         found = search_placements(autoencoder, pixels, window)
         asked = _elsewhere(verdict, profile, bound, pixels, found)
         passes, looks = passes + asked.passes, 0 if found is None else found.looks
+    # Who calibrates on smaller pictures knows of somebody who makes them.
+    least = min(LEAST_SIDE, *profile.image_sizes)
     questions: tuple[Callable[[Verdict], Checked], ...] = (
         lambda no: _pattern(no, pixels, grid_of(autoencoder).period if score.needs_grid else autoencoder.spatial_ratio),
         lambda no: _own_part(no, autoencoder, placed, window) if compares else Checked(no, Passes()),
-        lambda no: _fills_cells(no, pixels, autoencoder.spatial_ratio) if compares else Checked(no, Passes()),
+        lambda no: _may_be_as_made(no, pixels, autoencoder.spatial_ratio, least) if compares else Checked(no, Passes()),
         lambda no: _inverted(no, autoencoder, placed),
         lambda no: _altered(no, alterations),
     )
@@ -170,13 +171,22 @@ def _own_part(no: Verdict, autoencoder: Autoencoder, placed: Tensor, window: int
     return Checked(_withheld(no, reason, finding), contrasts.passes)
 
 
-def _fills_cells(no: Verdict, pixels: Tensor, cell: int) -> Checked:
-    """Could it, or what lies on its canvas, be as a decoder writes it, in whole cells?
+def _may_be_as_made(no: Verdict, pixels: Tensor, cell: int, least: int) -> Checked:
+    """Could it, or what lies on its canvas, be as a decoder writes it, in whole cells, and of a size that is made?
 
-    If not, it was cut or resized after whatever decoder made it. The search tried one of the two at a time.
+    If not, it was cut or resized after whatever decoder made it. The search tried one of the two at a time, and of a
+    picture that was reduced so far nothing is left to see.
     """
     box = content_box(pixels)
     shapes = [tuple(pixels.shape[-2:]), *([] if box is None else [(box.height, box.width)])]
+    height, width = shapes[0]
+    if min(height, width) < least:
+        finding = f"its {width}×{height} pixels are fewer than anybody lets a decoder make"
+        reason = (
+            f"it shows no trace of this decoder (score {no.score:.3g}), but {finding}: whoever made it, it was cut or"
+            " reduced since, which leaves too little to see. Trace it as it was before."
+        )
+        return Checked(_withheld(no, reason, finding), Passes())
     if any(height % cell == 0 and width % cell == 0 for height, width in shapes):
         return Checked(no, Passes())
     height, width = shapes[-1]
@@ -221,13 +231,13 @@ def _elsewhere(verdict: Verdict, profile: Profile, bound: float, pixels: Tensor,
         yes = verdict_at_placement(verdict, found.evidence, found.tests, held, history, words)
     if yes is not None:
         return Checked(yes, found.passes, found.placement)
-    may = found.is_sign and found.score < (REDUCED_SIGN_SHARE if found.was_reduced else SIGN_SHARE) * bound
-    if verdict.answer == "inconclusive" or not (may or carries):
+    if verdict.answer == "inconclusive" or not (found.is_sign or carries):
         return Checked(verdict, found.passes)
+    own = f", where this decoder's own version of it would have {found.control:.3g}" if found.control < 0 else ""
     reason = (
         f"as the picture lies it shows no trace of this decoder (score {verdict.score:.3g}), but taken as {words} it"
-        f" may ({found.score:.3g}, the lowest of {found.looks} placements, in pixels of which too few are left to say"
-        " how often others come so low): trace it as it was before."
+        f" may ({found.score:.3g}, the lowest of {found.looks} placements{own}, in pixels of which too few are left to"
+        " say how often others come so low): trace it as it was before."
     )
     return Checked(_withheld(verdict, reason, f"a trace may show where the picture is taken as {words}"), found.passes)
 
