@@ -1,12 +1,12 @@
-"""Signs of another placement: what the search finds of own pictures resized since, and of pictures as they were made.
+"""Signs of another placement: what own pictures show where they were made, and others where the search finds most.
 
     python benchmarks/signs.py --quick
     python benchmarks/signs.py --pictures 8 --rows benchmarks/results/signs-rows.jsonl        # resumable
 
-A sign takes back a no. Own pictures of 512² are reduced to half and to 0.6, mirrored and reduced to three quarters, and
-enlarged 2.5 times, and reduced and stored as JPEG; of each the search should find where it was made. Photographs and
-other decoders' pictures, in turn, come as they are, of 256² and 512², and as JPEG files: a sign in one of them costs a
-right no.
+A sign takes back a no. It has evidence, and its contrast is a share of the control: of what the decoder's own version
+of the picture shows after the same delivery. Own pictures are delivered and looked at where they were made, without a
+search (whether it gets there: power.py). Photographs and other decoders' pictures, in turn, come as they are, and the
+search looks for what is lowest in them: a sign in one of them costs a right no.
 """
 
 from __future__ import annotations
@@ -18,45 +18,60 @@ from common import DECODERS, Row, cells_table, decoder, made_by, parser_of, pict
 from deliveries import DELIVERIES, Alteration, mirrored, resized, stored
 from delivery import made
 from latent_tracer.core import to_picture, to_tensor
-from latent_tracer.core.scores.search import search_placements
+from latent_tracer.core.scores.found import SIGN_EVIDENCE, SIGN_SHARE, Found
+from latent_tracer.core.scores.placement import Placement
+from latent_tracer.core.scores.search import _Search
 from rich.progress import track
 
-WAYS = {
-    "×0.5 bicubic": DELIVERIES["×0.5 bicubic"][0],
-    "×0.6 Lanczos": (resized(0.6, "Lanczos"),),
-    "mirrored, ×0.75": (mirrored, resized(0.75, "bicubic")),
-    "×2.5 bilinear": DELIVERIES["×2.5 bilinear"][0],
-    "×0.62 Lanczos, JPEG 85": (resized(0.62, "Lanczos"), stored("JPEG", 85)),
-    "×0.75 Lanczos, JPEG 90": (resized(0.75, "Lanczos"), stored("JPEG", 90)),
+# Side in pixels as it was made, alterations.
+WAYS: dict[str, tuple[int, tuple[Alteration, ...]]] = {
+    "×0.35 of 512²": (512, DELIVERIES["×0.35 Lanczos"][0]),
+    "×0.5 of 512²": (512, DELIVERIES["×0.5 bicubic"][0]),
+    "×0.6": (256, (resized(0.6, "Lanczos"),)),
+    "×0.75": (256, DELIVERIES["×0.75 Lanczos"][0]),
+    "×0.9": (256, DELIVERIES["×0.9 bicubic"][0]),
+    "×1.5": (256, DELIVERIES["×1.5 bicubic"][0]),
+    "mirrored": (256, (mirrored,)),
+    "cut at (3,5)": (256, (lambda picture: picture.crop((3, 5, *picture.size)),)),
+    "×0.75, JPEG 90": (256, (resized(0.75, "Lanczos"), stored("JPEG", 90))),
+    "×0.9, JPEG 90": (256, (resized(0.9, "bicubic"), stored("JPEG", 90))),
+    "×1.5, JPEG 90": (256, (resized(1.5, "bicubic"), stored("JPEG", 90))),
 }
-OTHERS: dict[str, tuple[int, tuple[Alteration, ...]]] = {
-    "others of 256²": (256, ()),
-    "others of 512²": (512, ()),
-    "others of 384², JPEG 85": (384, (stored("JPEG", 85),)),
-}
+OTHERS = {"others of 256²": 256, "others of 512²": 512}
 
 
+def placement_of(way: str, side: int) -> Placement:
+    if way.startswith("cut"):
+        return Placement(top=3, left=5)
+    return Placement(way == "mirrored", size=(side, side) if way.startswith("×") else None)
+
+
+@torch.no_grad()
 def measure(name: str, picture: str, number: int, way: str) -> Row:
-    side, others_way = OTHERS.get(way, (512, ()))
-    image = made(name, "own" if way in WAYS else "other", picture, number, side)
-    delivered = to_picture(image)
-    for alter in WAYS.get(way, others_way):
+    side, alterations = WAYS.get(way, (OTHERS.get(way), ()))
+    delivered = to_picture(made(name, "own" if way in WAYS else "other", picture, number, side))
+    for alter in alterations:
         delivered = alter(delivered)
+    search = _Search(decoder(name), to_tensor(delivered), None)
     began = time.process_time()
-    with torch.no_grad():
-        found = search_placements(decoder(name), to_tensor(delivered))
-    placement = None if found is None else found.placement
-    right = way in WAYS and placement is not None and placement.size == tuple(image.shape[-2:])
+    if way in WAYS:
+        placement = placement_of(way, side)
+        search.score(placement, is_test=False)
+        score, strength = search.scores[placement], search.strengths[placement]
+    else:
+        found = search.run()
+        placement, score, strength = found.placement, found.score, found.strength
+    seconds = time.process_time() - began
     return {
-        "decoder": name, "picture": picture, "way": way, "size": side,
-        "placement": "" if placement is None else placement.words,
-        "right": right and placement.mirrored == way.startswith("mirrored"),
-        "score": 0.0 if found is None else round(found.score, 5),
-        "strength": 0.0 if found is None else round(found.strength, 3),
-        "evidence": 0.0 if found is None else round(found.evidence, 3),
-        "was_reduced": found is not None and found.was_reduced, "is_sign": found is not None and found.is_sign,
-        "looks": 0 if found is None else found.looks, "seconds": round(time.process_time() - began, 1),
+        "decoder": name, "picture": picture, "way": way, "placement": placement.words, "score": round(score, 5),
+        "strength": round(strength, 3), "control": round(search.control(placement), 5),
+        "scale": round(search.scale(placement), 4), "seconds": round(seconds, 1),
     }  # fmt: skip
+
+
+def is_sign(row: Row) -> bool:
+    figures = {name: row[name] for name in ("score", "strength", "control", "scale")}
+    return Found(Placement(), looks=1, passes=None, **figures).is_sign
 
 
 def summary(rows: list[Row]) -> str:
@@ -65,20 +80,20 @@ def summary(rows: list[Row]) -> str:
         part = [row for row in rows if row["way"] == way]
         if not part:
             continue
-        found = sum(row["right"] for row in part)
-        reduced = [row["strength"] for row in part if row["was_reduced"]]
-        as_large = [row["score"] for row in part if not row["was_reduced"]]
+        shares = sorted(row["score"] / row["control"] for row in part)
+        evidence = sorted(row["strength"] for row in part)
+        seconds = sorted(row["seconds"] for row in part if row["seconds"])
         lines.append([
-            way, str(len(part)), str(found) if way in WAYS else "", str(sum(row["is_sign"] for row in part)),
-            f"{min(reduced):.2f} to {max(reduced):.2f}" if reduced else "",
-            f"{min(as_large):.3f} to {max(as_large):.3f}" if as_large else "",
-            f"{sorted(row['seconds'] for row in part)[len(part) // 2]:.0f}",
+            way, str(len(part)), str(sum(map(is_sign, part))), f"{evidence[0]:.2f} to {evidence[-1]:.2f}",
+            f"{shares[0]:.2f} to {shares[-1]:.2f}",
+            f"{seconds[len(seconds) // 2]:.0f}" if seconds else "",
         ])  # fmt: skip
-    head = [
-        "pictures", "n", "found where made", "a sign", "evidence where reduced since", "contrast elsewhere",
-        "CPU seconds, median",
-    ]  # fmt: skip
-    return cells_table(head, lines)
+    head = ["pictures", "n", "a sign", "evidence", "share of the control", "CPU seconds, median"]
+    rule = (
+        f"A sign has evidence below {SIGN_EVIDENCE} and a share of more than {SIGN_SHARE} times the scale"
+        " (1 where it was not reduced).\n\n"
+    )
+    return rule + cells_table(head, lines)
 
 
 def main() -> None:

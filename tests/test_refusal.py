@@ -137,7 +137,8 @@ def test_without_the_check_a_no_costs_a_look(demo, photograph):
 @pytest.mark.parametrize(("score", "evidence"), [(-0.3, 0.0), (-0.01, -50.0)], ids=["few pixels left", "JPEG there"])
 def test_a_sign_that_cannot_carry_a_yes_takes_back_the_no_and_says_why(demo, photograph, monkeypatch, score, evidence):
     unseen = -0.8 if evidence else 0.0
-    found = Found(Placement(mirrored=True), score, 90, Passes(), evidence, unseen=unseen, strength=20 * score, control=-0.4)
+    figures = {"unseen": unseen, "strength": 20 * score, "control": -0.4}
+    found = Found(Placement(mirrored=True), score, 90, Passes(), evidence, **figures)
     monkeypatch.setattr("latent_tracer.core.tracing.refusal.search_placements", lambda *_: found)
     if evidence:
         monkeypatch.setattr("latent_tracer.core.tracing.refusal.History.of", lambda _: History(jpeg_quality=50))

@@ -176,7 +176,8 @@ class _Search:
             yield placement, self.look(placement, COARSE_CELLS)
 
     def sizes(self) -> Iterator[tuple[Placement, float]]:
-        for size in made_sizes(*self.image.shape[-2:], self.ratio):
+        height, width = self.image.shape[-2:]
+        for size in made_sizes(height, width, self.ratio):
             yield self.resized(Placement(size=size))
 
     def mirrored_sizes(self) -> Iterator[tuple[Placement, float]]:

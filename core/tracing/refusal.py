@@ -23,7 +23,7 @@ from ..scores.contrast_map import map_where_promising
 from ..scores.control import control_score
 from ..scores.decoder_grid import grid_of
 from ..scores.found import Found
-from ..scores.placement import LEAST_SIDE, Placement
+from ..scores.placement import Placement
 from ..scores.protocol import Score
 from ..scores.search import search_placements
 from ..scores.windows import windows_of
@@ -100,12 +100,10 @@ def checked(
         found = search_placements(autoencoder, pixels, window)
         asked = _elsewhere(verdict, profile, bound, pixels, found)
         passes, looks = passes + asked.passes, 0 if found is None else found.looks
-    # Who calibrates on smaller pictures knows of somebody who makes them.
-    least = min(LEAST_SIDE, *profile.image_sizes)
     questions: tuple[Callable[[Verdict], Checked], ...] = (
         lambda no: _pattern(no, pixels, grid_of(autoencoder).period if score.needs_grid else autoencoder.spatial_ratio),
         lambda no: _own_part(no, autoencoder, placed, window) if compares else Checked(no, Passes()),
-        lambda no: _may_be_as_made(no, pixels, autoencoder.spatial_ratio, least) if compares else Checked(no, Passes()),
+        lambda no: _fills_cells(no, pixels, autoencoder.spatial_ratio) if compares else Checked(no, Passes()),
         lambda no: _inverted(no, autoencoder, placed),
         lambda no: _altered(no, alterations),
     )
@@ -171,22 +169,13 @@ def _own_part(no: Verdict, autoencoder: Autoencoder, placed: Tensor, window: int
     return Checked(_withheld(no, reason, finding), contrasts.passes)
 
 
-def _may_be_as_made(no: Verdict, pixels: Tensor, cell: int, least: int) -> Checked:
-    """Could it, or what lies on its canvas, be as a decoder writes it, in whole cells, and of a size that is made?
+def _fills_cells(no: Verdict, pixels: Tensor, cell: int) -> Checked:
+    """Could it, or what lies on its canvas, be as a decoder writes it, in whole cells?
 
-    If not, it was cut or resized after whatever decoder made it. The search tried one of the two at a time, and of a
-    picture that was reduced so far nothing is left to see.
+    If not, it was cut or resized after whatever decoder made it. The search tried one of the two at a time.
     """
     box = content_box(pixels)
     shapes = [tuple(pixels.shape[-2:]), *([] if box is None else [(box.height, box.width)])]
-    height, width = shapes[0]
-    if min(height, width) < least:
-        finding = f"its {width}×{height} pixels are fewer than anybody lets a decoder make"
-        reason = (
-            f"it shows no trace of this decoder (score {no.score:.3g}), but {finding}: whoever made it, it was cut or"
-            " reduced since, which leaves too little to see. Trace it as it was before."
-        )
-        return Checked(_withheld(no, reason, finding), Passes())
     if any(height % cell == 0 and width % cell == 0 for height, width in shapes):
         return Checked(no, Passes())
     height, width = shapes[-1]
