@@ -101,11 +101,17 @@ def made_sizes(height: int, width: int, cell: int) -> list[tuple[int, int]]:
 
 def roundness(height: int, width: int, made: tuple[int, int]) -> int:
     """How likely a picture of ``height``×``width`` was ``made`` in that size: the largest power of two up to
-    :data:`ROUND` in both its sides, :data:`ROUND` where the resize was by one of :data:`SIMPLE_FACTORS`."""
-    simple = any(
-        abs(made[0] * factor - height) <= 1 and abs(made[1] * factor - width) <= 1 for factor in SIMPLE_FACTORS
-    )
-    return ROUND if simple else min(math.gcd(side, ROUND) for side in made)
+    :data:`ROUND` in both its sides, :data:`ROUND` where the resize was by a simple factor."""
+    return ROUND if by_simple_factor(height, width, made) else min(math.gcd(side, ROUND) for side in made)
+
+
+def by_simple_factor(height: int, width: int, made: tuple[int, int]) -> bool:
+    """Whether one of :data:`SIMPLE_FACTORS` leads from ``made`` to ``height``×``width``, to a pixel.
+
+    >>> by_simple_factor(384, 288, (512, 384)), by_simple_factor(384, 288, (448, 336))
+    (True, False)
+    """
+    return any(abs(made[0] * factor - height) <= 1 and abs(made[1] * factor - width) <= 1 for factor in SIMPLE_FACTORS)
 
 
 def resampled(image: Tensor, made: tuple[int, int], start: tuple[int, int], size: tuple[int, int]) -> Tensor:

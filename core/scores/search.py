@@ -27,7 +27,7 @@ from .contrast_map import ContrastMap, Windowed, contrast_map, map_where_promisi
 from .control import delivered_version
 from .decoder_grid import grid_of
 from .found import SIGN_EVIDENCE, Found
-from .placement import ROUND, Placement, made_sizes, resampled, roundness, turned_placements
+from .placement import ROUND, Placement, by_simple_factor, made_sizes, resampled, roundness, turned_placements
 from .residuals import compared_pixels, grid_contrast, least_side, residual_energies
 from .spectral import band_energies
 from .windows import SIDE, WHOLE_PIXELS, WINDOWS, windows_of
@@ -97,6 +97,7 @@ class _Search:
         # Where the picture, turned so, has most detail in windows of that side.
         self.centres: dict[tuple[bool, int, int], tuple[float, float]] = {}
         self.low_precision = bfloat16_is_faster(autoencoder.device)
+        self.made = made_sizes(image.shape[-2], image.shape[-1], self.ratio)
         self.jpeg_quality = jpeg_quality(image)
         self.is_jpeg = self.jpeg_quality is not None
 
@@ -105,7 +106,7 @@ class _Search:
             # Of what was cut off its grid, a mirror image whose other end lies on it shows a weak trace as well.
             whole = not any(side % self.ratio for side in self.image.shape[-2:])
             shifts = (self.turns, self.phases) if whole else (self.phases, self.turns)
-            for stage in (self.as_it_lies, *shifts, self.sizes, self.mirrored_sizes):
+            for stage in (self.as_it_lies, self.simple_sizes, *shifts, self.other_sizes, self.mirrored_sizes):
                 for placement, contrast in stage():
                     self.ranked[placement] = contrast
                 enough = OBVIOUS if stage in (self.as_it_lies, shifts[0]) else LIKELY
@@ -175,16 +176,21 @@ class _Search:
         for placement in turned_placements():
             yield placement, self.look(placement, COARSE_CELLS)
 
-    def sizes(self) -> Iterator[tuple[Placement, float]]:
-        height, width = self.image.shape[-2:]
-        for size in made_sizes(height, width, self.ratio):
-            yield self.resized(Placement(size=size))
+    def simple_sizes(self) -> Iterator[tuple[Placement, float]]:
+        """Resized by what people resize by most: a few looks, which mostly find it."""
+        yield from (self.resized(Placement(size=size)) for size in self.made if self.is_simple(size))
+
+    def other_sizes(self) -> Iterator[tuple[Placement, float]]:
+        yield from (self.resized(Placement(size=size)) for size in self.made if not self.is_simple(size))
 
     def mirrored_sizes(self) -> Iterator[tuple[Placement, float]]:
         height, width = self.image.shape[-2:]
-        for size in made_sizes(height, width, self.ratio):
+        for size in self.made:
             if roundness(height, width, size) == ROUND:
                 yield self.resized(Placement(True, size=size))
+
+    def is_simple(self, size: tuple[int, int]) -> bool:
+        return by_simple_factor(self.image.shape[-2], self.image.shape[-1], size)
 
     def resized(self, placement: Placement) -> tuple[Placement, float]:
         # What was enlarged since has its trace whole.
