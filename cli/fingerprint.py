@@ -35,6 +35,7 @@ from ..core.fingerprints.keys import SECRET_VARIABLE
 from ..core.fingerprints.read import REFINING_STEPS
 from ..core.images.tensors import to_picture
 from ..core.reports.folder_trace import reason_of
+from ..core.reports.reading import found_words
 from ..core.storage.atomic import check_writable, write_picture
 from .console import emit_json, progress_bar, say, show
 from .pictures import FolderPictures
@@ -248,6 +249,7 @@ def reading_record(path: Path, reading: Reading, owner: UserAttribution | None) 
         "bound": reading.bound,
         "trials": reading.trials,
         "placement": None if reading.placement is None else reading.placement.words,
+        "marked": reading.is_marked,
     }
     if owner is not None:
         record |= {"user": owner.user, "user_p_value": owner.p_value, "users": owner.users, "reason": owner.reason}
@@ -256,13 +258,13 @@ def reading_record(path: Path, reading: Reading, owner: UserAttribution | None) 
 
 def sentence(reading: Reading, owner: UserAttribution | None) -> str:
     """One picture in words, without its key: terminals are logged, ``--json`` is asked for."""
-    found = "no key" if reading.key is None else f"a key of {reading.key_bits} bits (--json shows it)"
+    found = found_words(reading) + (" (--json shows it)" if reading.key is not None else "")
     text = f"{found}, p <= {reading.p_value:.2g} for an unmarked picture"
     if reading.refined:
         text += ", after inversion"
-    if reading.key is not None and reading.placement is not None:
+    if reading.is_marked and reading.placement is not None:
         text += f", taken as {reading.placement.words}"
-    if reading.key is not None and not reading.bound:
+    if reading.is_marked and not reading.bound:
         text += "; a mark of format 1, which may have been moved here from another picture"
     if owner is not None:
         text += f"; user: {owner.user or 'none'} ({owner.reason})"

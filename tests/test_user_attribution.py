@@ -9,11 +9,13 @@ import numpy as np
 import pytest
 import torch
 from latent_tracer.core.fingerprints import InvalidRegisterError, Key, Reading, Register, Secret, attribute_user
-from latent_tracer.core.fingerprints.codebook import free_codewords, key_codewords
+from latent_tracer.core.fingerprints.certainty import agreement_slope
+from latent_tracer.core.fingerprints.codebook import PILOTS, free_codewords, key_codewords
 from latent_tracer.core.fingerprints.evidence import log_tail, union
-from latent_tracer.core.fingerprints.read import decode_readouts
+from latent_tracer.core.fingerprints.read import WRONG_KEY_RATE, decode_readouts
 from latent_tracer.core.fingerprints.register import FALSE_ATTRIBUTION_RATE, LONGEST_NAME, best_scores
 from latent_tracer.core.inversion.objective import Passes
+from latent_tracer.core.reports.reading import found_words, reading_report
 
 SECRET = Secret(b"a secret of more than sixteen characters")
 REGISTER = Register.create(SECRET)
@@ -124,3 +126,51 @@ def test_bits_of_a_key_are_its_digits(digits, length):
     assert int("".join(map(str, key.bits)), 2) == int(digits, 16)
     assert Key.from_bits(key.bits) == key
     assert repr(key) == f"Key({length} bits, hidden)"
+
+
+def test_a_key_is_named_only_where_all_its_bits_are_certain():
+    """Near the least mark that shows at all, the likeliest key is often wrong in a bit: a mark is there, no name."""
+    generator, named, unnamed = np.random.default_rng(5), 0, 0
+    for trial in range(60):
+        key = SECRET.user_key(f"user {trial}")
+        codeword = key_codewords([key], PILOTS)[0]
+        values = 1.1 * codeword + torch.from_numpy(generator.normal(size=len(codeword))).float()
+        reading = decode_readouts(values, 64, 1e-6, Passes(), bound=True)
+        doubt = sum(1 - confidence for confidence in reading.bit_confidence)
+        assert (reading.key is not None) == (reading.is_marked and doubt <= WRONG_KEY_RATE)
+        named += reading.key is not None
+        unnamed += reading.is_marked and reading.key is None
+        assert reading.key in (None, key)
+    assert named > 5 and unnamed > 5
+
+
+def test_who_is_registered_is_named_though_not_every_bit_of_the_key_is_certain():
+    codeword = key_codewords([SECRET.user_key("a")], PILOTS)[0]
+    noise = torch.from_numpy(np.random.default_rng(1).normal(size=len(codeword))).float()
+    readings = [
+        decode_readouts(strength * codeword + noise, 64, 1e-6, Passes(), bound=True)
+        for strength in np.arange(2.0, 0.7, -0.05)
+    ]
+    assert readings[0].key == SECRET.user_key("a") and readings[-1].key is None
+    assert reading_report(readings[0]).startswith("A KEY of 64 bits: ")
+    uncertain = [reading for reading in readings if reading.is_marked and reading.key is None]
+    assert uncertain and attribute_user(uncertain[0], registered("a", "b"), SECRET).user == "a"
+    assert found_words(uncertain[0]) == "a mark, but not all 64 bits of its key for certain"
+    assert reading_report(uncertain[0]).startswith("A MARK, but not all 64 bits of its key for certain: an unmarked")
+
+
+def test_the_slope_of_normal_readouts_is_that_of_their_likelihood_ratio():
+    agreeing = np.random.default_rng(3).normal(1.5, 1.2, 20_000)
+    assert agreement_slope(agreeing) == pytest.approx(2 * 1.5 / 1.2**2, rel=0.05)
+
+
+def test_large_readouts_do_not_make_others_less_certain():
+    """A mark moves read-outs at least to its margin; what lies beyond it is no scatter."""
+    generator = np.random.default_rng(3)
+    close = generator.normal(1.5, 0.7, 300)
+    assert agreement_slope(np.append(close, generator.uniform(5, 20, 60))) == pytest.approx(
+        agreement_slope(close), rel=0.1
+    )
+    assert agreement_slope(np.full(50, 2.0)) > 1 and agreement_slope(np.full(50, -2.0)) == 0
+    assert agreement_slope(np.zeros(50)) == 0
+    assert agreement_slope(10 * close) == pytest.approx(agreement_slope(close) / 10)

@@ -20,6 +20,7 @@ from ..scores.placement import Placement
 from . import convolutional_code
 from .basis import FingerprintBasis
 from .carrier import carrier_of, grid_of, read_patches
+from .certainty import agreement_slope
 from .codebook import PILOTS, coded_bits, inverse_rate, message_bits, message_codewords
 from .evidence import log_tail, union
 from .keys import DEFAULT_BITS, Key, Secret, carrier_seed
@@ -27,6 +28,10 @@ from .placed import PlacedReader
 
 # The largest probability of an unmarked picture yielding a key this good at which a key is reported.
 FALSE_KEY_RATE = 1e-6
+# The largest probability, summed over its bits, of a key that is named being wrong in one of them. A mark shows long
+# before every bit of its key does: of keys named for their p-value alone up to 17 % were wrong where the mark is so
+# faint that half of them are named (benchmarks/results/marks.md).
+WRONG_KEY_RATE = 0.01
 REFINING_STEPS = 30
 # The first look may spend one half of the rate where others may follow, the others one of KINDS shares of the rest:
 # turns, sizes, crops, inversion. What a look may spend is the rate divided by its trials.
@@ -37,12 +42,13 @@ SHARES, KINDS = 2, 4
 class Reading:
     """What was read from one picture.
 
-    ``key`` is ``None`` when an unmarked picture would yield one this good with a probability above ``rate``.
-    ``p_value`` bounds that probability (its logarithm: ``log_p_value``). ``bit_confidence``: probability that each key
-    bit is right, drawn to 1/2 as the p-value grows. ``readouts`` ``[n]``: the coded bits, signed by the carrier.
-    ``margin``: mean read-out on the decoded side over its deviation, by which a strength can be chosen. ``trials``: by
-    how much the chance of this look was multiplied to pay for all others. ``bound``: the mark belongs to the content of
-    this picture; else it could have been moved here from another. ``placement``: what was undone before it was read.
+    ``key`` is ``None`` when an unmarked picture would yield one this good with a probability above ``rate``, and where
+    there is a mark (``is_marked``) some bit of whose key may be wrong (:data:`WRONG_KEY_RATE`). ``p_value`` bounds the
+    former (its logarithm: ``log_p_value``). ``bit_confidence``: probability that each key bit is right, drawn to 1/2 as
+    the p-value grows. ``readouts`` ``[n]``: the coded bits, signed by the carrier. ``margin``: mean read-out on the
+    decoded side over its deviation, by which a strength can be chosen. ``trials``: by how much the chance of this look
+    was multiplied to pay for all others. ``bound``: the mark belongs to the content of this picture; else it could have
+    been moved here from another. ``placement``: what was undone before it was read.
     """
 
     key: Key | None
@@ -61,6 +67,10 @@ class Reading:
     @property
     def p_value(self) -> float:
         return math.exp(self.log_p_value)
+
+    @property
+    def is_marked(self) -> bool:
+        return self.log_p_value <= math.log(self.rate)
 
 
 def read(
@@ -98,7 +108,7 @@ def read(
         latents = autoencoder.encode(cropped).float().cpu()
     values = readouts(latents, basis, key_bits, secret)[0]
     found = decode_readouts(values, key_bits, rate, passes, trials=first_trials, bound=basis.bound)
-    if search and found.key is None:
+    if search and not found.is_marked:
         reader = PlacedReader(autoencoder, image, basis, key_bits, carrier_seed(secret, basis.bound))
         for look in reader.looks():
             other = decode_readouts(
@@ -106,17 +116,18 @@ def read(
                 bound=True,
             )  # fmt: skip
             found = min(found, other, key=lambda reading: reading.log_p_value)
-            if found.key is not None:
+            if found.is_marked:
                 break
         passes += reader.passes
-    if found.key is None and refining_steps:
+    # A mark that was found elsewhere does not lie where an inversion would look.
+    if found.key is None and refining_steps and not (found.is_marked and found.placement):
         inversion = invert(autoencoder, cropped, initial_latents=latents, steps=refining_steps, on_step=on_step)
         passes += inversion.passes[0]
         values = readouts(inversion.latents.float(), basis, key_bits, secret)[0]
         refined = decode_readouts(
             values, key_bits, rate, passes, refined=True, trials=SHARES * KINDS, bound=basis.bound
         )
-        found = min(found, refined, key=lambda reading: reading.log_p_value)
+        found = min(found, refined, key=lambda reading: (reading.key is None, reading.log_p_value))
     return replace(found, passes=passes)
 
 
@@ -150,12 +161,12 @@ def decode_readouts(
     agreeing = values * codeword
     mean, variance = float(agreeing.mean()), float(agreeing.var())
     margin = mean / math.sqrt(max(variance, 1e-12))
-    # Logarithmic likelihood ratio of a Gaussian read-out is 2·mean/variance times its value.
-    ratio = 2 * mean / max(variance, 1e-12)
-    reliability = convolutional_code.reliabilities(soft * ratio, inverse_rate(key_bits))[0, :key_bits]
+    odds = soft * agreement_slope(agreeing.double().numpy())
+    reliability = convolutional_code.reliabilities(odds, inverse_rate(key_bits))[0, :key_bits]
     confidence = 0.5 + (1 / (1 + np.exp(-reliability)) - 0.5) * (1 - math.exp(log_p))
+    is_certain = log_p <= math.log(rate) and float((1 - confidence).sum()) <= WRONG_KEY_RATE
     return Reading(
-        key=Key.from_bits(message[0, :key_bits]) if log_p <= math.log(rate) else None,
+        key=Key.from_bits(message[0, :key_bits]) if is_certain else None,
         key_bits=key_bits,
         rate=rate,
         log_p_value=log_p,

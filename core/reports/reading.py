@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from ..fingerprints.read import Reading
 from ..fingerprints.register import UserAttribution
 
@@ -15,10 +17,18 @@ MOVABLE_LIMITS = (
 )
 
 
+def found_words(reading: Reading) -> str:
+    """What was found, without the key."""
+    if reading.key is not None:
+        return f"a key of {reading.key_bits} bits"
+    return f"a mark, but not all {reading.key_bits} bits of its key for certain" if reading.is_marked else "no key"
+
+
 def reading_report(reading: Reading, owner: UserAttribution | None = None) -> str:
     """Several lines: answer and its certainty first, then cost and limits."""
     certainty = f"an unmarked picture yields one this good with p <= {reading.p_value:.2g}"
-    answer = "NO KEY" if reading.key is None else f"A KEY of {reading.key_bits} bits"
+    # The answer stands out: "NO KEY", "A KEY of 64 bits", "A MARK, but ...".
+    answer = re.sub(r"^\w+ \w+", lambda first: first[0].upper(), found_words(reading))
     lines = [f"{answer}: {certainty} (reported up to {reading.rate:.0e})"]
     if owner is not None:
         lines.append(f"user: {owner.user or 'none'} of {owner.users} registered; {owner.reason}")
@@ -27,6 +37,6 @@ def reading_report(reading: Reading, owner: UserAttribution | None = None) -> st
         f" {reading.passes.encoder} encoder and {reading.passes.decoder} decoder passes"
         + (", read after inversion" if reading.refined else "")
     )
-    if reading.placement is not None and reading.key is not None:
+    if reading.placement is not None and reading.is_marked:
         lines.append(f"taken as {reading.placement.words}")
     return "\n".join([*lines, READING_LIMITS if reading.bound else MOVABLE_LIMITS])

@@ -10,6 +10,7 @@ from torch import Tensor
 from ...fingerprints.read import Reading
 from ...fingerprints.register import UserAttribution
 from ...images.tensors import to_picture
+from ..reading import found_words
 from .style import FAINT, INK, MARGIN, SURFACE, blank, fit, font, wrapped
 
 PANEL = 320
@@ -18,7 +19,7 @@ CERTAIN, UNCERTAIN = (86, 180, 233), (230, 159, 0)
 
 def reading_picture(image: Tensor, reading: Reading, owner: UserAttribution | None = None) -> Image.Image:
     """``image`` ``[1,3,H,W]`` in [0,1] and one cell per bit, from orange (a coin toss) to blue (certain)."""
-    title = "no key" if reading.key is None else f"a key of {reading.key_bits} bits"
+    title = found_words(reading)
     if owner is not None:
         title += f", user: {(owner.user or 'none')[:60]}"
     width = 3 * MARGIN + 2 * PANEL
