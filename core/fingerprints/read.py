@@ -28,9 +28,8 @@ from .placed import PlacedReader
 
 # The largest probability of an unmarked picture yielding a key this good at which a key is reported.
 FALSE_KEY_RATE = 1e-6
-# The largest probability, summed over its bits, of a key that is named being wrong in one of them. A mark shows long
-# before every bit of its key does: of keys named for their p-value alone up to 17 % were wrong where the mark is so
-# faint that half of them are named (benchmarks/results/marks.md).
+# The largest probability, summed over its bits, of a key that is named being wrong in one of them. A mark shows before
+# every bit of its key does (benchmarks/results/wrong-keys.md).
 WRONG_KEY_RATE = 0.01
 REFINING_STEPS = 30
 # The first look may spend one half of the rate where others may follow, the others one of KINDS shares of the rest:

@@ -115,7 +115,10 @@ def checked(
     if asked.verdict.answer != "non-belonging":
         return replace(asked, passes=passes)
     no = asked.verdict
-    searched = f"under {looks} other placements none shows a trace (one change at a time, or mirrored and resized)"
+    searched = (
+        f"under {looks} other placements none shows a trace (one change at a time, or mirrored and resized; one reduced"
+        " to a third would show none)"
+    )
     if no.jpeg_quality is not None:
         searched += ", though a picture that was resized before it became a JPEG file would show none either"
     basis = f"{no.basis}, and {searched}" if looks else f"{no.basis}: {AS_IT_IS}"
