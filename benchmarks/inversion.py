@@ -87,8 +87,10 @@ def measure(autoencoder: ModuleAutoencoder, image: Tensor, method: str, steps: i
     found = invert(autoencoder, image, solver=solver)
     passes = found.passes[0]
     best = np.minimum.accumulate(found.loss_history[0]) / ROUNDING_FLOOR
+    blocks = found.floor_blocks[0]
     return {"floors": [round(float(loss), 4) for loss in best], "probes_cost": probes,
             "reproduced": found.reproduced[0], "certified": found.certified[0], "stopped_by": found.stopped_by[0],
+            "blocks_at_floor": int(blocks.at_floor.sum()), "blocks": int(blocks.telling.sum()),
             "telling": telling_values(found.images), "values": found.images.numel(),
             "latent_values": found.latents.numel(), "encoder_passes": passes.encoder,
             "decoder_passes": passes.decoder, "backward_passes": passes.backward,
@@ -120,9 +122,16 @@ def summarise(rows: list[Row]) -> list[Row]:
             line["within 3 ×"] = f"{sum(row['floors'][-1] <= 3 for row in part)} of {len(part)}"
             line["reproduced"] = f"{np.median([row['reproduced'] for row in part]):.4f}"
             line["certified"] = f"{sum(row['certified'] for row in part)} of {len(part)}"
+            line["blocks at the floor"] = blocks_at_floor(part)
             line["processor s"] = f"{np.median([row['processor_seconds'] for row in part]):.0f}"
             summary.append(line)
     return summary
+
+
+def blocks_at_floor(rows: list[Row]) -> str:
+    """Of the blocks with detail, of all pictures together; rows from before there was such a thing are left out."""
+    counted = [row for row in rows if "blocks" in row]
+    return f"{sum(r['blocks_at_floor'] for r in counted)} of {sum(r['blocks'] for r in counted)}" if counted else ""
 
 
 def summarise_elsewhere(rows: list[Row]) -> list[Row]:
@@ -138,7 +147,7 @@ def summarise_elsewhere(rows: list[Row]) -> list[Row]:
                 "reproduced, median": f"{np.median(reproduced):.4f}", "most": f"{max(reproduced):.4f}",
                 "telling values": f"{min(telling):.3f} to {max(telling):.3f}",
                 "per latent value": f"{min(per_latent):.2f} to {max(per_latent):.2f}",
-                "certified": sum(row["certified"] for row in part),
+                "certified": sum(row["certified"] for row in part), "blocks at the floor": blocks_at_floor(part),
             })  # fmt: skip
     return summary
 

@@ -28,12 +28,13 @@ from latent_tracer.core.images.lossy_past import few_colours, was_lossy
 from latent_tracer.core.images.part import Part
 from latent_tracer.core.images.quantiser import ROUNDING_FLOOR
 from latent_tracer.core.images.regularity import repeated_pattern
+from latent_tracer.core.inversion.floor_blocks import FloorBlocks
 from latent_tracer.core.inversion.objective import Passes
 from latent_tracer.core.scores.contrast_map import Windowed
 from latent_tracer.core.scores.found import SIGN_EVIDENCE, SIGN_SHARE, Found
 from latent_tracer.core.scores.placement import ROUND, Placement, made_sizes, resampled, roundness, turned_placements
 from latent_tracer.core.scores.search import _Search, search_placements
-from latent_tracer.core.tracing.refusal import CELL_PATTERN, contradicted
+from latent_tracer.core.tracing.refusal import CELL_PATTERN, EXPLAINED_BLOCKS, contradicted
 from latent_tracer.core.verdicts.doubt import History, doubt_about
 from latent_tracer.core.verdicts.verdict import verdict_from_threshold
 from PIL import Image
@@ -246,6 +247,12 @@ def test_an_inversion_that_explains_the_picture_takes_back_a_no_and_nothing_else
     assert contradicted(no, 61 * ROUNDING_FLOOR) == no
     taken_back = contradicted(no, 9 * ROUNDING_FLOOR)
     assert taken_back.answer == "inconclusive" and "9.0 times the 8-bit floor" in taken_back.basis
+    blocks = torch.zeros(4, 4, dtype=torch.bool)
+    blocks[0, :EXPLAINED_BLOCKS] = True
+    by_blocks = contradicted(no, 1.0, FloorBlocks(blocks, torch.ones_like(blocks)))
+    assert by_blocks.answer == "inconclusive" and f"{EXPLAINED_BLOCKS} blocks with detail" in by_blocks.basis
+    blocks[0, 0] = False
+    assert contradicted(no, 1.0, FloorBlocks(blocks, torch.ones_like(blocks))) == no
     yes = dataclasses.replace(no, answer="belonging")
     assert contradicted(yes, 0.0) == yes
     by_hand = verdict_from_threshold(2e-5, 1e-5)

@@ -29,15 +29,23 @@ LEAST = 3000
 FORETOLD = (1.0, 2.0, 2.0)
 
 
-def telling_values(image: Tensor) -> int:
-    """How many stored values of ``image`` ``[1,3,H,W]``, 8 bit in [0,1], nothing but the right latent reproduces."""
+def telling(image: Tensor) -> Tensor:
+    """Which stored values of ``image`` ``[1,3,H,W]``, 8 bit in [0,1], nothing but the right latent reproduces.
+
+    ``[3,H-2,W-2]`` bool, without the outermost pixels: green, red and blue in this order.
+    """
     levels = (image.detach().cpu() * LEVELS).round()
     red, green, blue = levels[0].unbind()
     apart = torch.stack([green, red - green, blue - green])
     neighbours = apart[:, :-2, 1:-1] + apart[:, 2:, 1:-1] + apart[:, 1:-1, :-2] + apart[:, 1:-1, 2:]
     surprising = (apart[:, 1:-1, 1:-1] - neighbours / 4).abs() >= torch.tensor(FORETOLD)[:, None, None]
     free = ((levels[0] > 0) & (levels[0] < LEVELS))[[1, 0, 2], 1:-1, 1:-1]
-    return int((surprising & free).sum())
+    return surprising & free
+
+
+def telling_values(image: Tensor) -> int:
+    """How many values of ``image`` are :func:`telling`."""
+    return int(telling(image).sum())
 
 
 def why_no_certificate(image: Tensor, latent_values: int) -> str:

@@ -19,6 +19,7 @@ from ..images.quantiser import Quantiser, check_quantiser
 from ..images.tensors import ALPHA_NOTE, Crop, check_images, crop_to_grid
 from ..models.autoencoder import Autoencoder
 from .certificate import why_no_certificate
+from .floor_blocks import FloorBlocks, floor_blocks
 from .memory import PeakMemory, bounded, is_out_of_memory, let_go, out_of_memory_error
 from .objective import Evaluation, Objective, Passes
 from .solvers import DEFAULT_SOLVER, EXACT, Search, Solver, Stopped, make_solver
@@ -64,6 +65,7 @@ class Inversion:
     peak_bytes: tuple[int, ...] = ()  # memory each image's search took at most, beyond weights and the image
     reproduced: tuple[float | None, ...] = ()  # share of the stored values that D(z*) becomes; None unless 8 bit
     certified: tuple[bool, ...] = ()  # all of them, and that means something (:mod:`.certificate`)
+    floor_blocks: tuple[FloorBlocks | None, ...] = ()  # None unless 8 bit
 
     @property
     def decoder_passes(self) -> tuple[int, ...]:
@@ -81,7 +83,7 @@ class Inversion:
 _PER_IMAGE = (
     *("images", "initial_latents", "initial_reconstruction", "initial_loss", "latents", "reconstruction", "loss"),
     *("loss_history", "quantiser", "passes", "seconds", "stopped_by", "peak_bytes", "start_losses"),
-    *("reproduced", "certified"),
+    *("reproduced", "certified", "floor_blocks"),
 )
 
 
@@ -167,6 +169,7 @@ def invert(
         peak_bytes=tuple(r.peak_bytes for r in results),
         reproduced=tuple(r.reproduced for r in results),
         certified=tuple(r.reproduced == 1 and not r.no_certificate for r in results),
+        floor_blocks=tuple(r.floor_blocks for r in results),
     )
 
 
@@ -199,6 +202,7 @@ class _Result:
     stopped_by: str
     reproduced: float | None
     no_certificate: str
+    floor_blocks: FloorBlocks | None
     peak_bytes: int = 0
     recomputed: bool = False
 
@@ -249,6 +253,8 @@ def _invert_one(
             f"{autoencoder.name} decodes this image's latents to NaN or infinite values: its weights may be damaged,"
             " load the VAE again."
         )
+    quantiser = objective.quantiser(best.decoded)
+    at_floor = floor_blocks(image.cpu(), best.decoded.cpu(), quantiser) if objective.is_stored else None
     return _Result(
         start=start.cpu(),
         initial_reconstruction=first[0].decoded.cpu(),
@@ -257,12 +263,13 @@ def _invert_one(
         reconstruction=best.decoded.cpu(),
         loss=best.loss,
         history=search.history,
-        quantiser=objective.quantiser(best.decoded),
+        quantiser=quantiser,
         passes=objective.passes,
         seconds=time.perf_counter() - began,
         stopped_by=search.stopped_by,
         reproduced=objective.reproduced(best.decoded) / image.numel() if objective.is_stored else None,
         no_certificate=why_no_certificate(image, start.numel()),
+        floor_blocks=at_floor,
     )
 
 

@@ -69,4 +69,12 @@ def _reproduced(inversion: Inversion) -> list[str]:
     text = f"stored values reproduced: {round(share * values):,} of {values:,}"
     if inversion.certified[0]:
         text += "; certificate: this decoder can write exactly these pixels"
-    return [text]
+    return [text, *_at_floor(inversion)]
+
+
+def _at_floor(inversion: Inversion) -> list[str]:
+    blocks = inversion.floor_blocks[0]
+    if blocks is None or blocks.share is None:
+        return []
+    found, telling = int(blocks.at_floor.sum()), int(blocks.telling.sum())
+    return [f"blocks explained down to the 8-bit floor: {found:,} of {telling:,} with detail"]

@@ -5,7 +5,6 @@ One of the questions, whether the picture lies otherwise than it was made, may f
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
@@ -15,7 +14,8 @@ from ..errors import InvalidImageError, LatentTracerError
 from ..images.canvas import content_box
 from ..images.quantiser import ROUNDING_FLOOR
 from ..images.regularity import repeated_pattern
-from ..inversion.latents import invert
+from ..inversion.floor_blocks import FloorBlocks
+from ..inversion.latents import Inversion, invert
 from ..inversion.objective import Passes
 from ..models.autoencoder import Autoencoder
 from ..profiles import Profile, placement_profile
@@ -35,6 +35,8 @@ from ..verdicts.verdict import Verdict
 # An inverted loss of so many times the 8-bit floor is what the decoder's own pictures come to, whatever their latents.
 # The two photographs that were tried stayed above 230, pictures of empty latents ended at 1 to 8; no benchmark has it.
 NEAR_THE_FLOOR = 60.0
+# So many blocks at the floor are no chance: of pictures from elsewhere none had one (benchmarks/results/inversion.md).
+EXPLAINED_BLOCKS = 3
 # A pattern that repeats as the cells do, this much, is a decoder's own writing where its latent is empty or smooth,
 # which no score can tell from another's: of forty pictures of smooth latents of five decoders the least had 0.09, of
 # 72 photographs and generated pictures the most 0.05.
@@ -193,8 +195,10 @@ def _fills_cells(no: Verdict, pixels: Tensor, cell: int) -> Checked:
 
 def _inverted(no: Verdict, autoencoder: Autoencoder, placed: Tensor) -> Checked:
     """Does an inversion explain it?"""
-    loss, spent = _inverted_loss(autoencoder, placed)
-    return Checked(contradicted(no, loss), spent)
+    found = _inverted_window(autoencoder, placed)
+    if found is None:
+        return Checked(no, Passes())
+    return Checked(contradicted(no, float(found.loss[0]), found.floor_blocks[0]), found.passes[0])
 
 
 def _altered(no: Verdict, alterations: Sequence[str]) -> Checked:
@@ -234,8 +238,8 @@ def _elsewhere(verdict: Verdict, profile: Profile, bound: float, pixels: Tensor,
     return Checked(_withheld(verdict, reason, f"a trace may show where the picture is taken as {words}"), found.passes)
 
 
-def _inverted_loss(autoencoder: Autoencoder, image: Tensor) -> tuple[float, Passes]:
-    """The loss that a short inversion of the window of most detail ends with; infinite where it cannot be run.
+def _inverted_window(autoencoder: Autoencoder, image: Tensor) -> Inversion | None:
+    """A short inversion of the window of most detail, ``None`` where it cannot be run.
 
     Of a decoder without a gradient, or where a backward pass does not fit, the other questions have to do.
     """
@@ -243,15 +247,24 @@ def _inverted_loss(autoencoder: Autoencoder, image: Tensor) -> tuple[float, Pass
     side = min(INVERTED_CELLS * cell, *(length // cell * cell for length in image.shape[-2:]))
     window = windows_of(image, cell, side)[0].cut(image)[..., :side, :side]
     try:
-        inversion = invert(autoencoder, window, steps=STEPS)
+        return invert(autoencoder, window, steps=STEPS)
     except (LatentTracerError, MemoryError, RuntimeError):  # torch's own errors are RuntimeErrors
-        return math.inf, Passes()
-    return float(inversion.loss[0]), inversion.passes[0]
+        return None
 
 
-def contradicted(verdict: Verdict, loss: float) -> Verdict:
-    """``verdict`` after an inversion that ended with ``loss``: a no falls where the decoder explains the picture."""
-    if verdict.answer != "non-belonging" or verdict.threshold is not None or loss > NEAR_THE_FLOOR * ROUNDING_FLOOR:
+def contradicted(verdict: Verdict, loss: float, blocks: FloorBlocks | None = None) -> Verdict:
+    """``verdict`` after an inversion that ended with ``loss``: a no falls where the decoder explains the picture, or
+    some ``blocks`` of it wholly."""
+    if verdict.answer != "non-belonging" or verdict.threshold is not None:
+        return verdict
+    explained = 0 if blocks is None else int(blocks.at_floor.sum())
+    if explained >= EXPLAINED_BLOCKS:
+        reason = (
+            f"its score {verdict.score:.3g} shows no trace, but the inversion explains {explained} blocks with detail"
+            " down to the 8-bit floor, as it explains this decoder's own work alone: trace that part by itself."
+        )
+        return _withheld(verdict, reason, f"{explained} blocks explained down to the 8-bit floor")
+    if loss > NEAR_THE_FLOOR * ROUNDING_FLOOR:
         return verdict
     reason = (
         f"its score {verdict.score:.3g} shows no trace, but the inversion explains the picture down to"

@@ -32,9 +32,8 @@ class TraceRow:
     ``claims`` is the file's metadata in one line, ``agreement`` one of :data:`.agreement.Comparison`. ``thumbnail`` is
     a small JPEG as a data address; ``jpeg_quality`` of a JPEG file the picture once was, where its pixels show one.
     Rates as in :class:`Verdict`. ``encoder_passes`` … ``peak_bytes``: the cost of answer and explanation, without the
-    reading. ``explained``: an inversion was run; ``loss`` to ``solver``, ``reproduced`` and ``certified`` are its own,
-    and ``None`` without.
-    ``power``, ``state`` and ``fpr_basis`` as in :class:`Verdict`.
+    reading. ``explained``: an inversion was run; ``loss`` to ``solver``, ``reproduced`` to ``floor_blocks`` are its
+    own, and ``None`` without. ``power``, ``state`` and ``fpr_basis`` as in :class:`Verdict`.
     """
 
     name: str
@@ -83,6 +82,7 @@ class TraceRow:
     fpr_basis: str = ""
     reproduced: float | None = None
     certified: bool | None = None
+    floor_blocks: float | None = None
 
     def to_json(self, image: str, vae: str) -> dict[str, Any]:
         """The JSON object of one picture, the same from every command: ``image`` and ``vae`` as they were given."""
@@ -116,6 +116,7 @@ def traced_row(traced: Traced, inspected: Sequence[str]) -> TraceRow:
             "solver": inversion.solver,
             "reproduced": next(iter(inversion.reproduced), None),
             "certified": next(iter(inversion.certified), None),
+            "floor_blocks": None if inversion.floor_blocks[0] is None else inversion.floor_blocks[0].share,
         }
     return TraceRow(
         **_file_fields(facts, traced.notes),

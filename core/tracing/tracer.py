@@ -147,7 +147,7 @@ class Tracer:
             return replace(traced, notes=(*traced.notes, note), is_complete=not _may_pass(error))
         return replace(
             traced,
-            verdict=contradicted(traced.verdict, float(inversion.loss[0])),
+            verdict=contradicted(traced.verdict, float(inversion.loss[0]), inversion.floor_blocks[0]),
             inversion=inversion,
             seconds=traced.seconds + time.perf_counter() - began,
             peak_bytes=max(traced.peak_bytes, *inversion.peak_bytes),

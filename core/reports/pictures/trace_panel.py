@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import torch
-from PIL import Image
+from PIL import Image, ImageColor
 from torch import Tensor
+from torch.nn.functional import interpolate, pad
 
 from ...files.orientation import upright
 from ...images.quantiser import residual
 from ...images.tensors import to_picture
+from ...inversion.floor_blocks import BLOCK
+from ...inversion.latents import Inversion
 from ...models.weight_digest import same_weights
 from ...profiles import Profile
 from ...tracing.traced import Traced
@@ -18,7 +22,7 @@ from ...verdicts.verdict import SEVERAL_DECODERS, Verdict, decoders_of
 from ..plain import plain_verdict, short_name
 from .loss_curve import loss_curve
 from .score_distribution import score_distribution
-from .style import FAINT, MARGIN, NARROW, WIDTH, blank, fit, font, wrapped
+from .style import COLOURS, FAINT, MARGIN, NARROW, WIDTH, blank, fit, font, wrapped
 from .verdict_card import card_details, card_facts, card_head, stacked
 
 
@@ -89,6 +93,7 @@ def _tiles(traced: Traced) -> list[tuple[str, Image.Image | tuple[float, ...]]]:
             ("reconstruction D(z*)", tile(inversion.reconstruction[:1])),
             (f"residual x {factor:g}", tile(difference)),
             ("loss per step", inversion.loss_history[0]),
+            *_floor_tile(inversion, tile),
         ]
     if shown is None:
         return [("original", tile(_reduced(traced.picture.pixels)))]
@@ -100,6 +105,26 @@ def _tiles(traced: Traced) -> list[tuple[str, Image.Image | tuple[float, ...]]]:
         ("first reconstruction D(E(x))", tile(shown.reconstruction)),
         (f"residual x {factor:g}", tile(difference)),
     ]
+
+
+def _floor_tile(
+    inversion: Inversion, tile: Callable[[Tensor], Image.Image]
+) -> list[tuple[str, Image.Image | tuple[float, ...]]]:
+    """The picture in grey, the blocks that are explained down to the floor in blue, those without detail darker."""
+    blocks = inversion.floor_blocks[0]
+    if blocks is None or blocks.share is None:
+        return []
+    grey = inversion.images[:1].mean(1, keepdim=True).expand(-1, 3, -1, -1)
+    height, width = grey.shape[-2:]
+    at_floor, telling = (
+        interpolate(mask[None, None].float(), scale_factor=BLOCK, mode="nearest")
+        for mask in (blocks.at_floor, blocks.telling)
+    )
+    right, below = width - at_floor.shape[-1], height - at_floor.shape[-2]
+    at_floor, telling = (pad(mask, (0, right, 0, below)) for mask in (at_floor, telling))
+    blue = torch.tensor(ImageColor.getrgb(COLOURS["belonging"])).view(1, 3, 1, 1) / 255
+    shown = grey * (0.25 + 0.35 * telling)
+    return [(f"at the 8-bit floor: {blocks.share:.0%}", tile(shown + 0.7 * at_floor * (blue - shown)))]
 
 
 def _reduced(pixels: Tensor) -> Tensor:
