@@ -1,4 +1,4 @@
-"""The picture that explains a verdict: headline, distribution, original | reconstruction | residual | loss curve."""
+"""The picture that explains a verdict: headline, distribution, original, reconstruction, residual, loss, blocks."""
 
 from __future__ import annotations
 
@@ -60,7 +60,8 @@ def _chart(verdict: Verdict, profile: Profile, model: str, fingerprint: str, wid
 
 def _row_of_tiles(traced: Traced, width: int) -> Image.Image:
     tiles = _tiles(traced)
-    columns = 2 if len(tiles) > 3 and width < NARROW else max(3, len(tiles))
+    # Five in one row would be too small for the words of a curve.
+    columns = 2 if len(tiles) > 3 and width < NARROW else 4 if len(tiles) == 4 else 3
     side = (width - MARGIN) // columns - MARGIN
     titles = [wrapped(title, 20, side) for title, _ in tiles]
     is_eight_bit = traced.inversion is None or traced.inversion.quantiser[0] != "none"
