@@ -35,7 +35,8 @@ from ..verdicts.verdict import Verdict
 # An inverted loss of so many times the 8-bit floor is what the decoder's own pictures come to, whatever their latents.
 # The two photographs that were tried stayed above 230, pictures of empty latents ended at 1 to 8; no benchmark has it.
 NEAR_THE_FLOOR = 60.0
-# So many blocks at the floor are no chance: of pictures from elsewhere none had one (benchmarks/results/inversion.md).
+# So many blocks at the floor are no chance: of sharp pictures from elsewhere none had one, of blurred ones, where few
+# blocks count, 5 of 164 (benchmarks/results/floor-blocks.md).
 EXPLAINED_BLOCKS = 3
 # A pattern that repeats as the cells do, this much, is a decoder's own writing where its latent is empty or smooth,
 # which no score can tell from another's: of forty pictures of smooth latents of five decoders the least had 0.09, of
