@@ -20,9 +20,12 @@ from .trace_run import list_inputs
 
 
 def family(
-    images: Annotated[list[Path], typer.Argument(help="Pictures to ask about, as they were saved, or folders of them.")],
+    images: Annotated[
+        list[Path], typer.Argument(help="Pictures to ask about, as they were saved, or folders of them.")
+    ],
     proxies: Annotated[
-        Path, typer.Option(help="Folder of TAESD and its relatives: NAME_encoder.safetensors, NAME_decoder.safetensors.")
+        Path,
+        typer.Option(help="Folder of TAESD and its relatives: NAME_encoder.safetensors, NAME_decoder.safetensors."),
     ],
     calibration: Annotated[
         Path | None, typer.Option(help="Another calibration of families than the one that ships.")

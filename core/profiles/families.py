@@ -133,7 +133,7 @@ class Families:
 
 
 def load_families(path: str | Path) -> Families:
-    """Read a calibration of families; raises :class:`InvalidProfileError` for one that cannot be trusted or is newer."""
+    """Read a calibration of families; raises :class:`InvalidProfileError` for a newer one or one that is damaged."""
     path = Path(path)
     try:
         with path.open("rb") as file:
@@ -153,7 +153,7 @@ def parse_families(record: Any, where: str) -> Families:
     version = record.get("version")
     if type(version) is not int or version != VERSION:
         raise InvalidProfileError(
-            f"{where} has version {clean_text(str(version), 20)} of its format, this release reads {VERSION}: update it."
+            f"{where} has version {clean_text(str(version), 20)} of its format, this release reads {VERSION}: update."
         )
     content = {key: value for key, value in record.items() if key not in ("format", "version", "digest")}
     if record.get("digest") != digest_of(content):

@@ -1,4 +1,4 @@
-"""How far a picture of a whole family of models shows its trace through a tiny autoencoder that was distilled from them.
+"""How far a picture shows the trace of a family of models through a tiny autoencoder that was distilled from them.
 
 TAESD was taught to do what the VAE of SD1 does, so a picture of that VAE is reconstructed slightly better on the grid
 that both share. The trace is faint, a tenth of what a decoder's own pictures show, and lies in low frequencies. So the
@@ -49,10 +49,6 @@ class FamilyScore:
     tiles: int
     passes: Passes
 
-    def evidence(self, systematic: float) -> float:
-        """The contrast in deviations; ``systematic``: that of pictures that do not belong, however large they are."""
-        return self.contrast / math.hypot(self.error, systematic)
-
 
 @torch.no_grad()
 def family_score(autoencoder: Autoencoder, image: Tensor, window: int | None = None) -> FamilyScore:
@@ -90,7 +86,7 @@ def block_ratios(autoencoder: Autoencoder, pixels: Tensor, passes: Passes) -> tu
 
 
 def tile_sums(log_ratio: Tensor, weight: Tensor) -> Tensor:
-    """``[n,2]``: what ``[h,w]`` of blocks come to in tiles of :data:`TILE` blocks each way, those at the ends smaller."""
+    """``[n,2]``: sums over tiles of :data:`TILE` blocks each way of ``[h,w]``; those at the ends are smaller."""
     pair = torch.stack([log_ratio, weight])[None]
     height, width = pair.shape[-2:]
     padded = torch.nn.functional.pad(pair, (0, -width % TILE, 0, -height % TILE))

@@ -22,6 +22,10 @@ FAMILY_LIMITS = (
 )
 
 
+# Kindred proxies see a little of each other's pictures. A demo decoder's show a sixth of their contrast in the other's.
+CLEARLY = 2.0
+
+
 @dataclass(frozen=True)
 class ProxyScore:
     """What one proxy shows. ``evidence``: the contrast in deviations, lower for pictures of its ``family``;
@@ -108,8 +112,9 @@ def judge_family(
     """The answer about one picture from the scores of the proxies that are there.
 
     ``history``: what its pixels show of its past; ``lossy``: its format may have altered them; ``whole_cells``: its
-    sides are whole latent cells, as those of whatever a model saved. A family is named if it alone is accepted, at its
-    share of the rate; none if each is refused, in a picture that nothing speaks of having been altered.
+    sides are whole latent cells, as those of whatever a model saved. A family is named if it is accepted at its share
+    of the rate, and shows :data:`CLEARLY` more than any other that is; none if each is refused, in a picture with no sign
+    that it was altered.
     """
     asked = [one for one in shown if families.shows(one.known)]
     present = {one.known.family for one in shown}
@@ -143,21 +148,23 @@ def judge_family(
         )
     altered = history.findings[0] if history.findings else "stored in a lossy format" if lossy else ""
     if altered:
-        return answered("cannot tell", f"the picture was altered since it was made ({altered}): ask about the first copy.")
+        return answered(
+            "cannot tell", f"the picture was altered since it was made ({altered}): ask about the first copy."
+        )
     accepted = [
         one.known.family
         for one, (level, _) in zip(asked, rates, strict=True)
         if one.known.family in by_family and (by_family[one.known.family].p_value or 0) <= level + 1e-12
     ]
-    if len(accepted) == 1:
-        found = by_family[accepted[0]]
-        return answered(
-            "family",
-            f"through {found.proxy} the trace of this family shows at {-(found.evidence or 0):.1f} deviations",
-            accepted[0],
-        )
+    accepted.sort(key=lambda one: by_family[one].contrast or 0)
     if accepted:
-        return answered("cannot tell", f"the traces of {' and '.join(accepted)} show: a picture of one has no other.")
+        first, *rest = (by_family[one] for one in accepted)
+        if rest and (first.contrast or 0) > CLEARLY * (rest[0].contrast or 0):
+            return answered(
+                "cannot tell", f"the traces of {' and '.join(accepted)} show, none much more than the rest."
+            )
+        basis = f"through {first.proxy} the trace of this family shows at {-(first.evidence or 0):.1f} deviations"
+        return answered("family", basis + (", more than twice any other" if rest else ""), first.family)
     if missing:
         return answered("cannot tell", f"no trace shows, but the proxies of {' and '.join(missing)} are missing.")
     if not whole_cells:
