@@ -58,7 +58,8 @@ def family(
             if as_json:
                 emit_json({**family_record(str(file.path), verdict), "claims": claims})
             else:
-                show(f"{file.name}: {verdict.headline}. {verdict.certainty}\n  {verdict.basis}\n  {claims}")
+                head, *lines = verdict.lines
+                show("\n  ".join([f"{file.name}: {head}", *lines, claims]))
     if not as_json and listing.files:
         say(f"limits: {FAMILY_LIMITS}")
     for refused in listing.refused:

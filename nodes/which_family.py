@@ -7,11 +7,12 @@ from functools import partial
 from comfy_api.latest import io, ui
 from torch import Tensor
 
+from ..core import Picture
 from ..core.images.tensors import check_each
 from ..core.profiles.families import shipped_families
 from ..core.reports.pictures import note_card, picture_tensor
 from ..core.tracing.family import which_family
-from ..core.verdicts.family import FAMILY_LIMITS, FamilyVerdict
+from ..core.verdicts.family import CANNOT, FAMILY_LIMITS, FamilyVerdict
 from . import comfy_adapter
 from .outcome import stack
 from .sockets import MORE
@@ -57,36 +58,30 @@ class WhichFamily(io.ComfyNode):
         opened = [partial(comfy_adapter.loaded_vae, name, image) for name in there]
         verdicts = which_family(opened, pictures, on_pass=comfy_adapter.pass_reporter())
         note = missing_note([name for name in wanted if name not in there])
-        claims = [
-            f"metadata, which anyone can write: {one.facts.claims.sentence}" if one.facts.format else ""
-            for one in pictures
-        ]
-        told = [
-            [f"This picture cannot be judged: {unjudged[index]}"]
+        answers = [
+            (CANNOT, f"This picture cannot be judged: {unjudged[index]}")
             if index in unjudged
-            else [
-                line for line in (verdict.certainty, verdict.basis, *score_lines(verdict), claims[index], note) if line
-            ]
-            for index, verdict in enumerate(verdicts)
+            else (*verdict.lines, *score_lines(verdict), *claim_lines(picture), *note)
+            for index, (picture, verdict) in enumerate(zip(pictures, verdicts, strict=True))
         ]
-        heads = [
-            "Cannot tell which family made it" if index in unjudged else verdict.headline
-            for index, verdict in enumerate(verdicts)
-        ]
-        report = "\n\n".join(
-            [
-                *(
-                    "\n  ".join((f"image {number}: {head}", *lines))
-                    for number, (head, lines) in enumerate(zip(heads, told, strict=True), 1)
-                ),
-                f"limits: {FAMILY_LIMITS}",
-            ]
-        )
-        drawn = stack([picture_tensor(note_card(head, lines)) for head, lines in zip(heads, told, strict=True)])
+        parts = [f"image {number}: " + "\n  ".join(lines) for number, lines in enumerate(answers, start=1)]
+        report = "\n\n".join([*parts, f"limits: {FAMILY_LIMITS}"])
+        drawn = stack([picture_tensor(note_card(head, lines)) for head, *lines in answers])
         preview = ui.PreviewImage(drawn, cls=cls).as_dict()
-        answers = ["cannot tell" if index in unjudged else one.answer for index, one in enumerate(verdicts)]
-        families = ["" if index in unjudged else one.family or "" for index, one in enumerate(verdicts)]
-        return io.NodeOutput(answers, families, report, drawn, ui={**preview, "text": (report,)})
+        judged = [None if index in unjudged else verdict for index, verdict in enumerate(verdicts)]
+        return io.NodeOutput(
+            ["cannot tell" if verdict is None else verdict.answer for verdict in judged],
+            [(verdict and verdict.family) or "" for verdict in judged],
+            report,
+            drawn,
+            ui={**preview, "text": (report,)},
+        )
+
+
+def claim_lines(picture: Picture) -> list[str]:
+    """What the metadata claim, where the file is known."""
+    facts = picture.facts
+    return [f"metadata, which anyone can write: {facts.claims.sentence}"] if facts.format else []
 
 
 def score_lines(verdict: FamilyVerdict) -> list[str]:
@@ -102,6 +97,6 @@ def score_lines(verdict: FamilyVerdict) -> list[str]:
     return lines
 
 
-def missing_note(names: list[str]) -> str:
+def missing_note(names: list[str]) -> list[str]:
     """Which proxies are not there, and where their names are documented."""
-    return f"missing: {', '.join(names)}; {WHERE_DOCUMENTED}" if names else ""
+    return [f"missing: {', '.join(names)}; {WHERE_DOCUMENTED}"] if names else []

@@ -22,6 +22,7 @@ FAMILY_LIMITS = (
 )
 
 
+CANNOT = "Cannot tell which family made it"
 # Kindred proxies see a little of each other's pictures. A demo decoder's show a sixth of their contrast in the other's.
 CLEARLY = 2.0
 
@@ -80,7 +81,7 @@ class FamilyVerdict:
             return f"Made by a VAE of the {self.family} family"
         if self.answer == "none":
             return "Made by none of these families"
-        return "Cannot tell which family made it"
+        return CANNOT
 
     @property
     def certainty(self) -> str:
@@ -94,6 +95,12 @@ class FamilyVerdict:
             asked = " and ".join(one.family for one in self.scores if one.shows)
             return f"Not {asked}, if it is as it was saved: wrongly said of at most {shown_rate(self.fnr)} of each."
         return self.basis[:1].upper() + self.basis[1:]
+
+    @property
+    def lines(self) -> tuple[str, ...]:
+        """Headline, certainty, and what it rests on."""
+        reason = () if self.answer == "cannot tell" else (self.basis,)
+        return (self.headline, self.certainty, *reason)
 
 
 @dataclass(frozen=True)
@@ -113,8 +120,8 @@ def judge_family(
 
     ``history``: what its pixels show of its past; ``lossy``: its format may have altered them; ``whole_cells``: its
     sides are whole latent cells, as those of whatever a model saved. A family is named if it is accepted at its share
-    of the rate, and shows :data:`CLEARLY` more than any other that is; none if each is refused, in a picture with no sign
-    that it was altered.
+    of the rate, and shows :data:`CLEARLY` more than any other that is; none if each is refused, in a picture with no
+    sign that it was altered.
     """
     asked = [one for one in shown if families.shows(one.known)]
     present = {one.known.family for one in shown}
