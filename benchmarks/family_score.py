@@ -146,7 +146,10 @@ def main() -> None:
     for line in track(in_turns(list(lines.values()))[: 6 if args.quick else None], "pictures"):
         for proxy in args.proxies.split(","):
             if rows.lacks(proxy, args.side, line["picture"]):
-                rows.add((peers if args.peers else measure)(proxy, line, args.side))
+                try:
+                    rows.add((peers if args.peers else measure)(proxy, line, args.side))
+                except InvalidImageError as error:  # it was taken away since the folder was listed
+                    print(error)
 
 
 if __name__ == "__main__":
