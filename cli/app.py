@@ -17,6 +17,7 @@ from .calibrate import calibrate_command
 from .console import say
 from .corpus import corpus
 from .demo import demo
+from .family import family
 from .fingerprint import fingerprint
 from .origin import origin
 from .profile import profile
@@ -33,6 +34,7 @@ app = typer.Typer(
 app.command()(trace)
 app.command("calibrate")(calibrate_command)
 app.command("attribute")(attribute_command)
+app.command()(family)
 app.command()(origin)
 app.command()(demo)
 app.add_typer(fingerprint, name="fingerprint")

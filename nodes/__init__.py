@@ -20,6 +20,7 @@ from .profiles import LoadProfile
 from .save_report import SaveTraceReport
 from .trace_image import TraceImage
 from .verdict import TraceVerdict
+from .which_family import WhichFamily
 
 shipped.register()
 
@@ -43,4 +44,5 @@ class LatentTracerExtension(ComfyExtension):
             EmbedFingerprint,
             ReadFingerprint,
             FindForeignRegions,
+            WhichFamily,
         ]

@@ -21,6 +21,8 @@ import torch
 from server import PromptServer
 from torch import Tensor
 
+from nodes import VAELoader
+
 from ..core import InvalidImageError, InvalidLatentError, ModuleAutoencoder, Step, UnsupportedAutoencoderError
 from ..core.images.tensors import to_picture
 from ..core.models.loading import EMBEDDED
@@ -274,3 +276,17 @@ def progress_reporter(live_preview: bool = True, part: tuple[int, int] = (1, 1))
         bar.update_absolute((position - 1) * total + done, parts * total, preview)
 
     return report
+
+
+def loadable_vaes() -> list[str]:
+    """What *Load VAE* offers: among it the tiny autoencoders of previews of which both halves are there."""
+    offered: list[str] = VAELoader.vae_list(VAELoader)
+    return offered
+
+
+@contextmanager
+def loaded_vae(name: str, images: Tensor) -> Iterator[ModuleAutoencoder]:
+    """What *Load VAE* loads by this ``name``, as :func:`inspected_model` gives it."""
+    (vae,) = VAELoader().load_vae(name)
+    with inspected_model(vae, images, name) as autoencoder:
+        yield autoencoder

@@ -39,6 +39,7 @@ from latent_tracer.core.scores.grid_contrast import CLEARLY_BELONGING, CLEARLY_B
 from latent_tracer.core.scores.windows import SIDE, SMALLER_SIDES, WHOLE_PIXELS
 from latent_tracer.core.tracing.row import TraceRow
 from latent_tracer.core.verdicts.attribution import Candidate, attribution_record
+from latent_tracer.core.verdicts.family import FamilyVerdict, ProxyScore, family_record
 from safetensors.torch import load_file, save_file
 from typer.main import get_command
 
@@ -137,7 +138,7 @@ def sources_of(folder: str) -> str:
 def test_every_node_socket_and_command_stands_in_its_table() -> None:
     nodes = re.findall(r'node_id="(\w+)",\s+display_name="(.+?)"', sources_of("nodes"))
     table = re.findall(r"^\| \[(.+?)\]\(web/docs/(\w+)\.md\) \|", text_of("README.md"), re.MULTILINE)
-    assert sorted(table) == sorted((shown, node) for node, shown in nodes) and len(nodes) == 16
+    assert sorted(table) == sorted((shown, node) for node, shown in nodes) and len(nodes) == 17
     sockets = re.findall(r'io\.Custom\("(\w+)"\)', sources_of("nodes"))
     assert sorted(re.findall(r"^\| `(\w+)` \|", text_of("docs/pack-authors.md"), re.MULTILINE)) == sorted(sockets)
     commands = get_command(app.app).commands
@@ -179,12 +180,15 @@ def fields_of(table: str) -> list[str]:
 
 def test_the_tables_of_json_fields_hold_every_field_in_its_order() -> None:
     tables = re.split(r"^\|---.*$", text_of("docs/json.md"), flags=re.MULTILINE)
-    assert len(tables) == 4
+    assert len(tables) == 6
     verdict = Verdict("inconclusive", 0.0, "")
     candidate = Candidate("", verdict, 0.0)
     assert fields_of(tables[1]) == list(TraceRow("").to_json("", ""))
     assert fields_of(tables[2]) == [*attribution_record("", Attribution(None, (candidate,), (), "")), "error"]
     assert sorted(fields_of(tables[3])) == sorted(candidate.record())
+    family = FamilyVerdict("cannot tell", None, "")
+    assert fields_of(tables[4]) == [*family_record("", family), "claims", "error"]
+    assert fields_of(tables[5]) == list(ProxyScore("", "", False).record())
     assert dataclasses.fields(TraceRow)[0].name == "name"
 
 

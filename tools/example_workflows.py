@@ -234,16 +234,24 @@ def which_vae() -> Layout:
             "vae_2": (second, 0, "VAE"),
         },
     )
+    family = Node(
+        "LatentTracerWhichFamily",
+        (760, 620),
+        [("answer", "STRING"), ("family", "STRING"), ("report", "STRING"), ("picture", "IMAGE")],
+        {"image": (picture, 0, "IMAGE")},
+    )
     text = (
         "# Which of these VAEs made it?\n\nPress **Run**. *None of them* is an answer, and so is a tie.\n\nEvery"
         " candidate needs a profile. Some ship and are found by themselves, as for candidate 2; make others with the"
         f" template *calibrate_and_trace*, and load them as for candidate 1.\n\n{OWN_PICTURE} `image`.\n\n{OWN_VAE}"
-        " Up to four candidates fit."
+        " Up to four candidates fit.\n\n**No VAE at hand?** *Which Family* tells SD1/SD2 from SDXL by the tiny"
+        " autoencoders of ComfyUI's previews, once they are in `models/vae_approx`; it says which are missing."
     )
     columns = [
         [("1 Picture", [picture, own])],
         [("2a Candidate 1", [first, profile]), ("2b Candidate 2", [second])],
         [("3 Answer", [attribute, show_text(attribute, 1, (760, 240))])],
+        [("4 Without any VAE", [family])],
     ]
     return Layout(text, columns, note_over=2)
 

@@ -1,0 +1,88 @@
+"""``latent-tracer family``: which family of models made each picture, through tiny autoencoders that are at hand."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ..core import Autoencoder, InvalidProfileError, ModuleAutoencoder, Picture, load_autoencoder
+from ..core.models.tiny_pairs import tiny_pairs
+from ..core.profiles.families import Families, load_families, shipped_families
+from ..core.reports.folder_trace import reason_of
+from ..core.tracing.family import which_family
+from ..core.verdicts.family import FAMILY_LIMITS, family_record
+from .console import emit_json, progress_bar, say, show
+from .trace_run import list_inputs
+
+
+def family(
+    images: Annotated[
+        list[Path], typer.Argument(help="Pictures to ask about, as they were saved, or folders of them.")
+    ],
+    proxies: Annotated[
+        Path,
+        typer.Option(help="Folder of TAESD and its relatives: NAME_encoder.safetensors, NAME_decoder.safetensors."),
+    ],
+    calibration: Annotated[
+        Path | None, typer.Option(help="Another calibration of families than the one that ships.")
+    ] = None,
+    device: Annotated[str, typer.Option(help="cpu, cuda, …")] = "cpu",
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object per image, one per line.")] = False,
+) -> int:
+    """Say which family of models (SD1/SD2, SDXL, …) made each picture, none of them, or that it cannot be told."""
+    families = shipped_families() if calibration is None else load_families(calibration)
+    loaded = known_proxies(proxies, families, device)
+    listing = list_inputs(images, [proxies])
+    failures = 0
+    with progress_bar(len(listing.files), "asking for families") as (progress, task):
+        for position, file in enumerate(listing.files):
+
+            def advance(done: int, expected: int, position: int = position) -> None:
+                progress.update(task, completed=position + done / (expected + 1))
+
+            try:
+                picture = Picture.read(file)
+                (verdict,) = which_family([held(one) for one in loaded], [picture], families, advance)
+            except Exception as error:  # one picture's failure must not cost the others their answers
+                failures += 1
+                reason = reason_of(error, file.name)
+                say(f"latent-tracer: {file.name} {reason}")
+                if as_json:
+                    emit_json({"image": str(file.path), "family": None, "error": reason})
+                continue
+            claims = picture.facts.claims.sentence
+            if as_json:
+                emit_json({**family_record(str(file.path), verdict), "claims": claims})
+            else:
+                head, *lines = verdict.lines
+                show("\n  ".join([f"{file.name}: {head}", *lines, claims]))
+    if not as_json and listing.files:
+        say(f"limits: {FAMILY_LIMITS}")
+    for refused in listing.refused:
+        failures += 1
+        say(f"latent-tracer: {refused.name} {refused.error}")
+        if as_json:
+            emit_json({"image": refused.name, "family": None, "error": refused.error})
+    return 2 if failures else 0
+
+
+def held(autoencoder: Autoencoder) -> Callable[[], AbstractContextManager[Autoencoder]]:
+    return lambda: nullcontext(autoencoder)
+
+
+def known_proxies(folder: Path, families: Families, device: str) -> list[ModuleAutoencoder]:
+    """The proxies in ``folder`` that ``families`` knows; says which others lie there. Raises
+    :class:`InvalidProfileError` where there is none."""
+    loaded = [load_autoencoder(path, device) for path in tiny_pairs(folder)]
+    known = [one for one in loaded if families.of(one.fingerprint) is not None]
+    for one in loaded:
+        if one not in known:
+            say(f"latent-tracer: {one.name} stands for no family that was calibrated: it is passed over.")
+    if not known:
+        names = ", ".join(dict.fromkeys(one.proxy for one in families.proxies))
+        raise InvalidProfileError(f"None of the autoencoders in {folder} stands for a family: give one of {names}.")
+    return known

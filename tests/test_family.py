@@ -1,0 +1,300 @@
+"""Which family made a picture: the score through proxies, its calibration file, the answers and the command."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+from contextlib import nullcontext
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from commands import run
+from latent_tracer.core import (
+    InvalidImageError,
+    InvalidProfileError,
+    InvalidSettingError,
+    Picture,
+    load_autoencoder,
+    quantise,
+    synthetic_photograph,
+    to_picture,
+)
+from latent_tracer.core.inversion.objective import Passes
+from latent_tracer.core.models.loading import EMBEDDED
+from latent_tracer.core.models.tiny_pairs import tiny_pairs
+from latent_tracer.core.profiles.families import (
+    NO_FAMILY,
+    Families,
+    FamilyProxy,
+    KnownPicture,
+    load_families,
+    parse_families,
+    shipped_families,
+)
+from latent_tracer.core.scores.family_score import LEAST_TILES, PHASES, FamilyScore, family_score, of_tiles, tile_sums
+from latent_tracer.core.tracing.family import which_family
+from latent_tracer.core.verdicts.doubt import History
+from latent_tracer.core.verdicts.family import Shown, family_record, judge_family
+from safetensors.torch import load_file, save_file
+
+GOLDEN = Path(__file__).parent / "golden" / "families.json"
+FIELDS = [
+    *("image", "family", "p_value", "fpr", "scores", "basis"),
+    *("answer", "fpr_bound", "fnr", "missing", "claims"),
+]
+OTHERS, OWN = 199, 40
+
+
+def families(proxies: tuple[tuple[str, str, str], ...], own: float = -0.1, own_work: float = -9.0) -> Families:
+    """A calibration in which each ``(family, proxy, digest)`` has own pictures around ``own``, others around zero."""
+    pictures = [KnownPicture(f"{k:064x}", NO_FAMILY, "", "camera") for k in range(OTHERS)]
+    for family, _, _ in proxies:
+        pictures += [KnownPicture(f"{family}-{k}", family, "model", "source") for k in range(OWN)]
+    known = []
+    for family, proxy, digest in proxies:
+        spread = iter(np.linspace(-0.02, 0.02, len(pictures)).tolist())
+        contrasts = tuple(next(spread) + (own if picture.family == family else 0.0) for picture in pictures)
+        known.append(FamilyProxy(family, proxy, digest, contrasts, (0.01,) * len(pictures)))
+    return Families("a test", {"places": 8}, 0.004, own_work, 0.02, 0.05, tuple(pictures), tuple(known))
+
+
+TWO = families((("A", "one", "1" * 40), ("B", "two", "2" * 40)))
+
+
+def shown(first: float, second: float, error: float = 0.01) -> list[Shown]:
+    scores = [FamilyScore(contrast, error, 100, Passes()) for contrast in (first, second)]
+    return [Shown(known, known.proxy, score) for known, score in zip(TWO.proxies, scores, strict=True)]
+
+
+@pytest.fixture(scope="module")
+def demos() -> dict[str, Any]:
+    return {name: load_autoencoder(name) for name in EMBEDDED}
+
+
+@pytest.fixture(scope="module")
+def of_demos(demos: dict[str, Any]) -> Families:
+    return families(tuple((name[-1].upper(), name, one.fingerprint) for name, one in demos.items()))
+
+
+@pytest.fixture(scope="module")
+def made(demos: dict[str, Any]) -> Picture:
+    with torch.no_grad():
+        pixels = demos["demo-a"].decode(demos["demo-a"].encode(synthetic_photograph(seed=3, size=192)))
+    return Picture.of(quantise(pixels))
+
+
+def test_a_picture_is_found_under_the_proxy_that_made_it_and_under_no_other(
+    demos: dict[str, Any], of_demos: Families, made: Picture
+) -> None:
+    told: list[tuple[int, int]] = []
+    opened = [lambda one=one: nullcontext(one) for one in demos.values()]
+    found, photograph = which_family(
+        opened, [made, Picture.of(synthetic_photograph(3, 192))], of_demos, lambda *at: told.append(at)
+    )
+    assert (found.answer, found.family) == ("family", "A")
+    by_proxy = {one.proxy: one for one in found.scores}
+    assert by_proxy["demo-a"].p_value == 1 / (OTHERS + OWN + 1)
+    assert (by_proxy["demo-a"].contrast or 0) < 2 * (by_proxy["demo-b"].contrast or 0)
+    assert photograph.family is None
+    passes = 2 * 2 * 2 * (1 + len(PHASES))
+    assert told[-1][0] == told[-1][1] >= passes
+
+
+def test_the_score_is_the_same_every_time(demos: dict[str, Any], made: Picture) -> None:
+    first, again = (family_score(demos["demo-b"], made.pixels) for _ in range(2))
+    assert dataclasses.replace(first, passes=again.passes) == again
+    assert first.passes.encoder == first.passes.decoder == 1 + len(PHASES)
+
+
+def test_windows_stand_for_the_picture_within_their_errors(demos: dict[str, Any], made: Picture) -> None:
+    whole, parts = family_score(demos["demo-a"], made.pixels), family_score(demos["demo-a"], made.pixels, window=96)
+    assert parts.contrast == pytest.approx(whole.contrast, abs=4 * (whole.error + parts.error))
+
+
+@pytest.mark.parametrize("image", [torch.full((1, 3, 192, 192), 0.5), synthetic_photograph(1, 48)])
+def test_what_is_flat_or_too_small_is_refused(demos: dict[str, Any], image: torch.Tensor) -> None:
+    with pytest.raises(InvalidImageError, match="flat|small"):
+        family_score(demos["demo-a"], image)
+
+
+def test_the_error_is_that_of_the_mean_over_tiles() -> None:
+    """Of independent tiles it is what the mean scatters by; weights count, and what is left at the ends as well."""
+    draw = torch.Generator().manual_seed(0)
+    means = []
+    for _ in range(300):
+        contrast = torch.randn(20, 21, generator=draw).double()
+        weight = torch.rand(20, 21, generator=draw).double()
+        tiles = tile_sums(contrast * weight, weight)
+        assert tiles.sum(0).tolist() == pytest.approx([float((contrast * weight).sum()), float(weight.sum())])
+        score = of_tiles(tiles, Passes())
+        means.append(score.contrast)
+    assert len(tiles) == score.tiles == 30
+    assert score.error == pytest.approx(np.std(means), rel=0.3)
+    with pytest.raises(InvalidImageError):
+        of_tiles(tiles[: LEAST_TILES - 1], Passes())
+
+
+def test_one_family_none_and_cannot_tell() -> None:
+    clean = History()
+    found = judge_family(shown(-0.1, 0.0), TWO, clean)
+    assert (found.answer, found.family) == ("family", "A")
+    n = OTHERS + OWN
+    assert found.p_value == 2 / (n + 1) and found.fpr == pytest.approx(2 * 2 / (n + 1))
+    assert found.fpr < (found.fpr_bound or 0) < 4 * found.fpr
+    none = judge_family(shown(0.02, 0.0), TWO, clean)
+    assert (none.answer, none.family) == ("none", None) and none.fnr == pytest.approx(2 / (OWN + 1))
+    small = judge_family(shown(0.02, 0.0, error=0.06), TWO, clean)
+    assert small.answer == "cannot tell" and "small" in small.basis
+    assert judge_family(shown(-0.1, -0.21), TWO, clean).family == "B"
+    both = judge_family(shown(-0.1, -0.19), TWO, clean)
+    assert both.answer == "cannot tell" and "B and A" in both.basis
+
+
+@pytest.mark.parametrize(
+    ("history", "lossy", "words"),
+    [(History(jpeg_quality=75), False, "JPEG"), (History(was_lossy=True), False, "lossy"), (History(), True, "lossy")],
+)
+def test_what_was_altered_is_neither_of_a_family_nor_of_none(history: History, lossy: bool, words: str) -> None:
+    for scores in (shown(-0.1, 0.0), shown(0.02, 0.0)):
+        verdict = judge_family(scores, TWO, history, lossy=lossy)
+        assert verdict.answer == "cannot tell" and verdict.family is None and words in verdict.basis
+
+
+def test_none_is_said_only_of_whole_cells_and_with_every_proxy_there() -> None:
+    assert "whole latent cells" in judge_family(shown(0.02, 0.0), TWO, History(), whole_cells=False).basis
+    alone = judge_family(shown(0.02, 0.0)[:1], TWO, History())
+    assert alone.answer == "cannot tell" and alone.missing == ("B",) and "B are missing" in alone.basis
+    assert judge_family([], TWO, History()).answer == "cannot tell"
+
+
+def test_a_preview_of_a_proxy_is_called_its_own_work() -> None:
+    strong = dataclasses.replace(TWO, own_work=-0.25)
+    verdict = judge_family(shown(-0.4, 0.0), strong, History())
+    assert verdict.answer == "cannot tell" and verdict.family is None and "preview" in verdict.basis
+
+
+def test_a_proxy_that_shows_nothing_is_asked_for_no_family_and_costs_the_others_nothing() -> None:
+    still = dataclasses.replace(TWO.proxies[1], contrasts=TWO.proxies[1].errors)
+    both = dataclasses.replace(TWO, proxies=(TWO.proxies[0], still))
+    assert both.shows(both.proxies[0]) and not both.shows(still)
+    verdict = judge_family(
+        [Shown(k, k.proxy, one.score) for k, one in zip(both.proxies, shown(-0.1, 0.0), strict=True)], both, History()
+    )
+    assert verdict.family == "A" and [one.shows for one in verdict.scores] == [True, False]
+    assert verdict.p_value == 1 / (OTHERS + OWN + 1)
+
+
+def test_evidence_counts_what_does_not_shrink_with_the_picture() -> None:
+    assert TWO.evidence(-0.1, 0.0) == pytest.approx(-25.0)
+    assert TWO.evidence(-0.03, 0.003) == pytest.approx(-0.03 / math.hypot(0.003, 0.004))
+
+
+def test_a_calibration_reads_back_as_it_was_written(tmp_path: Path) -> None:
+    (tmp_path / "families.json").write_text(TWO.to_json())
+    assert load_families(tmp_path / "families.json") == TWO
+
+
+def test_a_calibration_that_was_written_once_is_read_for_ever() -> None:
+    """If this fails, do not touch the file: it would break those of every user."""
+    golden = load_families(GOLDEN)
+    assert [(one.family, one.proxy) for one in golden.proxies] == [("A", "one"), ("B", "two")]
+    assert golden.own_p_value(golden.proxies[0], -0.069, 0.01) == pytest.approx(24 / 41)
+    assert golden == TWO
+
+
+def changed(**fields: Any) -> dict[str, Any]:
+    return json.loads(TWO.to_json()) | fields
+
+
+@pytest.mark.parametrize(
+    ("record", "words"),
+    [
+        (changed(version=2), "version 2"),
+        (changed(version="1"), "version 1"),
+        (changed(format="latent-tracer-profile"), "is not a calibration of families"),
+        ([], "is not a calibration of families"),
+        (changed(fpr=0.5), "changed or damaged"),
+    ],
+)
+def test_a_newer_foreign_or_damaged_calibration_is_refused(record: Any, words: str) -> None:
+    with pytest.raises(InvalidProfileError, match=words):
+        parse_families(record, "it")
+
+
+@pytest.mark.parametrize(
+    "proxies",
+    [
+        (dataclasses.replace(TWO.proxies[0], contrasts=(0.1,)),),
+        (dataclasses.replace(TWO.proxies[0], errors=(0.0,) * len(TWO.pictures)),),
+    ],
+)
+def test_scores_that_do_not_fit_their_pictures_are_refused(proxies: tuple[FamilyProxy, ...]) -> None:
+    written = dataclasses.replace(TWO, proxies=proxies).to_json()
+    with pytest.raises(InvalidProfileError, match="contrast and an error of every picture"):
+        parse_families(json.loads(written), "it")
+
+
+def test_what_ships_knows_the_proxies_by_their_weights_and_lists_its_pictures() -> None:
+    known = shipped_families()
+    assert {"SD1/SD2", "SDXL"} <= {one.family for one in known.proxies}
+    assert len({picture.sha256 for picture in known.pictures}) == len(known.pictures)
+    assert all(len(picture.sha256) == 64 and picture.source for picture in known.pictures)
+
+
+@pytest.fixture(scope="module")
+def proxies(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The two demo decoders under the names of tiny autoencoders' files."""
+    folder = tmp_path_factory.mktemp("vae_approx")
+    for name, path in EMBEDDED.items():
+        weights = load_file(path)
+        for part in ("encoder", "decoder"):
+            own = {key.partition(".")[2]: value for key, value in weights.items() if key.startswith(f"taesd_{part}.")}
+            save_file(own, folder / f"{name}_{part}.safetensors")
+    return folder
+
+
+def test_the_command_answers_in_the_promised_fields(
+    proxies: Path, of_demos: Families, made: Picture, tmp_path: Path
+) -> None:
+    (tmp_path / "families.json").write_text(of_demos.to_json())
+    pictures = tmp_path / "pictures"
+    pictures.mkdir()
+    to_picture(made.pixels).save(pictures / "made.png")
+    (pictures / "broken.png").write_bytes(b"\x89PNG")
+    done = run("family", pictures, "--proxies", proxies, "--calibration", tmp_path / "families.json", "--json")
+    assert done.returncode == 2 and "broken.png" in done.stderr
+    broken, found = [json.loads(line) for line in done.stdout.splitlines()]
+    assert list(found) == FIELDS and found["image"] == str(pictures / "made.png")
+    assert (found["family"], found["answer"]) == ("A", "family")
+    assert list(found["scores"]["demo-b"]) == [
+        "family",
+        "shows",
+        "contrast",
+        "deviation",
+        "evidence",
+        "p_value",
+        "error",
+    ]
+    assert broken["family"] is None and broken["error"]
+    said = run("family", pictures / "made.png", "--proxies", proxies, "--calibration", tmp_path / "families.json")
+    assert said.returncode == 0 and "Made by a VAE of the A family" in said.stdout
+
+
+def test_a_folder_without_proxies_is_one_sentence(tmp_path: Path, proxies: Path) -> None:
+    with pytest.raises(InvalidSettingError, match="no pair"):
+        tiny_pairs(tmp_path)
+    with pytest.raises(InvalidSettingError, match="no folder"):
+        tiny_pairs(tmp_path / "missing")
+    to_picture(synthetic_photograph(1, 64)).save(tmp_path / "picture.png")
+    done = run("family", tmp_path / "picture.png", "--proxies", proxies)
+    assert done.returncode == 2 and "stands for a family" in done.stderr and not done.stdout
+    assert len(done.stderr.strip().splitlines()[-1]) < 300
+
+
+def test_records_hold_only_what_json_can_say() -> None:
+    record = family_record("it", judge_family([Shown(TWO.proxies[0], "one", None, "flat")], TWO, History()))
+    assert json.loads(json.dumps(record, allow_nan=False)) == record and record["scores"]["one"]["error"] == "flat"
