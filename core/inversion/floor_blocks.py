@@ -1,8 +1,9 @@
 """Blocks at the 8-bit floor: where an inversion explains the picture wholly, though elsewhere it may be stuck.
 
 Decoders are local, so a search that is caught in one place goes on in others. A block of 8×8 pixels with something to
-tell, explained down to what rounding leaves, is next to a proof that the decoder wrote it: of sharp pictures
-from elsewhere none had one (benchmarks/results/floor-blocks.md). The mean loss, which the caught places rule, shows nothing of this.
+tell, explained down to what rounding leaves, is next to a proof that the decoder wrote it: of sharp pictures from
+elsewhere none had one (benchmarks/results/floor-blocks.md). The mean loss, which the caught places rule, shows nothing
+of this.
 """
 
 from __future__ import annotations
