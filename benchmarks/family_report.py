@@ -28,10 +28,23 @@ FAMILY = {"taesd": "SD1/SD2", "taesdxl": "SDXL", "taesd3": "SD3", "taef1": "FLUX
 SYSTEMATIC, OWN_WORK = 0.004, -0.25
 FPR, FNR, SIDE = 0.01, 0.05, 512
 RESAMPLES, SEED = 2000, 7
+# Pictures on which places and bands were chosen (320² of each under TAESD), by the start of their SHA-256: left out.
+CHOSEN_ON = (
+    "a56e27cbf5f8",
+    "e25ca1ff2f0c",
+    "10349e963c5c",
+    "0895968cfca6",
+    "b0d72ed9ace0",
+    "5f441526aceb",
+    "072c9be89a14",
+    "f438c588cd1b",
+    "a8dd3d7c1430",
+)
 
 
 def usable(rows: list[Row], side: int = SIDE) -> list[Row]:
     """Rows of lossless pictures with a score of ``side``² (or the whole), under every proxy that any has."""
+    rows = [row for row in rows if not row["picture"].startswith(CHOSEN_ON)]
     rows = [row for row in rows if not row.get("jpeg") and "error" not in row and scored(row, side)]
     proxies = {row["proxy"] for row in rows}
     seen: dict[str, set[str]] = {}
@@ -193,7 +206,8 @@ def main() -> None:
         f"{len(pictures) - photographs} pictures that {models} models made, {photographs} photographs, central {SIDE}²"
         f" or the whole, as PNG; evidence in deviations, with {SYSTEMATIC} beside each picture's own error.\n",
         "## Separation\n\nFound and wrong at 1 % for all proxies together, or at the least that so many pictures can"
-        " state; each threshold is from pictures of other models and sources. Intervals: 95 %.\n",
+        " state; each threshold is from pictures of other models and sources. Where that least is the"
+        " lowest of n, one of n is wrong by construction. Intervals: 95 %.\n",
         separation(rows),
         "\n## How evidence grows with pixels\n",
         growth(rows),
