@@ -110,7 +110,17 @@ def judged(engine: Engine, desk: Any, sources: Sequence[Source]) -> Iterator[pa.
         )
         yield from dataset.iter_batches(batch_size=None, batch_format="pyarrow", prefetch_batches=0)
     except Exception as error:  # of Ray, or what it found of ours in a worker
+        if was_cancelled(error):
+            raise KeyboardInterrupt from None
         raise EngineError(f"Ray gave up ({_reason(error)}): run the same command again, it goes on.") from None
+
+
+def was_cancelled(error: BaseException) -> bool:
+    """Whether a Ctrl-C is behind ``error``: what Ray raises while one passes through it takes its place."""
+    behind: BaseException | None = error
+    while behind is not None and not isinstance(behind, KeyboardInterrupt):
+        behind = behind.__cause__ or behind.__context__
+    return behind is not None
 
 
 def new_desk(work: Work) -> Any:

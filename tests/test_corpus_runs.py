@@ -31,7 +31,8 @@ import ray  # noqa: E402
 from commands import run  # noqa: E402
 from corpus_works import NamesWork  # noqa: E402
 from latent_tracer.cli.attribute import tracer_of  # noqa: E402
-from latent_tracer.corpus.engine import Engine, started  # noqa: E402
+from latent_tracer.corpus.engine import Engine, EngineError, judged, started, was_cancelled  # noqa: E402
+from latent_tracer.corpus.inputs import Source  # noqa: E402
 from latent_tracer.corpus.run import run_corpus  # noqa: E402
 from latent_tracer.corpus.settings import RunSettings  # noqa: E402
 from latent_tracer.corpus.shards import batches_in, shards_in  # noqa: E402
@@ -233,3 +234,23 @@ def test_killed_workers_and_drivers_and_a_cancel_leave_the_rows_of_an_uninterrup
     assert f"{len(more)} of 50 had been finished before" in said
     assert rows_in(folder) == rows_in(uninterrupted)
     assert ray.is_initialized()
+
+
+def test_a_cancel_that_ray_covers_with_an_error_of_its_own_is_a_cancel(monkeypatch):
+    def covered(*_: object, **__: object) -> None:
+        try:
+            raise KeyboardInterrupt
+        finally:
+            raise RuntimeError("the actor is temporarily unavailable")
+
+    monkeypatch.setattr("ray.data.from_items", covered)
+    with pytest.raises(KeyboardInterrupt):
+        list(judged(Engine(1), None, [Source("a.png", "a.png", "a.png")]))
+    monkeypatch.setattr("ray.data.from_items", _gives_up)
+    with pytest.raises(EngineError, match="Ray gave up"):
+        list(judged(Engine(1), None, [Source("a.png", "a.png", "a.png")]))
+    assert not was_cancelled(RuntimeError("alone"))
+
+
+def _gives_up(*_: object, **__: object) -> None:
+    raise RuntimeError("no worker is left")

@@ -341,7 +341,7 @@ def test_a_turned_picture_is_judged_as_stored_and_shown_upright(demo, own, steps
         traced = tracer.explained(traced, steps)
     cost = {} if steps is None else {"inversion": f"loss {traced.inversion.loss[0]:.3g}"}
     below = verdict_card(traced.verdict, traced.model, traced.profile, cost).height
-    x, y = red_corner(trace_picture(traced), below, 3 if steps is None else 4)
+    x, y = red_corner(trace_picture(traced), below, 3)
     assert (x > 0.5, y > 0.5) == (right, low)
 
 

@@ -179,6 +179,7 @@ def invert_inputs(
         seconds=tuple(r.seconds for r in results),
         stopped_by=tuple(r.stopped_by for r in results),
         notes=tuple(notes),
+        floor_blocks=(None,) * len(results),  # blocks are of decoders that are local
         start_losses=tuple(r.start_losses for r in results),
         prior=generator.prior,
         seed=seed,
