@@ -36,6 +36,8 @@ def test_a_block_counts_where_it_has_detail_and_only_what_rounding_leaves_is_mis
 def test_sides_that_fill_no_block_are_left_out():
     image = textured(40)[..., :37, :35]
     assert floor_blocks(image, image, "round").at_floor.shape == (4, 4)
+    for small in (image[..., :4, :4], image[..., :2, :2], image[..., :7, :16]):
+        assert floor_blocks(small, small, "round").share is None
 
 
 @pytest.fixture(scope="module")

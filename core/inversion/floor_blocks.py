@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor
 
@@ -39,8 +40,12 @@ class FloorBlocks:
 
 
 def floor_blocks(images: Tensor, decoded: Tensor, quantiser: Quantiser) -> FloorBlocks:
-    """The blocks of ``images``, 8 bit, whose explanation ``decoded`` is at the floor; both ``[1,3,H,W]`` in [0,1]."""
+    """The blocks of ``images`` ``[1,3,H,W]``, 8 bit in [0,1], whose explanation ``decoded``, as large and unclamped, is
+    at the floor. Rows and columns beyond the last whole block are left out: of a smaller picture there are none."""
     height, width = (side // BLOCK * BLOCK for side in images.shape[-2:])
+    if not height or not width:
+        none = torch.zeros(height // BLOCK, width // BLOCK, dtype=torch.bool)
+        return FloorBlocks(none, none)
     missed = residual(decoded, images, quantiser)[..., :height, :width].square().mean(1, keepdim=True)
     loss = F.avg_pool2d(missed, BLOCK)[0, 0].cpu()
     # The outermost pixels have no neighbours to be foretold by.
