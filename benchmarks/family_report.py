@@ -18,7 +18,7 @@ from common import RESULTS, Row, area_under_curve, cells_table, decoder, made_by
 from latent_tracer.core import same_weights
 from latent_tracer.core.profiles.families import NO_FAMILY, Families, FamilyProxy, KnownPicture
 from latent_tracer.core.profiles.thresholds import accepted_rank, rate_interval
-from latent_tracer.core.scores.family_score import BANDS, LARGEST_LOG_RATIO, PHASES, TILE
+from latent_tracer.core.scores.family_score import SETTINGS
 from latent_tracer.core.storage.atomic import write_text
 from numpy.typing import NDArray
 
@@ -177,13 +177,7 @@ def calibration(rows: list[Row]) -> Families:
     made = {picture.model for picture in pictures if picture.model}
     photographs = sum(picture.family == NO_FAMILY and not picture.model for picture in pictures)
     about = f"{len(pictures) - photographs} pictures that {len(made)} models made and {photographs} photographs"
-    settings = {
-        "places": len(PHASES) + 1,
-        "bands": "-".join(map(str, BANDS)),
-        "largest_log_ratio": LARGEST_LOG_RATIO,
-        "tile": TILE,
-        "side": SIDE,
-    }
+    settings = {**SETTINGS, "side": SIDE}
     return Families(about, settings, SYSTEMATIC, OWN_WORK, FPR, FNR, pictures, tuple(known))
 
 

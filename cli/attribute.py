@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -18,9 +18,8 @@ from ..core import (
     load_profiles,
     same_weights,
 )
-from ..core.reports.folder_trace import reason_of
 from ..core.verdicts.attribution import attribution_record
-from .console import emit_json, progress_bar, say, show
+from .ask_each import Advance, ask_each
 from .trace_run import list_inputs
 
 
@@ -45,33 +44,12 @@ def attribute_command(
                 f"The profile {path} was calibrated for {one.autoencoder} ({one.fingerprint[:8]}), which is none of the"
                 " candidates: leave it out, or calibrate the candidate anew."
             )
-    listing = list_inputs(images, [])
-    failures = 0
-    with progress_bar(len(listing.files), "attributing") as (progress, task):
-        for position, file in enumerate(listing.files):
 
-            def advance(done: int, expected: int, position: int = position) -> None:
-                progress.update(task, completed=position + done / (expected + 1))
+    def ask(picture: Picture, image: str, advance: Advance) -> tuple[dict[str, Any], str]:
+        result = attribute(tracers, picture, advance)
+        return attribution_record(image, result), f"{result.vae or 'none'} ({result.reason})"
 
-            try:
-                result = attribute(tracers, Picture.read(file), advance)
-            except Exception as error:  # one picture's failure must not cost the others their answers
-                failures += 1
-                reason = reason_of(error, file.name)
-                say(f"latent-tracer: {file.name} {reason}")
-                if as_json:
-                    emit_json({"image": str(file.path), "vae": None, "error": reason})
-                continue
-            if as_json:
-                emit_json(attribution_record(str(file.path), result))
-            else:
-                show(f"{file.name}: {result.vae or 'none'} ({result.reason})")
-    for refused in listing.refused:
-        failures += 1
-        say(f"latent-tracer: {refused.name} {refused.error}")
-        if as_json:
-            emit_json({"image": refused.name, "vae": None, "error": refused.error})
-    return 2 if failures else 0
+    return ask_each(list_inputs(images, []), "attributing", {"vae": None}, ask, as_json)
 
 
 def tracer_of(autoencoder: ModuleAutoencoder, name: str, known: list[Profile]) -> Tracer:

@@ -5,17 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from ..core import Autoencoder, InvalidProfileError, ModuleAutoencoder, Picture, load_autoencoder
 from ..core.models.tiny_pairs import tiny_pairs
 from ..core.profiles.families import Families, load_families, shipped_families
-from ..core.reports.folder_trace import reason_of
 from ..core.tracing.family import which_family
 from ..core.verdicts.family import FAMILY_LIMITS, family_record
-from .console import emit_json, progress_bar, say, show
+from .ask_each import Advance, ask_each
+from .console import say
 from .trace_run import list_inputs
 
 
@@ -36,38 +36,17 @@ def family(
     """Say which family of models (SD1/SD2, SDXL, …) made each picture, none of them, or that it cannot be told."""
     families = shipped_families() if calibration is None else load_families(calibration)
     loaded = known_proxies(proxies, families, device)
+
+    def ask(picture: Picture, image: str, advance: Advance) -> tuple[dict[str, Any], str]:
+        (verdict,) = which_family([held(one) for one in loaded], [picture], families, advance)
+        claims = picture.facts.claims.sentence
+        return {**family_record(image, verdict), "claims": claims}, "\n  ".join([*verdict.lines, claims])
+
     listing = list_inputs(images, [proxies])
-    failures = 0
-    with progress_bar(len(listing.files), "asking for families") as (progress, task):
-        for position, file in enumerate(listing.files):
-
-            def advance(done: int, expected: int, position: int = position) -> None:
-                progress.update(task, completed=position + done / (expected + 1))
-
-            try:
-                picture = Picture.read(file)
-                (verdict,) = which_family([held(one) for one in loaded], [picture], families, advance)
-            except Exception as error:  # one picture's failure must not cost the others their answers
-                failures += 1
-                reason = reason_of(error, file.name)
-                say(f"latent-tracer: {file.name} {reason}")
-                if as_json:
-                    emit_json({"image": str(file.path), "family": None, "error": reason})
-                continue
-            claims = picture.facts.claims.sentence
-            if as_json:
-                emit_json({**family_record(str(file.path), verdict), "claims": claims})
-            else:
-                head, *lines = verdict.lines
-                show("\n  ".join([f"{file.name}: {head}", *lines, claims]))
+    code = ask_each(listing, "asking for families", {"family": None}, ask, as_json)
     if not as_json and listing.files:
         say(f"limits: {FAMILY_LIMITS}")
-    for refused in listing.refused:
-        failures += 1
-        say(f"latent-tracer: {refused.name} {refused.error}")
-        if as_json:
-            emit_json({"image": refused.name, "family": None, "error": refused.error})
-    return 2 if failures else 0
+    return code
 
 
 def held(autoencoder: Autoencoder) -> Callable[[], AbstractContextManager[Autoencoder]]:

@@ -35,7 +35,15 @@ from latent_tracer.core.profiles.families import (
     parse_families,
     shipped_families,
 )
-from latent_tracer.core.scores.family_score import LEAST_TILES, PHASES, FamilyScore, family_score, of_tiles, tile_sums
+from latent_tracer.core.scores.family_score import (
+    LEAST_TILES,
+    PHASES,
+    SETTINGS,
+    FamilyScore,
+    family_score,
+    of_tiles,
+    tile_sums,
+)
 from latent_tracer.core.tracing.family import which_family
 from latent_tracer.core.verdicts.doubt import History
 from latent_tracer.core.verdicts.family import Shown, family_record, judge_family
@@ -298,3 +306,10 @@ def test_a_folder_without_proxies_is_one_sentence(tmp_path: Path, proxies: Path)
 def test_records_hold_only_what_json_can_say() -> None:
     record = family_record("it", judge_family([Shown(TWO.proxies[0], "one", None, "flat")], TWO, History()))
     assert json.loads(json.dumps(record, allow_nan=False)) == record and record["scores"]["one"]["error"] == "flat"
+
+
+def test_a_calibration_of_another_score_is_refused_and_the_one_that_ships_is_of_this_one():
+    assert shipped_families().score_settings.items() >= SETTINGS.items()
+    other = dataclasses.replace(TWO, score_settings={**TWO.score_settings, "tile": 8})
+    with pytest.raises(InvalidProfileError, match="another family score"):
+        which_family([], [], other)

@@ -19,7 +19,7 @@ from ..inversion.objective import Passes
 from ..inversion.precision import bfloat16_is_faster
 from ..models.autoencoder import Autoencoder
 from .decoder_grid import grid_of
-from .protocol import check_single
+from .protocol import Setting, check_single
 from .residuals import LEAST_EVIDENCE, compared_pixels, residual_energies
 from .spectral import NOISE_LEVELS, ROUNDING_ENERGY, band_energies
 from .windows import windows_of
@@ -35,6 +35,13 @@ LARGEST_LOG_RATIO = 3.0
 # Blocks along each side of the parts that are taken as independent. Neighbours are not: with single blocks errors were
 # 0.7 of these, with eight typically 1.1 of them, in one of nine pictures 1.4.
 TILE = 4
+# What scores depend on: a calibration of other ones says nothing of these.
+SETTINGS: dict[str, Setting] = {
+    "places": len(PHASES) + 1,
+    "bands": "-".join(map(str, BANDS)),
+    "largest_log_ratio": LARGEST_LOG_RATIO,
+    "tile": TILE,
+}
 # Tiles from which an error can be had.
 LEAST_TILES = 16
 

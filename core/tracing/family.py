@@ -6,14 +6,14 @@ from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import replace
 
-from ..errors import InvalidImageError
+from ..errors import InvalidImageError, InvalidProfileError
 from ..files.picture import Picture
 from ..images.tensors import whole_cells
 from ..inversion.memory import out_of_memory_sentence
 from ..models.autoencoder import Autoencoder
 from ..profiles.families import Families, shipped_families
 from ..scores.decoder_grid import NoGridError
-from ..scores.family_score import PHASES, family_score
+from ..scores.family_score import PHASES, SETTINGS, family_score
 from ..scores.windows import within_memory
 from ..verdicts.doubt import History
 from ..verdicts.family import FamilyVerdict, Shown, judge_family
@@ -32,10 +32,12 @@ def which_family(
     """The answer about each of ``pictures``, with one of ``proxies`` in memory at a time, each opened once.
 
     ``families``: the calibration, ``None`` for the one that ships; proxies that it does not know are passed over.
-    ``on_pass`` cancels by raising. Raises :class:`NotEnoughMemoryError` where not even the smallest windows fit, and
-    what opening a proxy raises.
+    ``on_pass`` cancels by raising. Raises :class:`InvalidProfileError` for a calibration of another score,
+    :class:`NotEnoughMemoryError` where not even the smallest windows fit, and what opening a proxy raises.
     """
     families = shipped_families() if families is None else families
+    if any(SETTINGS.get(name, value) != value for name, value in families.score_settings.items()):
+        raise InvalidProfileError("This calibration of families is of another family score: use the one that ships.")
     shown: list[list[Shown]] = [[] for _ in pictures]
     done = 0
     expected = len(proxies) * len(pictures) * 2 * (1 + len(PHASES))
