@@ -3,9 +3,10 @@
     python benchmarks/corpus.py                  # everything, about an hour on two busy cores; goes on where it stopped
     python benchmarks/corpus.py --quick          # the same with a tenth of the pictures
 
-Costs are seconds of processor time of the driver, Ray's own processes and the workers together, from the first row on:
-other work on the machine hardly changes them, as it does wall time. Small pictures on an embedded decoder, without the
-checks before a no, so that the engine's part shows; for their share at usual sizes see the rows of larger ones.
+Costs are counted from the first row on: seconds of processor time of the driver, Ray's own processes and the workers
+together, and wall time beside the bare passes of the score, in this program before each run, one process and as many
+threads as a worker has. An embedded decoder, without the checks before a no. ``--only cost`` needs a machine that does
+nothing else for about 45 minutes.
 """
 
 from __future__ import annotations
@@ -46,7 +47,8 @@ from latent_tracer.corpus.settings import RunSettings
 from latent_tracer.corpus.shards import batches_in, counts_in, finished_in, shards_in, write_shard
 from latent_tracer.corpus.work import TraceWork
 
-SIDES = (40, 48, 56)
+SIDES = (40, 48, 56)  # of what is killed
+COST_SIDES = (128, 160, 192)  # a picture's own work grows with its pixels, so that the engine's share of small ones is large
 LARGER = (96, 192)
 COST = ("seconds", "peak_bytes", "shard")
 TICKS = os.sysconf("SC_CLK_TCK") if hasattr(os, "sysconf") else 100
@@ -128,8 +130,19 @@ class Run:
             time.sleep(pause)
 
 
+def scored(folder: Path, every: int) -> float:
+    """Wall seconds of the bare score for one of each ``every`` readable pictures of ``folder``."""
+    own = decoder("demo-a")
+    score = make_score(Tracer(own, known_as=("demo-a",)).profiles[0].score)
+    readable = [path for number, path in enumerate(sorted(folder.glob("*.png"))) if number % 50 != 7]
+    held = [Picture.read(path).pixels for path in readable[::every]]
+    score(own, held[0])  # warms up
+    return timed(lambda: [score(own, pixels) for pixels in held])[1] / len(held)
+
+
 def cost_of(folder: Path, out: Path, workers: int) -> Row:
     """One run: its start, and what each picture cost from the first row on, in all processes together."""
+    bare = scored(folder, 7)
     run = Run(folder, out, workers)
     start: tuple[float, float, int] | None = None
     end = (0.0, 0.0, 0)
@@ -151,6 +164,8 @@ def cost_of(folder: Path, out: Path, workers: int) -> Row:
         "wall": round(end[0] - start[0], 1),
         "each_processor": round((end[1] - start[1]) / judged, 4),
         "each_worker_wall": round(counts.seconds / (counts.rows - counts.errors), 4),
+        "each_wall": round(workers * (end[0] - start[0]) / judged / (1 - counts.errors / counts.rows), 4),
+        "each_score_wall": round(bare, 4),
         "driver_mib": [round(size / 2**20) for size in run.driver_bytes[:: max(1, len(run.driver_bytes) // 8)]],
         "errors": counts.errors,
     }
@@ -392,7 +407,7 @@ def measured(args: argparse.Namespace, rows: Rows, place: Path) -> None:
         if lacks("cost", f"{workers} {count}"):
             out = place / f"out-{workers}-{count}"
             shutil.rmtree(out, ignore_errors=True)
-            found = cost_of(pictures(place / f"in-{count}", count), out, workers)
+            found = cost_of(pictures(place / f"cost-in-{count}", count, COST_SIDES), out, workers)
             rows.add({"kind": "cost", "key": f"{workers} {count}", **found})
 
     simulate(1_000_000)
@@ -402,7 +417,10 @@ def measured(args: argparse.Namespace, rows: Rows, place: Path) -> None:
     cost(2, large)
     if lacks("kills", str(large)):
         shutil.rmtree(place / "out-killed", ignore_errors=True)
-        found = killed(place / f"in-{large}", place / "out-killed", place / f"out-2-{large}", 5, 0)
+        folder, whole = pictures(place / f"in-{large}", large), place / f"out-whole-{large}"
+        for _ in Run(folder, whole, 2).looks():
+            pass
+        found = killed(folder, place / "out-killed", whole, 5, 0)
         rows.add({"kind": "kills", "key": str(large), **found})
     if lacks("engine", str(10_000 // share)):
         found = engine_alone(place / "nothing", 10_000 // share)
