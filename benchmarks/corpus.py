@@ -48,7 +48,8 @@ from latent_tracer.corpus.shards import batches_in, counts_in, finished_in, shar
 from latent_tracer.corpus.work import TraceWork
 
 SIDES = (40, 48, 56)  # of what is killed
-COST_SIDES = (128, 160, 192)  # a picture's own work grows with its pixels, so that the engine's share of small ones is large
+# A picture's own work grows with its pixels: of small ones the engine's share is large.
+COST_SIDES = (128, 160, 192)
 LARGER = (96, 192)
 COST = ("seconds", "peak_bytes", "shard")
 TICKS = os.sysconf("SC_CLK_TCK") if hasattr(os, "sysconf") else 100

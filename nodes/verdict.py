@@ -18,7 +18,7 @@ from ..core import (
     verdict_from_losses,
     verdict_from_threshold,
 )
-from ..core.tracing.refusal import contradicted
+from ..core.tracing.questions import contradicted
 from . import comfy_adapter
 from .outcome import verdict_outputs, verdict_result
 from .sockets import STEPS, Profiles, ProfileSocket, Trace, check_profile_socket

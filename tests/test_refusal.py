@@ -25,19 +25,31 @@ from latent_tracer.core.files.provenance import Claims
 from latent_tracer.core.images.canvas import content_box
 from latent_tracer.core.images.conditions import stored_as_jpeg
 from latent_tracer.core.images.lossy_past import few_colours, was_lossy
+from latent_tracer.core.images.noise import with_noise
 from latent_tracer.core.images.part import Part
 from latent_tracer.core.images.quantiser import ROUNDING_FLOOR
 from latent_tracer.core.images.regularity import repeated_pattern
 from latent_tracer.core.inversion.floor_blocks import FloorBlocks
 from latent_tracer.core.inversion.objective import Passes
+from latent_tracer.core.scores import make_score
 from latent_tracer.core.scores.contrast_map import Windowed
+from latent_tracer.core.scores.control import regenerated_control
 from latent_tracer.core.scores.found import SIGN_EVIDENCE, SIGN_SHARE, Found
 from latent_tracer.core.scores.placement import ROUND, Placement, made_sizes, resampled, roundness, turned_placements
 from latent_tracer.core.scores.search import _Search, search_placements
-from latent_tracer.core.tracing.refusal import CELL_PATTERN, EXPLAINED_BLOCKS, contradicted
+from latent_tracer.core.tracing.questions import (
+    CELL_PATTERN,
+    EXPLAINED_BLOCKS,
+    SMOOTHER,
+    WEAK_LEVEL,
+    ask_chance,
+    ask_map,
+    ask_smoothness,
+    contradicted,
+)
 from latent_tracer.core.verdicts.doubt import History, doubt_about
 from latent_tracer.core.verdicts.verdict import verdict_from_threshold
-from PIL import Image
+from PIL import Image, ImageFilter
 from torch.nn import functional as F
 
 SIDE = 192
@@ -92,6 +104,7 @@ def delivered(image, how):
         ("×0.75", Placement(size=(SIDE, SIDE))),
         ("×1.5", Placement(size=(SIDE, SIDE))),
         ("×2.5", Placement(size=(SIDE, SIDE))),
+        ("×4", Placement(size=(SIDE, SIDE))),
         ("mirrored ×0.75", Placement(mirrored=True, size=(SIDE, SIDE))),
     ],
 )
@@ -116,6 +129,64 @@ def test_a_pictures_own_plain_ground_hides_nothing(demo, photograph, how, placem
     assert content_box(changed) is not None
     found = search_placements(demo, changed)
     assert found is not None and found.is_sign and dataclasses.replace(found.placement, box=None) == placement
+
+
+def blurred(image, deviation):
+    return to_tensor(to_picture(image).filter(ImageFilter.GaussianBlur(deviation)))
+
+
+def grainy(image, levels):
+    return quantise(with_noise(image, torch.eye(3).double() * (levels / 255) ** 2))
+
+
+@torch.no_grad()
+def test_what_is_smoother_than_the_decoder_writes_gets_no_no(demo, own, photograph, refused):
+    score = make_score(refused.profile.score)
+
+    def smoother(image):
+        return regenerated_control(score, demo, image).smoother
+
+    assert max(smoother(own), smoother(photograph)) < SMOOTHER / 2 and smoother(blurred(own, 1)) > 2 * SMOOTHER
+    no = refused.verdict
+    assert ask_smoothness(no, smoother(own)).verdict is no
+    withheld = ask_smoothness(no, smoother(blurred(own, 2))).verdict
+    assert withheld.answer == "inconclusive" and withheld.state == ("smoother than this decoder writes",)
+    assert "as after blurring, denoising or enlarging" in withheld.basis
+
+
+@torch.no_grad()
+def test_a_blurred_picture_of_its_own_is_not_denied(demo, own):
+    verdict = Tracer(demo).trace(Picture.of(blurred(own, 2))).verdict
+    assert verdict.answer == "inconclusive" and verdict.power is not None
+
+
+@torch.no_grad()
+def test_noise_that_would_hide_a_trace_is_part_of_the_control(demo, own, photograph, refused):
+    """And its own picture under such noise is not denied because the decoder could write one without it."""
+    profile, score = refused.profile, make_score(refused.profile.score)
+    for image in (own, photograph):
+        levels = [regenerated_control(score, demo, grainy(image, one)) for one in (0, 40)]
+        assert profile.accepts(levels[0].value) and not profile.accepts(levels[1].value)
+        assert 255 * levels[1].noise == pytest.approx(40, rel=0.3)
+    assert not profile.accepts(score(demo, grainy(own, 40)).value)
+    verdict = Tracer(demo).trace(Picture.of(grainy(photograph, 40))).verdict
+    assert verdict.answer == "inconclusive" and "noise of about" in verdict.basis and verdict.state
+
+
+@torch.no_grad()
+def test_a_trace_too_weak_for_a_yes_withholds_a_no(demo, own, photograph, refused):
+    no = refused.verdict
+    assert ask_map(no, demo, photograph, None).verdict is no
+    weak = ask_map(no, demo, grainy(own, 12), None).verdict
+    assert weak.answer == "inconclusive" and weak.state == ("a weak trace of this decoder",)
+
+
+def test_a_score_that_few_others_have_withholds_a_no(refused):
+    profile, no = refused.profile, refused.verdict
+    low = dataclasses.replace(no, score=profile.acceptance_threshold + 1e-6)
+    assert profile.p_value(low.score) <= WEAK_LEVEL < profile.p_value(no.score)
+    assert ask_chance(no, profile).verdict is no
+    assert re.search(r"only \d\.\d% of other pictures score as low", ask_chance(low, profile).verdict.basis)
 
 
 def test_a_photograph_gets_its_no_and_the_no_says_what_was_looked_at(refused, photograph):
@@ -278,7 +349,9 @@ def test_sizes_are_those_whose_resize_gives_the_delivered_one():
         for height, width in made_sizes(*delivered_size, 8):
             factor = delivered_size[1] / width
             assert height % 8 == width % 8 == 0 and (height, width) != delivered_size
-            assert abs(height * factor - delivered_size[0]) <= 1.5 and 0.33 < factor < 2.56
+            assert abs(height * factor - delivered_size[0]) <= 1.5 and (
+                0.33 < factor < 2.56 or round(factor, 1) in (3, 4)
+            )
 
 
 def test_likely_sizes_are_among_those_tried_however_large_the_picture():
@@ -288,6 +361,7 @@ def test_likely_sizes_are_among_those_tried_however_large_the_picture():
         ((1620, 1080), (1536, 1024)),
         ((2048, 2048), (1024, 1024)),
         ((720, 720), (1440, 1440)),
+        ((4096, 2304), (1024, 576)),
     ):
         assert made in made_sizes(*delivered_size, 8)
     assert (

@@ -54,7 +54,7 @@ def jpeg_quality(image: Tensor) -> int | None:
     coefficients = luminance_coefficients(image)
     fits = [StepFit.of(np.abs(coefficients[:, row, column])) for row, column in QUALITY_50]
     # Libjpeg's tables first: all frequencies speak together, so few blocks suffice.
-    scores = [_fit_together(fits, libjpeg_steps(quality)) for quality in range(1, 100)]
+    scores = _fit_together(fits, np.array([libjpeg_steps(quality) for quality in range(1, 100)]))
     for quality, score in enumerate(scores, start=1):
         if score > 0:
             # The neighbours of the right steps fit a little, too, and some qualities share their steps.
@@ -118,27 +118,34 @@ class StepFit:
         return len(np.setdiff1d(np.rint(self.sizes / step), [0]))
 
 
-def _fit_together(fits: Sequence[StepFit], steps: Sequence[int]) -> float:
-    """How well frequencies sit on multiples of their ``steps`` as one: 1 perfectly, 0 not convincingly."""
-    pairs = [(fit, step) for fit, step in zip(fits, steps, strict=True) if fit.counts[step] > 0]
-    count = sum(fit.counts[step] for fit, step in pairs)
-    if len(pairs) < min(FREQUENCIES, len(fits)) or np.sqrt(2 * count) < STANDARD_ERRORS:
-        return 0.0
-    mean = sum(fit.sums[step] for fit, step in pairs) / count
-    share = mean / (sum(fit.counts[step] * EXPECTED[step] for fit, step in pairs) / count)
-    if share < SHARE or mean < STANDARD_ERRORS / np.sqrt(2 * count):
-        return 0.0
-    return float(share) if sum(fit.multiples(step) for fit, step in pairs) >= MULTIPLES else 0.0
+def _fit_together(fits: Sequence[StepFit], steps: NDArray[np.int_]) -> list[float]:
+    """How well frequencies sit on multiples of their ``steps`` ``[K,len(fits)]`` as one, for each of K tables: 1
+    perfectly, 0 not convincingly."""
+    each = np.arange(len(fits))
+    counts = np.stack([fit.counts for fit in fits])[each, steps]
+    count = counts.sum(1)
+    enough = ((counts > 0).sum(1) >= min(FREQUENCIES, len(fits))) & (np.sqrt(2 * count) >= STANDARD_ERRORS)
+    total = np.stack([fit.sums for fit in fits])[each, steps].sum(1)
+    share = total / np.where(enough, (counts * EXPECTED[steps]).sum(1), 1)
+    fitting = enough & (share >= SHARE) & (total * np.sqrt(2) >= STANDARD_ERRORS * np.sqrt(count))
+
+    def is_varied(table: NDArray[np.int_]) -> bool:
+        used = [(fit, int(step)) for fit, step in zip(fits, table, strict=True) if fit.counts[step] > 0]
+        return sum(fit.multiples(step) for fit, step in used) >= MULTIPLES
+
+    return [
+        float(one) if fit and is_varied(table) else 0.0 for one, fit, table in zip(share, fitting, steps, strict=True)
+    ]
 
 
 def _foreign_quality(fits: Sequence[StepFit]) -> int | None:
     """From each frequency alone, for files whose tables are not libjpeg's: the quality where libjpeg's lie nearest."""
-    scales = []
+    scales, largest_first = [], np.arange(LARGEST_STEP, 1, -1)
     for fit, step_at_50 in zip(fits, QUALITY_50.values(), strict=True):
         # A divisor of the step fits as well, so the largest that fits is the step.
-        step = next((step for step in range(LARGEST_STEP, 1, -1) if _fit_together([fit], [step]) > 0), None)
-        if step is not None:
-            scales.append(100 * step / step_at_50)
+        fitting = largest_first[np.array(_fit_together([fit], largest_first[:, None])) > 0]
+        if len(fitting):
+            scales.append(100 * float(fitting[0]) / step_at_50)
     if len(scales) < FREQUENCIES:
         return None
     # Libjpeg's jpeg_quality_scaling, backwards.

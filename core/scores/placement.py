@@ -13,12 +13,12 @@ from torch import Tensor
 
 from ..images.part import Part
 
-# Factors between which a picture is taken to have been resized.
+# Factors between which a picture is taken to have been resized, but for the simple ones beyond.
 SMALLEST_SCALE, LARGEST_SCALE = 0.34, 2.55
 # Most generators' sizes are multiples of 64, and most resizes by one of these factors: so many such sizes are tried at
 # most, and of others so many that there are as many as SIZES.
 ROUND, MAX_SIZES, SIZES = 64, 48, 24
-SIMPLE_FACTORS = (1 / 2, 2 / 3, 3 / 4, 4 / 5, 5 / 4, 4 / 3, 3 / 2, 2.0, 5 / 2)
+SIMPLE_FACTORS = (1 / 2, 2 / 3, 3 / 4, 4 / 5, 5 / 4, 4 / 3, 3 / 2, 2.0, 5 / 2, 3.0, 4.0)
 # Nobody makes pictures of a shorter side, in pixels or in cells, and a look at one tells little.
 LEAST_SIDE, LEAST_CELLS = 192, 16
 # No picture is enlarged beyond this many pixels to look at it.
@@ -79,7 +79,8 @@ def made_sizes(height: int, width: int, cell: int) -> list[tuple[int, int]]:
     [(480, 360), (288, 216), (512, 384)]
     """
     found: dict[tuple[int, int], float] = {}
-    for cells in range(math.ceil(width / LARGEST_SCALE / cell), math.floor(width / SMALLEST_SCALE / cell) + 1):
+    widths = range(math.ceil(width / LARGEST_SCALE / cell), math.floor(width / SMALLEST_SCALE / cell) + 1)
+    for cells in {*widths, *(round(width / factor / cell) for factor in SIMPLE_FACTORS)}:
         made_width = cells * cell
         # The factor is known to half a pixel of either side.
         for made_height in {round(height * made_width / (width + off) / cell) * cell for off in (-1, -0.5, 0, 0.5, 1)}:

@@ -34,7 +34,8 @@ from ..verdicts.attribution import Judged
 from ..verdicts.doubt import History, profile_for, with_own_grid
 from ..verdicts.uncalibrated import default_bound, like_its_own
 from ..verdicts.verdict import Verdict, verdict_from_default_profile, verdict_from_profile, verdict_from_threshold
-from .refusal import checked, contradicted, looks_further
+from .questions import contradicted
+from .refusal import checked, looks_further
 from .row import TraceRow, traced_row
 from .traced import Traced
 from .watched import OnPass, passes_told
