@@ -49,7 +49,7 @@ from latent_tracer.corpus.work import TraceWork
 
 SIDES = (40, 48, 56)  # of what is killed
 # A picture's own work grows with its pixels: of small ones the engine's share is large.
-COST_SIDES = (128, 160, 192)
+COST_SIDES = (96, 128, 160)
 LARGER = (96, 192)
 COST = ("seconds", "peak_bytes", "shard")
 TICKS = os.sysconf("SC_CLK_TCK") if hasattr(os, "sysconf") else 100
@@ -131,19 +131,19 @@ class Run:
             time.sleep(pause)
 
 
-def scored(folder: Path, every: int) -> float:
-    """Wall seconds of the bare score for one of each ``every`` readable pictures of ``folder``."""
+def scored(folder: Path, count: int) -> float:
+    """Wall seconds of the bare score for each of ``count`` readable pictures of ``folder``."""
     own = decoder("demo-a")
     score = make_score(Tracer(own, known_as=("demo-a",)).profiles[0].score)
     readable = [path for number, path in enumerate(sorted(folder.glob("*.png"))) if number % 50 != 7]
-    held = [Picture.read(path).pixels for path in readable[::every]]
+    held = [Picture.read(path).pixels for path in readable[:count]]
     score(own, held[0])  # warms up
     return timed(lambda: [score(own, pixels) for pixels in held])[1] / len(held)
 
 
 def cost_of(folder: Path, out: Path, workers: int) -> Row:
     """One run: its start, and what each picture cost from the first row on, in all processes together."""
-    bare = scored(folder, 7)
+    bare = scored(folder, 30)
     run = Run(folder, out, workers)
     start: tuple[float, float, int] | None = None
     end = (0.0, 0.0, 0)
@@ -443,42 +443,32 @@ def report(rows: Rows) -> str:
     of = {kind: [row for row in rows if row["kind"] == kind] for kind in {row["kind"] for row in rows}}
     text = [f"# Corpora on Ray\n\n{made_by('`corpus-rows.jsonl`')}"]
     text.append(
-        "Other work shared the machine's two processors, so seconds are processor seconds unless they say *wall*."
-        f" Pictures are {', '.join(map(str, SIDES))} pixels a side unless said otherwise, every second one demo-a's"
-        " own,"
-        " one in fifty broken; demo-a answers, without the checks before a no.\n"
+        "Seconds are processor seconds unless they say *wall*. Pictures are"
+        f" {', '.join(map(str, SIDES))} pixels a side unless said otherwise, every second one demo-a's own, one in"
+        " fifty broken; demo-a answers, without the checks before a no.\n"
     )
     if "cost" in of:
-        text.append("## Cost per picture\n\nDriver, Ray and workers together, from the first row on.\n")
         text.append(
-            cells_table(
-                (
-                    "pictures",
-                    "workers",
-                    "each",
-                    "each, wall in its worker",
-                    "wall",
-                    "start",
-                    "start, wall",
-                    "driver, MiB",
-                ),
-                [
-                    (
-                        r["pictures"],
-                        r["workers"],
-                        r["each_processor"],
-                        r["each_worker_wall"],
-                        r["wall"],
-                        r["start_processor"],
-                        r["start_wall"],
-                        " ".join(map(str, r["driver_mib"])),
-                    )
-                    for r in of["cost"]
-                ],
-            )
+            f"## Cost per picture\n\nPictures of {', '.join(map(str, COST_SIDES))} pixels a side. Driver, Ray and"
+            " workers together, from the first row on; wall seconds of a worker beside those of the bare score, in one"
+            " process before each run, on as many threads.\n"
         )
-        each = [row["each_processor"] for row in of["cost"]]
-        text.append(f"\nThe dearest is {max(each) / min(each):.2f} times the cheapest.\n")
+        heads = ("pictures", "workers", "each", "each, wall of a worker", "bare score, wall", "ratio", "wall", "start",
+                 "start, wall", "driver, MiB")  # fmt: skip
+        lines = [
+            (
+                *(row[name] for name in ("pictures", "workers", "each_processor", "each_wall", "each_score_wall")),
+                f"{row['each_wall'] / row['each_score_wall']:.2f}",
+                *(row[name] for name in ("wall", "start_processor", "start_wall")),
+                " ".join(map(str, row["driver_mib"])),
+            )
+            for row in of["cost"]
+        ]
+        text.append(cells_table(heads, lines))
+        for name, words in (("each_processor", "processor time"), ("each_wall", "wall time of a worker")):
+            each = [row[name] for row in of["cost"]]
+            text.append(f"\nIn {words} the dearest is {max(each) / min(each):.2f} times the cheapest.")
+        text.append("")
     if "overhead" in of:
         text.append(
             "## Beside the bare passes\n\nOne process, one thread, the least of three turns. *Networks*: encoder and"
