@@ -97,21 +97,24 @@ def measure(name: str, kind: str, retouch: str, picture: str, number: int, size:
     contrasts = contrast_map(model, image)
     share = contrasts.contrast() / (control.value or -1)
     answer = "yes" if profile.accepts(value) else "no" if profile.refuses(value) else "open"
-    why = ""
-    if answer == "no":
-        reasons = {
-            "control": not profile.accepts(control.value),
-            "few score so": profile.p_value(value) <= WEAK_LEVEL,
-            "weak trace": contrasts.evidence() < SIGN_EVIDENCE and share > WEAK_SHARE,
-            "smoother": control.smoother >= SMOOTHER,
-        }
-        why = next((reason for reason, holds in reasons.items() if holds), "")
     return {
         "decoder": name, "kind": kind, "retouch": retouch, "picture": picture, "size": size, "score": value,
-        "answer": answer, "withheld": why, "evidence": round(contrasts.evidence(), 3), "share": round(share, 3),
+        "answer": answer, "evidence": round(contrasts.evidence(), 3), "share": round(share, 3),
         "control": round(control.value, 4), "noise": round(255 * control.noise, 2),
         "smoother": round(control.smoother, 3),
     }  # fmt: skip
+
+
+def withheld_by(row: Row) -> str:
+    """The first question that withholds the no of a ``row``, empty for none."""
+    profile = shipped_profile(row["decoder"])
+    reasons = {
+        "control": not profile.accepts(row["control"]),
+        "few score so": profile.p_value(row["score"]) <= WEAK_LEVEL,
+        "weak trace": row["evidence"] < SIGN_EVIDENCE and row["share"] > WEAK_SHARE,
+        "smoother": row["smoother"] >= SMOOTHER,
+    }
+    return next((reason for reason, holds in reasons.items() if holds), "")
 
 
 def report(rows: list[Row]) -> str:
@@ -119,7 +122,7 @@ def report(rows: list[Row]) -> str:
     for kind, retouch in dict.fromkeys((row["kind"], row["retouch"]) for row in rows):
         part = [row for row in rows if (row["kind"], row["retouch"]) == (kind, retouch)]
         answers = Counter(row["answer"] for row in part)
-        withheld = Counter(row["withheld"] for row in part if row["answer"] == "no")
+        withheld = Counter(withheld_by(row) for row in part if row["answer"] == "no")
         left = withheld.pop("", 0)
         ranges = [[row[name] for row in part] for name in ("evidence", "share", "smoother", "noise")]
         lines.append([
