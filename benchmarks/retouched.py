@@ -6,8 +6,8 @@
 
 What is asked before a no of these pictures, as they lie: the score under the shipped profile, the evidence of the whole
 and its share of the decoder's own version's contrast, that version under the picture's noise, and by how much less fine
-detail the picture has. *Withheld* names the first question of refusal.py that withholds the no of the score; the search
-for another placement, which takes most of the time and finds nothing of a retouched picture, is left out.
+detail the picture has. *Withheld* names the first of these questions (refusal.py, questions.py) that withholds the no
+of the score; the others are left out, among them the search for another placement, which takes most of the time.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from latent_tracer.core.scores.contrast_map import contrast_map
 from latent_tracer.core.scores.control import regenerated_control
 from latent_tracer.core.scores.found import SIGN_EVIDENCE
 from latent_tracer.core.tracing.questions import SMOOTHER, WEAK_LEVEL, WEAK_SHARE
+from latent_tracer.core.tracing.refusal import MUCH_NOISE, NOISY_SHARE
 from PIL import Image, ImageEnhance, ImageFilter, ImageOps
 from rich.progress import track
 from torch import Tensor
@@ -109,7 +110,7 @@ def withheld_by(row: Row) -> str:
     """The first question that withholds the no of a ``row``, empty for none."""
     profile = shipped_profile(row["decoder"])
     reasons = {
-        "control": not profile.accepts(row["control"]),
+        "control": not profile.accepts(row["control"] * (NOISY_SHARE if row["noise"] >= 255 * MUCH_NOISE else 1)),
         "few score so": profile.p_value(row["score"]) <= WEAK_LEVEL,
         "weak trace": row["evidence"] < SIGN_EVIDENCE and row["share"] > WEAK_SHARE,
         "smoother": row["smoother"] >= SMOOTHER,
@@ -134,7 +135,8 @@ def report(rows: list[Row]) -> str:
             "smoother", "noise, levels"]  # fmt: skip
     return (
         f"# Retouched since\n\n{made_by('retouched-rows.jsonl')}\nA no is withheld where the decoder's own version"
-        f" under the picture's noise is not recognised, where at most {WEAK_LEVEL:.0%} of others score as low, where"
+        f" under the picture's noise is not recognised (from {255 * MUCH_NOISE:.0f} levels on with {NOISY_SHARE} of its"
+        f" score), where at most {WEAK_LEVEL:.0%} of others score as low, where"
         f" the evidence is below {SIGN_EVIDENCE} and the contrast more than {WEAK_SHARE} of the control's, and where"
         f" the finest detail is less than that version's by {SMOOTHER} (natural logarithm).\n\n"
         f"{cells_table(head, lines)}\n"
@@ -156,7 +158,7 @@ def main() -> None:
             for number in range(len(pictures))
             for name in names
             for kind in args.kinds.split(",")
-            for picture in (pictures[number] if kind != "photograph" else photographs[number],)
+            for picture in (pictures[number] if kind != "photograph" else photographs[number % len(photographs)],)
             for retouch in (RETOUCHES if kind == "own" else ("as made",))
         ]
         for name, kind, retouch, picture, number in track(wanted, description="Retouched"):

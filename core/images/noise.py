@@ -10,7 +10,8 @@ from torch.nn import functional as F
 BLOCK, FLATTEST = 16, 0.1
 # The flattest of many blocks of noise alone have this share of its variance.
 OF_THE_FLATTEST = 0.8
-# Blocks of which more pixels than this share are black or white have lost their noise.
+# Blocks of which more pixels than this share are at an end of a channel's range have lost their noise; where there are
+# no others, the least such blocks have to do.
 CLIPPED = 0.05
 # Variance of rounding to whole levels, in [0,1].
 ROUNDING = 1 / 12 / 255**2
@@ -20,7 +21,7 @@ def noise_covariance(image: Tensor) -> Tensor:
     """Covariance ``[3,3]`` between the channels of white noise in ``image`` ``[1,3,H,W]`` in [0,1], rounding left out.
 
     From the mixed second differences of the flattest blocks, so that a picture which is textured everywhere counts its
-    finest texture as noise. Zero where the picture has no whole block that is not black or white.
+    finest texture as noise. Zero where the picture has no whole block.
     """
     pixels = image[0].cpu().double()
     mixed = (pixels[:, :-1, :-1] - pixels[:, 1:, :-1] - pixels[:, :-1, 1:] + pixels[:, 1:, 1:]) / 2
@@ -28,14 +29,18 @@ def noise_covariance(image: Tensor) -> Tensor:
     if not rows * columns:
         return torch.zeros(3, 3, dtype=torch.float64)
     clipped = ((pixels <= 0) | (pixels >= 1)).any(0)[: rows * BLOCK, : columns * BLOCK]
-    kept = (F.avg_pool2d(clipped[None, None].double(), BLOCK) <= CLIPPED).flatten()
+    shares = F.avg_pool2d(clipped[None, None].double(), BLOCK).flatten()
+    kept = shares <= max(CLIPPED, float(shares.min()))
     blocks = mixed[:, : rows * BLOCK, : columns * BLOCK].reshape(3, rows, BLOCK, columns, BLOCK)
     blocks = blocks.permute(1, 3, 0, 2, 4).reshape(rows * columns, 3, BLOCK * BLOCK)[kept]
-    if not len(blocks):
-        return torch.zeros(3, 3, dtype=torch.float64)
     flattest = blocks[blocks.square().mean((1, 2)).argsort()[: max(1, round(FLATTEST * len(blocks)))]]
     found = torch.einsum("ncp,ndp->cd", flattest, flattest) / (len(flattest) * BLOCK * BLOCK) / OF_THE_FLATTEST
-    values, vectors = torch.linalg.eigh(found - ROUNDING * torch.eye(3, dtype=torch.float64))
+    return positive_part(found - ROUNDING * torch.eye(3, dtype=torch.float64))
+
+
+def positive_part(covariance: Tensor) -> Tensor:
+    """``covariance`` ``[3,3]``, symmetric, without what is negative in it."""
+    values, vectors = torch.linalg.eigh(covariance)
     return vectors @ torch.diag(values.clamp_min(0)) @ vectors.T
 
 

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from ..images.conditions import stored_as_jpeg
-from ..images.noise import noise_covariance, with_noise
+from ..images.noise import noise_covariance, positive_part, with_noise
 from ..images.part import Part
 from ..images.quantiser import quantise
 from ..inversion.objective import Passes
@@ -31,9 +31,9 @@ CONTROL_WINDOWS = 2
 
 @dataclass(frozen=True)
 class Control:
-    """``value``: the score of the decoder's own version of a picture, with its ``noise`` (a deviation, in [0,1]);
-    ``smoother``: natural logarithm of that version's energy in the finest luma, without the noise, over the
-    picture's; ``passes``: what it took."""
+    """``value``: the score of the decoder's own version of a picture, with the ``noise`` of the picture that it lacked
+    (a deviation, in [0,1]); ``smoother``: natural logarithm of that version's energy in the finest luma, without that
+    noise, over the picture's; ``passes``: what it took."""
 
     value: float
     noise: float
@@ -44,7 +44,7 @@ class Control:
 def regenerated_control(
     score: Score, autoencoder: Autoencoder, image: Tensor, jpeg_quality: int | None = None, window: int | None = None
 ) -> Control:
-    """``score`` of the decoder's own version of ``image`` ``[1,3,H,W]``, with the same noise, stored as 8 bit and as a
+    """``score`` of the decoder's own version of ``image`` ``[1,3,H,W]``, given as much noise, stored as 8 bit and as a
     JPEG file of ``jpeg_quality`` where the picture was one.
 
     Of a large picture two windows are passed through the decoder one by one and laid side by side. Raises as the score.
@@ -63,7 +63,7 @@ def regenerated_control(
     def stored(made: Tensor) -> Tensor:
         return quantise(made) if jpeg_quality is None else stored_as_jpeg(quantise(made), jpeg_quality)
 
-    covariance = noise_covariance(pixels)
+    covariance = positive_part(noise_covariance(pixels) - noise_covariance(version))
     scored = score(autoencoder, stored(with_noise(version, covariance)), window)
     own, here = (_finest(one) + ROUNDING_ENERGY for one in (stored(version), pixels))
     noise = math.sqrt(float(covariance.diagonal().mean()))

@@ -80,7 +80,8 @@ def made_sizes(height: int, width: int, cell: int) -> list[tuple[int, int]]:
     """
     found: dict[tuple[int, int], float] = {}
     widths = range(math.ceil(width / LARGEST_SCALE / cell), math.floor(width / SMALLEST_SCALE / cell) + 1)
-    for cells in {*widths, *(round(width / factor / cell) for factor in SIMPLE_FACTORS)}:
+    simple = (round(width / factor / cell) for factor in SIMPLE_FACTORS)
+    for cells in sorted({*widths, *simple} - {0}):
         made_width = cells * cell
         # The factor is known to half a pixel of either side.
         for made_height in {round(height * made_width / (width + off) / cell) * cell for off in (-1, -0.5, 0, 0.5, 1)}:
@@ -95,7 +96,11 @@ def made_sizes(height: int, width: int, cell: int) -> list[tuple[int, int]]:
                 or abs(made_width * height / made_height - width) <= 1
             ):
                 found[made_height, made_width] = abs(math.log(width / made_width))
-    ordered = sorted(found, key=lambda size: (-roundness(height, width, size), found[size]))
+
+    def likelihood(size: tuple[int, int]) -> tuple[bool, int, float]:
+        return not by_simple_factor(height, width, size), -roundness(height, width, size), found[size]
+
+    ordered = sorted(found, key=likelihood)
     round_ones = sum(roundness(height, width, size) == ROUND for size in ordered)
     return ordered[: max(SIZES, min(round_ones, MAX_SIZES))]
 

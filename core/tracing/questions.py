@@ -19,7 +19,6 @@ from ..inversion.floor_blocks import FloorBlocks
 from ..inversion.latents import Inversion, invert
 from ..inversion.objective import Passes
 from ..models.autoencoder import Autoencoder
-from ..profiles import Profile
 from ..scores.contrast_map import map_where_promising
 from ..scores.found import SIGN_EVIDENCE
 from ..scores.placement import Placement
@@ -37,12 +36,12 @@ EXPLAINED_BLOCKS = 3
 # which no score can tell from another's: of forty pictures of smooth latents of five decoders the least had 0.09, of
 # 72 photographs and generated pictures the most 0.05.
 CELL_PATTERN = 0.08
-# A part of its own shows by more than this share of its excess in a rough map: half of a picture by 0.7 to 1 of it;
-# a weak trace of the whole by more than that share of its evidence.
-ROUGH_SHARE = 0.55
+# A part of its own shows by more than this share of its excess in a rough map: half of a picture by 0.7 to 1 of it. A
+# weak trace of the whole shows by evidence below this.
+ROUGH_SHARE, ROUGH_EVIDENCE = 0.55, -0.7
 # A weak trace has less evidence than chance leaves, and a contrast of more than this share of the decoder's own
 # version's: another decoder's had up to 0.17 of it. Or it scores as few others do, by their rate.
-WEAK_SHARE, WEAK_LEVEL = 0.2, 0.05
+WEAK_SHARE, WEAK_LEVEL, WEAK_TRACE = 0.2, 0.05, "perhaps a weak trace of this decoder"
 # By how much less, as a natural logarithm, a picture's finest detail may be than that of the decoder's own version: of
 # 24 generated pictures the most had 0.39, of 33 photographs 0.26, of own ones that were blurred by a pixel or more the
 # least 0.6 (benchmarks/results/retouched.md).
@@ -78,7 +77,7 @@ def ask_map(no: Verdict, autoencoder: Autoencoder, placed: Tensor, window: int |
         autoencoder,
         placed,
         window,
-        lambda rough: own_part(rough).excess > ROUGH_SHARE * OWN_PART or rough.evidence() < ROUGH_SHARE * SIGN_EVIDENCE,
+        lambda rough: own_part(rough).excess > ROUGH_SHARE * OWN_PART or rough.evidence() < ROUGH_EVIDENCE,
     )
     own = own_part(contrasts)
     if own.part is not None:
@@ -89,28 +88,26 @@ def ask_map(no: Verdict, autoencoder: Autoencoder, placed: Tensor, window: int |
         )
         return Checked(withheld(no, reason, finding), contrasts.passes)
     evidence, share = contrasts.evidence(), contrasts.contrast() / (no.power or -math.inf)
-    if evidence < SIGN_EVIDENCE and share > WEAK_SHARE:
-        finding = "a weak trace of this decoder"
+    # The blocks of a JPEG file can give as much.
+    if no.jpeg_quality is None and evidence < SIGN_EVIDENCE and share > WEAK_SHARE:
         reason = (
-            f"it shows {finding}, too little for a yes (score {no.score:.3g}) and more than other pictures do"
+            f"it shows {WEAK_TRACE}, too little for a yes (score {no.score:.3g}) and more than most other pictures do"
             f" ({share:.0%} of what the decoder's own version shows), as this decoder's own do that were retouched,"
             " blurred or given grain since: trace it as it was before."
         )
-        return Checked(withheld(no, reason, finding), contrasts.passes)
+        return Checked(withheld(no, reason, WEAK_TRACE), contrasts.passes)
     return Checked(no, contrasts.passes)
 
 
-def ask_chance(no: Verdict, profile: Profile) -> Checked:
+def ask_chance(no: Verdict) -> Checked:
     """Do so few others score as low that chance is a poor explanation?"""
-    others = profile.p_value(no.score)
-    if others > WEAK_LEVEL:
+    if no.p_value is None or no.p_value > WEAK_LEVEL:
         return Checked(no, Passes())
-    finding = "a weak trace of this decoder"
     reason = (
-        f"its score {no.score:.3g} is too high for a yes, but only {others:.1%} of other pictures score as low, and"
+        f"its score {no.score:.3g} is too high for a yes, but only {no.p_value:.1%} of other pictures score as low, and"
         " this decoder's own do that were retouched, blurred or given grain since: trace it as it was before."
     )
-    return Checked(withheld(no, reason, finding), Passes())
+    return Checked(withheld(no, reason, WEAK_TRACE), Passes())
 
 
 def ask_smoothness(no: Verdict, smoother: float) -> Checked:
@@ -121,7 +118,7 @@ def ask_smoothness(no: Verdict, smoother: float) -> Checked:
     reason = (
         f"it shows no trace of this decoder (score {no.score:.3g}), but it is {finding}: its finest detail has"
         f" {math.exp(-smoother):.0%} of the energy of the decoder's own version, as after blurring, denoising or"
-        " enlarging, which take a trace away: trace it as it was before."
+        " enlarging, which take a trace away: trace it as it was before, unless it was soft from the start."
     )
     return Checked(withheld(no, reason, finding), Passes())
 
