@@ -18,14 +18,14 @@ from ..inversion.floor_blocks import FloorBlocks
 from ..inversion.latents import Inversion, invert
 from ..inversion.objective import Passes
 from ..models.autoencoder import Autoencoder
-from ..profiles import Profile, placement_profile
+from ..profiles import Profile, placement_profile, was_measured_on
 from ..scores.contrast_map import map_where_promising
 from ..scores.control import control_score
 from ..scores.decoder_grid import grid_of
-from ..scores.found import Found
+from ..scores.found import SIGN_EVIDENCE, Found
 from ..scores.placement import Placement
 from ..scores.protocol import Score
-from ..scores.search import search_placements
+from ..scores.search import search_placements, seen_if_reduced
 from ..scores.windows import windows_of
 from ..verdicts.doubt import History
 from ..verdicts.own_part import OWN_PART, own_part
@@ -45,6 +45,10 @@ CELL_PATTERN = 0.08
 # Share of the contrast that carries a yes for a picture as it lies: what one must show that was resized, which weakens
 # its own trace and another decoder's alike (benchmarks/results/placed.md).
 RESIZED_SHARE = 0.6
+# JPEG after a resize takes what the resize left. A JPEG file gets its no only where the decoder's own version of it,
+# reduced so and stored alike, would show twice the evidence of a sign: own pictures show half of their control's and
+# more (benchmarks/results/signs.md).
+REDUCED, VISIBLE = 2 / 3, 2 * SIGN_EVIDENCE
 # What a no means where nothing else was looked at.
 AS_IT_IS = "no trace in the picture as it is now; a resized or cropped copy would show none either"
 # A part of its own shows by more than this share of its excess in a rough map: half of a picture by 0.7 to 1 of it.
@@ -90,21 +94,24 @@ def checked(
 
     ``pixels`` ``[1,3,H,W]``: the picture; ``placed``: its whole latent cells, which were scored; ``bound``: what a
     score lies below for a yes. First the regenerated control; then, for scores that compare places on the grid, the
-    search for another placement; then a pattern that repeats as the cells do, a part of its own, sides that fill no
-    whole cells, a short inversion of one window, and the ``alterations`` that the file's metadata own up to.
+    search for another placement; then a pattern that repeats as the cells do, whether JPEG left anything of a resize
+    before it, a part of its own, sides that fill no whole cells, a short inversion of one window, and the
+    ``alterations`` that the file's metadata own up to.
     """
     if verdict.answer == "inconclusive":
-        return _elsewhere(verdict, profile, bound, pixels, search_placements(autoencoder, pixels, window))
+        found = search_placements(autoencoder, pixels, window)
+        return _elsewhere(verdict, profile, autoencoder.fingerprint, bound, pixels, found)
     compares = compares_placements(score)
     asked = _control(verdict, profile, score, autoencoder, placed, window)
     passes, looks = asked.passes, 0
     if asked.verdict.answer == verdict.answer and compares:
         verdict = asked.verdict  # with its power
         found = search_placements(autoencoder, pixels, window)
-        asked = _elsewhere(verdict, profile, bound, pixels, found)
+        asked = _elsewhere(verdict, profile, autoencoder.fingerprint, bound, pixels, found)
         passes, looks = passes + asked.passes, 0 if found is None else found.looks
     questions: tuple[Callable[[Verdict], Checked], ...] = (
         lambda no: _pattern(no, pixels, grid_of(autoencoder).period if score.needs_grid else autoencoder.spatial_ratio),
+        lambda no: _reduced_before(no, autoencoder, placed, window) if compares else Checked(no, Passes()),
         lambda no: _own_part(no, autoencoder, placed, window) if compares else Checked(no, Passes()),
         lambda no: _fills_cells(no, pixels, autoencoder.spatial_ratio) if compares else Checked(no, Passes()),
         lambda no: _inverted(no, autoencoder, placed),
@@ -123,7 +130,7 @@ def checked(
         " to a third would show none)"
     )
     if no.jpeg_quality is not None:
-        searched += ", though a picture that was resized before it became a JPEG file would show none either"
+        searched += ", though a picture that was reduced to less than two thirds before it became a JPEG file may not"
     basis = f"{no.basis}, and {searched}" if looks else f"{no.basis}: {AS_IT_IS}"
     return Checked(replace(no, basis=basis), passes)
 
@@ -157,6 +164,21 @@ def _pattern(no: Verdict, pixels: Tensor, period: int) -> Checked:
         f" show no more of a trace (score {no.score:.3g})."
     )
     return Checked(_withheld(no, reason, finding), Passes())
+
+
+def _reduced_before(no: Verdict, autoencoder: Autoencoder, placed: Tensor, window: int | None) -> Checked:
+    """Would a trace be left if the picture had been resized before it became a JPEG file?"""
+    if no.jpeg_quality is None:
+        return Checked(no, Passes())
+    evidence, passes = seen_if_reduced(autoencoder, placed, REDUCED, window)
+    if evidence < VISIBLE:
+        return Checked(no, passes)
+    reason = (
+        f"it shows no trace of this decoder (score {no.score:.3g}), but it was once a JPEG file of about quality"
+        f" {no.jpeg_quality}, and had it been reduced to two thirds before, even this decoder's own version of it would"
+        f" show none (evidence {evidence:.2g}): trace it as it was before."
+    )
+    return Checked(_withheld(no, reason), passes)
 
 
 def _own_part(no: Verdict, autoencoder: Autoencoder, placed: Tensor, window: int | None) -> Checked:
@@ -214,7 +236,9 @@ def _altered(no: Verdict, alterations: Sequence[str]) -> Checked:
     return Checked(_withheld(no, reason, f"the file's own graph says: {named} after decoding"), Passes())
 
 
-def _elsewhere(verdict: Verdict, profile: Profile, bound: float, pixels: Tensor, found: Found | None) -> Checked:
+def _elsewhere(
+    verdict: Verdict, profile: Profile, digest: str, bound: float, pixels: Tensor, found: Found | None
+) -> Checked:
     """A yes where the picture was ``found`` to lie, or no answer where it may lie; else ``verdict`` itself."""
     if found is None:
         return Checked(verdict, Passes())
@@ -225,7 +249,8 @@ def _elsewhere(verdict: Verdict, profile: Profile, bound: float, pixels: Tensor,
     yes = None
     if carries:
         history = History.of(found.placement.undo(pixels))
-        yes = verdict_at_placement(verdict, found.evidence, found.tests, held, history, words)
+        on_others = not was_measured_on(held, digest)
+        yes = verdict_at_placement(verdict, found.evidence, found.tests, held, history, words, on_others)
     if yes is not None:
         return Checked(yes, found.passes, found.placement)
     if verdict.answer == "inconclusive" or not (found.is_sign or carries):
