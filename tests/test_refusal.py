@@ -33,8 +33,8 @@ from latent_tracer.core.inversion.objective import Passes
 from latent_tracer.core.scores.contrast_map import Windowed
 from latent_tracer.core.scores.found import SIGN_EVIDENCE, SIGN_SHARE, Found
 from latent_tracer.core.scores.placement import ROUND, Placement, made_sizes, resampled, roundness, turned_placements
-from latent_tracer.core.scores.search import _Search, search_placements
-from latent_tracer.core.tracing.refusal import CELL_PATTERN, EXPLAINED_BLOCKS, contradicted
+from latent_tracer.core.scores.search import _Search, search_placements, seen_if_reduced
+from latent_tracer.core.tracing.refusal import CELL_PATTERN, EXPLAINED_BLOCKS, VISIBLE, contradicted
 from latent_tracer.core.verdicts.doubt import History, doubt_about
 from latent_tracer.core.verdicts.verdict import verdict_from_threshold
 from PIL import Image
@@ -401,6 +401,37 @@ def graph(*between):
 )
 def test_the_graph_tells_what_happened_after_decoding(between, alterations):
     assert claims_of_prompt(graph(*between)).alterations == alterations
+
+
+@pytest.mark.parametrize(("evidence", "answer"), [(VISIBLE - 0.1, "non-belonging"), (VISIBLE, "inconclusive")])
+def test_a_jpeg_file_gets_its_no_only_where_a_resize_before_would_have_shown(
+    demo, photograph, monkeypatch, evidence, answer
+):
+    clean = builtin_profile(demo.fingerprint)
+    asked = []
+
+    def seen(autoencoder, image, factor, window):
+        asked.append((image.shape, factor))
+        return evidence, Passes(encoder=2, decoder=2)
+
+    monkeypatch.setattr("latent_tracer.core.tracing.refusal.search_placements", lambda *_: None)
+    monkeypatch.setattr("latent_tracer.core.tracing.refusal.seen_if_reduced", seen)
+    tracer = Tracer(demo, dataclasses.replace(clean, condition="jpeg-90"))
+    verdict = tracer.trace(Picture.of(stored_as_jpeg(photograph, 90))).verdict
+    assert verdict.answer == answer and asked == [(photograph.shape, 2 / 3)]
+    if answer == "inconclusive":
+        assert "had it been reduced to two thirds before, even this decoder's own version of it would" in verdict.basis
+        assert verdict.basis.endswith(": trace it as it was before.")
+    # What never was a JPEG file is not asked.
+    asked.clear()
+    assert Tracer(demo).trace(Picture.of(photograph)).verdict.answer == "non-belonging" and not asked
+
+
+@torch.no_grad()
+def test_what_a_resize_before_jpeg_leaves_is_measured_on_the_decoders_own_version(demo, photograph):
+    """Much at a high quality, and of a rough file nothing to rest a no on."""
+    (fine, passes), (rough, _) = (seen_if_reduced(demo, stored_as_jpeg(photograph, one), 2 / 3) for one in (95, 30))
+    assert fine < VISIBLE < rough and passes.encoder == passes.decoder == 5
 
 
 def test_an_alteration_in_the_files_graph_withholds_a_no(demo, photograph, monkeypatch):

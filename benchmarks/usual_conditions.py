@@ -1,0 +1,133 @@
+"""The conditions that a bare calibration covers: what they cost, and what a no to a JPEG file is worth.
+
+    python benchmarks/usual_conditions.py --quick
+    python benchmarks/usual_conditions.py --pictures 4 --decoders taesd        # resumable
+
+Cost: passes of both networks and seconds of a calibration on five pictures, with each list of conditions, and the
+passes that would have been made had samples not shared them.
+
+A no to a JPEG file: JPEG takes what a resize before it left, so it is withheld where the decoder's own version of the
+picture, reduced to two thirds and stored alike, shows too little evidence (``core/tracing/refusal.py``). Own pictures
+are delivered reduced and as JPEG; others as JPEG files in the size they had. For each: that evidence, and for own
+pictures whether the search sees the sign of another placement, which takes back a no as well. An own picture that has
+the evidence and no sign would be refused.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import torch
+from common import Row, cells_table, crop_of, decoder, made_by, parser_of, pictures_of_side, rows_of, write_json
+from deliveries import DELIVERIES, stored
+from delivery import made
+from latent_tracer.core import calibrate_conditions, make_score, to_picture, to_tensor
+from latent_tracer.core.calibration import latents
+from latent_tracer.core.calibration.shared_passes import SharedPasses
+from latent_tracer.core.images.conditions import USUAL
+from latent_tracer.core.images.jpeg import jpeg_quality
+from latent_tracer.core.images.tensors import whole_cells
+from latent_tracer.core.models.weight_digest import same_weights
+from latent_tracer.core.scores import default_score
+from latent_tracer.core.scores.search import search_placements, seen_if_reduced
+from latent_tracer.core.tracing.refusal import REDUCED, VISIBLE
+
+PHOTOGRAPHS, SIDE = 5, 512
+LISTS = (("clean",), ("clean", "jpeg-90"), USUAL, (*USUAL, "webp-90"))
+OWN = ("×0.9 bicubic, JPEG 90", "×0.75 Lanczos, JPEG 90", "messenger: ×0.703, JPEG 80", "×0.62 Lanczos, JPEG 85",
+       "×0.5 bicubic, JPEG 85")  # fmt: skip
+OTHERS = {"JPEG 90": 90, "JPEG 75": 75, "JPEG 60": 60}
+
+
+def cost(name: str, conditions: tuple[str, ...], side: int) -> Row:
+    model = decoder(name)
+    photographs = [crop_of(one, side, 16) for one in pictures_of_side(side, PHOTOGRAPHS)]
+    seen: list[SharedPasses] = []
+
+    def counting(autoencoder: Any) -> tuple[Any, Any]:
+        seen.append(SharedPasses(autoencoder))
+        return seen[0], seen[0].forget
+
+    original, latents.shared_passes = latents.shared_passes, counting
+    others = [
+        other for other in map(decoder, ("demo-a", "demo-b")) if not same_weights(other.fingerprint, model.fingerprint)
+    ]
+    began = time.perf_counter()
+    try:
+        scores = {one: make_score(default_score(one)) for one in conditions}
+        calibrate_conditions(model, scores, photographs, others=others)
+    finally:
+        latents.shared_passes = original
+    seconds = time.perf_counter() - began
+    return {
+        "what": "cost", "decoder": name, "picture": ", ".join(conditions), "way": str(side),
+        "made": seen[0].made / PHOTOGRAPHS, "spared": seen[0].spared / PHOTOGRAPHS,
+        "seconds": round(seconds / PHOTOGRAPHS, 2),
+    }  # fmt: skip
+
+
+@torch.no_grad()
+def refusal(name: str, picture: str, number: int, way: str) -> Row:
+    model, is_own = decoder(name), way in OWN
+    delivered = to_picture(made(name, "own" if is_own else "other", picture, number, SIDE))
+    alterations, storage = DELIVERIES[way] if is_own else ((), ("JPEG", {"quality": OTHERS[way]}))
+    for alter in alterations:
+        delivered = alter(delivered)
+    image = whole_cells(to_tensor(stored("JPEG", storage[1]["quality"])(delivered)), model.spatial_ratio)
+    began = time.process_time()
+    evidence, _ = seen_if_reduced(model, image, REDUCED)
+    found = search_placements(model, image) if is_own and evidence < VISIBLE else None
+    return {
+        "what": "own" if is_own else "other", "decoder": name, "picture": picture, "way": way,
+        "quality": jpeg_quality(image), "evidence": round(evidence, 3),
+        "sign": None if found is None else bool(found.is_sign), "seconds": round(time.process_time() - began, 1),
+    }  # fmt: skip
+
+
+def summary(rows: list[Row]) -> str:
+    costs = [
+        [row["decoder"], f"{row['way']}²", row["picture"], f"{row['made']:.0f}", f"{row['made'] + row['spared']:.0f}",
+         f"{row['seconds']:.1f}"]
+        for row in rows if row["what"] == "cost"
+    ]  # fmt: skip
+    head = ["decoder", "pictures", "conditions", "passes a photograph", "unshared", "seconds a photograph"]
+    text = f"## Cost\n\n{cells_table(head, costs)}\n"
+    lines = []
+    for way in (*OWN, *OTHERS):
+        part = [row for row in rows if row["way"] == way and row["what"] != "cost"]
+        if part:
+            evidence = sorted(row["evidence"] for row in part)
+            visible = [row for row in part if row["evidence"] < VISIBLE]
+            signs = [row for row in visible if row["sign"]]
+            refused = len(visible) - len(signs)
+            lines.append([
+                f"own, {way}" if way in OWN else f"others, {way}", str(len(part)),
+                f"{evidence[0]:.1f} to {evidence[-1]:.1f}", str(len(part) - len(visible)), str(len(signs)) if way in OWN else "", str(refused),
+            ])  # fmt: skip
+    head = ["pictures", "n", "evidence if reduced", "no withheld for it", "a sign is seen", "a no may stand"]
+    rule = f"A no may stand where that evidence is below {VISIBLE} and no sign is seen: wrong, of an own picture.\n"
+    return f"{text}\n## A no to a JPEG file\n\n{rule}\n{cells_table(head, lines)}"
+
+
+def main() -> None:
+    parser = parser_of(__doc__, "small pictures of one decoder", pictures=4, decoders=("taesd",))
+    args = parser.parse_args()
+    names = ["demo-a"] if args.quick else args.decoders.split(",")
+    rows = rows_of(args, "usual-conditions", ("what", "decoder", "picture", "way"))
+    if not args.report_only:
+        for name, side in [("demo-a", 128)] if args.quick else [("demo-a", 128), *((one, 256) for one in names)]:
+            for conditions in LISTS:
+                if rows.lacks("cost", name, ", ".join(conditions), str(side)):
+                    rows.add(cost(name, conditions, side))
+        for number, picture in enumerate(pictures_of_side(SIDE, 1 if args.quick else args.pictures)):
+            for name in names:
+                for way in (*OTHERS, *OWN):
+                    if rows.lacks("own" if way in OWN else "other", name, picture, way):
+                        rows.add(refusal(name, picture, number, way))
+    print(f"# What a bare calibration covers\n\n{made_by(str(rows.path.name))}\n{summary(list(rows))}")
+    write_json(args.json, list(rows))
+
+
+if __name__ == "__main__":
+    main()
