@@ -252,7 +252,8 @@ def conditions_of(rows: Sequence[TraceRow]) -> str:
     'clean 1'
     """
     found = Counter(row.condition for row in rows if row.p_value is not None)
-    return ", ".join(f"{condition} {count}" for condition, count in found.most_common())
+    ordered = sorted(found.items(), key=lambda one: (-one[1], one[0]))
+    return ", ".join(f"{condition} {count}" for condition, count in ordered)
 
 
 def shown_name(row: TraceRow) -> str:
