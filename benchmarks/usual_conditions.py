@@ -10,7 +10,7 @@ A no to a JPEG file: JPEG takes what a resize before it left, so it is withheld 
 picture, reduced to two thirds and stored alike, shows too little evidence (``core/tracing/refusal.py``). Own pictures
 are delivered reduced and as JPEG; others as JPEG files in the size they had. For each: that evidence, and for own
 pictures whether the search sees the sign of another placement, which takes back a no as well. An own picture that has
-the evidence and no sign would be refused.
+the evidence and no sign, and whose sides fill whole cells, would be refused.
 """
 
 from __future__ import annotations
@@ -87,14 +87,16 @@ def refusal(name: str, picture: str, number: int, way: str, side: int) -> Row:
     alterations, storage = DELIVERIES[way] if is_own else ((), ("JPEG", {"quality": OTHERS[way]}))
     for alter in alterations:
         delivered = alter(delivered)
-    image = whole_cells(to_tensor(stored("JPEG", storage[1]["quality"])(delivered)), model.spatial_ratio)
+    image = to_tensor(stored("JPEG", storage[1]["quality"])(delivered))
+    placed = whole_cells(image, model.spatial_ratio)
     began = time.process_time()
-    evidence, _ = seen_if_reduced(model, image, REDUCED)
+    evidence, _ = seen_if_reduced(model, placed, REDUCED)
     found = search_placements(model, image) if is_own and evidence < VISIBLE else None
     return {
         "what": "own" if is_own else "other", "decoder": name, "picture": picture, "way": way,
         "size": side, "quality": jpeg_quality(image), "evidence": round(evidence, 3),
-        "sign": None if found is None else bool(found.is_sign), "seconds": round(time.process_time() - began, 1),
+        "sign": None if found is None else bool(found.is_sign), "cells": placed.shape == image.shape,
+        "seconds": round(time.process_time() - began, 1),
     }  # fmt: skip
 
 
@@ -111,15 +113,25 @@ def summary(rows: list[Row]) -> str:
         part = [row for row in rows if row["way"] == way and row["what"] != "cost"]
         if part:
             evidence = sorted(row["evidence"] for row in part)
-            visible = [row for row in part if row["evidence"] < VISIBLE]
+            visible = [row for row in part if row["evidence"] < VISIBLE and row["cells"]]
             signs = [row for row in visible if row["sign"]]
             lines.append([
                 f"{'own' if way in OWN else 'others'}, {way}", str(len(part)),
                 f"{evidence[0]:.1f} to {evidence[-1]:.1f}",
                 str(len(part) - len(visible)), str(len(signs)) if way in OWN else "", str(len(visible) - len(signs)),
             ])  # fmt: skip
-    head = ["pictures", "n", "evidence if reduced", "no withheld for it", "a sign is seen", "a no may stand"]
-    rule = f"A no may stand where that evidence is below {VISIBLE} and no sign is seen: wrong, of an own picture.\n"
+    head = [
+        "pictures",
+        "n",
+        "evidence if reduced",
+        "no withheld for it or its sides",
+        "a sign is seen",
+        "a no may stand",
+    ]
+    rule = (
+        f"A no may stand where that evidence is below {VISIBLE}, the sides fill whole cells and no sign is seen: wrong,"
+        " of an own picture.\n"
+    )
     return f"{text}\n## A no to a JPEG file\n\n{rule}\n{cells_table(head, lines)}"
 
 

@@ -327,7 +327,8 @@ def test_a_new_calibration_is_one_profile_for_clean_pictures_and_jpeg_files(
         run = client.succeed(trace_image(demo, image, "several.json"))
         assert f"assumed condition: {condition}" in run.text("trace")
         assert run.text("answers") == "belonging", run.text("trace")
-        assert run.images("profile") and run.text("profile").count("\ncondition ") == 2
+        if image == own:  # what was loaded once is cached, and not told again
+            assert run.images("profile") and run.text("profile").count("\ncondition ") == 2
     regions = trace_image(demo, files["jpeg-90"], "several.json")
     regions["regions"] = node(
         "LatentTracerFindForeignRegions", vae=["vae", 0], image=["image", 0], profile=["profile", 0]
