@@ -64,7 +64,7 @@ def measure(name: str, picture: str, number: int, way: str) -> Row:
     seconds = time.process_time() - began
     return {
         "decoder": name, "picture": picture, "way": way, "placement": placement.words, "score": round(score, 5),
-        "strength": round(strength, 3), "control": round(search.control(placement), 5),
+        "strength": round(strength, 3), "control": round(search.control(placement).contrast(), 5),
         "scale": round(search.scale(placement), 4), "seconds": round(seconds, 1),
     }  # fmt: skip
 

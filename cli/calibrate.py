@@ -9,10 +9,10 @@ from typing import Annotated, Any
 import typer
 
 from ..core import CONDITIONS, InvalidSettingError, Profile, calibrate_conditions, load_autoencoder, make_score
-from ..core.calibration.estimate import estimate_words
+from ..core.calibration.estimate import TimeLeft, work_words
 from ..core.calibration.kept import KeptScores
 from ..core.calibration.scores import CalibrationStep
-from ..core.images.conditions import CLEAN
+from ..core.images.conditions import CLEAN, USUAL
 from ..core.inversion.inputs import STARTS
 from ..core.models.loading import EMBEDDED
 from ..core.profiles import save_profiles
@@ -40,7 +40,8 @@ def calibrate_command(
     condition: Annotated[
         list[str] | None,
         typer.Option(
-            help=f"What the pictures went through: {', '.join(CONDITIONS)}. Repeat it for a profile of several."
+            help=f"What the pictures went through: {', '.join(CONDITIONS)}. Repeat it for a profile of several; by"
+            f" default {', '.join(USUAL)} (with --generator {CLEAN})."
         ),
     ] = None,
     seed: Annotated[int, typer.Option(help="Of the perturbed belonging samples.")] = 0,
@@ -62,7 +63,7 @@ def calibrate_command(
 
     With --generator, images that it makes from random inputs belong; --images and --other name what does not.
     """
-    conditions = list(dict.fromkeys(condition or [CLEAN]))
+    conditions = list(dict.fromkeys(condition or (USUAL if generator is None else [CLEAN])))
     for one in conditions:
         if one not in CONDITIONS:
             raise InvalidSettingError(f"Unknown condition {one!r}: choose one of {', '.join(CONDITIONS)}.")
@@ -97,7 +98,8 @@ def calibrate_command(
     autoencoder = load_autoencoder(vae, device)
     others = [load_autoencoder(name, device) for name in (other or EMBEDDED)]
     pictures = FolderPictures(images)
-    say(f"calibrating takes {estimate_words(autoencoder, scores, len(pictures), pictures.first_size, len(others))}")
+    say(f"calibrating {work_words(autoencoder, scores, len(pictures), others)}")
+    time_left = TimeLeft()
     with (
         KeptScores(output, autoencoder, VERSION) as kept,
         progress_bar(1, "calibrating") as (progress, task),
@@ -107,6 +109,11 @@ def calibrate_command(
 
         def advance(step: CalibrationStep, progress: Any = progress, task: Any = task) -> None:
             progress.update(task, completed=step.done, total=step.total)
+            words = time_left.after(step)
+            if words:
+                if time_left.told == 1:
+                    say(f"{words} on this device")
+                progress.update(task, description=f"calibrating, {words}")
 
         profiles = calibrate_conditions(
             autoencoder,

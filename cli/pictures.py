@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Iterator
 from pathlib import Path
 
 from torch import Tensor
 
 from ..core import InvalidImageError, InvalidSettingError, Picture
-from ..core.calibration.latents import LARGEST_SIDE
 from ..core.files.folder import list_folder
 from .console import say
 
@@ -29,15 +27,6 @@ class FolderPictures:
 
     def __len__(self) -> int:
         return len(self.listing.files)
-
-    @property
-    def first_size(self) -> tuple[int, int]:
-        """(height, width) of the first readable picture, 512×512 where there is none."""
-        for file in self.listing.files:
-            with contextlib.suppress(InvalidImageError):
-                height, width = Picture.read(file).pixels.shape[-2:]
-                return height, width
-        return LARGEST_SIDE, LARGEST_SIDE
 
     def __iter__(self) -> Iterator[Tensor]:
         unreadable = [f"{file.name} {file.error}" for file in self.listing.refused]

@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from ..core import Profile, load_profiles
+from ..core.calibration.estimate import listed
 from ..core.profiles.table import HEADINGS, source_table
 from ..core.profiles.thresholds import shown_rate
 from ..core.profiles.trust import calibration_words
@@ -24,7 +25,11 @@ def show_profile(
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object for each condition.")] = False,
 ) -> int:
     """What the profile was calibrated on, whose it is, its error rates, and how each source fares under it."""
-    for known in load_profiles(file):
+    profiles = load_profiles(file)
+    if len(profiles) > 1 and not as_json:
+        held = listed([clean_text(one.condition) for one in profiles])
+        show(f"{file} holds {len(profiles)} conditions: {held}; a picture's pixels tell which one it is judged by.\n")
+    for known in profiles:
         _show(known, file, as_json)
     return 0
 

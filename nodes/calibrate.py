@@ -21,7 +21,7 @@ from ..core import (
     crop_to_grid,
     make_score,
 )
-from ..core.calibration.estimate import estimate_words, shown_time
+from ..core.calibration.estimate import TimeLeft, shown_time, work_words
 from ..core.calibration.kept import KeptScores
 from ..core.calibration.latents import LARGEST_SIDE
 from ..core.calibration.pictures import MIN_IMAGES
@@ -84,9 +84,11 @@ class Calibrate(io.ComfyNode):
                 io.Combo.Input(
                     "condition",
                     options=[*CONDITIONS, ", ".join(USUAL)],
-                    default="clean",
+                    default=", ".join(USUAL),
                     advanced=True,
-                    tooltip="What happened to the images under test since they were made; calibration repeats it.",
+                    tooltip="What happened to the images under test since they were made; calibration repeats it. Of"
+                    " several each image takes the one that its pixels show. clean alone takes a good third of the"
+                    " time.",
                 ),
                 io.Image.Input(
                     "generated",
@@ -129,6 +131,9 @@ class Calibrate(io.ComfyNode):
 
         def advance(step: CalibrationStep) -> None:
             report_progress(step.done, step.total or step.done)
+            words = time_left.after(step)
+            if words:
+                comfy_adapter.tell(cls.hidden.unique_id, f"calibrating, {words} on this device")
 
         with (
             comfy_adapter.inspected_model(vae[0], largest, vae_name(cls.hidden)) as autoencoder,
@@ -144,10 +149,9 @@ class Calibrate(io.ComfyNode):
             made, unusable = usable(made, "Generated image", ratio)
             chosen = AnyGrid.name if search_grid and search_grid[0] else None
             scores = {one: make_score(chosen or default_score(one)) for one in condition[0].split(", ")}
-            size = (int(largest.shape[1]), int(largest.shape[2]))
-            estimate = estimate_words(autoencoder, scores, len(photos), size, len(others))
-            comfy_adapter.tell(cls.hidden.unique_id, f"calibrating takes {estimate}")
-            began = time.perf_counter()
+            work = work_words(autoencoder, scores, len(photos), others)
+            comfy_adapter.tell(cls.hidden.unique_id, f"calibrating {work}")
+            began, time_left = time.perf_counter(), TimeLeft()
             with KeptScores(Path(path), autoencoder, VERSION) as kept:
                 profiles = calibrate_conditions(
                     autoencoder,

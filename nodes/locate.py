@@ -14,6 +14,7 @@ from ..core.reports.pictures import note_card, picture_tensor
 from ..core.reports.pictures.foreign_map import heat_map
 from ..core.reports.pictures.style import WIDTH
 from ..core.reports.pictures.verdict_card import stacked
+from ..core.verdicts.localisation import profile_of_map
 from . import comfy_adapter
 from .outcome import stack
 from .sockets import CATEGORY, Profiles, ProfileSocket, check_profile_socket
@@ -71,14 +72,15 @@ class FindForeignRegions(io.ComfyNode):
         maps: list[ForeignMap] = []
         with comfy_adapter.inspected_model(vae, image, vae_name(cls.hidden)) as autoencoder:
             profiles = Tracer(autoencoder, profile).profiles
-            known = profiles[0] if profiles else None
             # From the corner, as scores are: centred, the cells of a picture that lost a few rows would be missed.
             cropped = whole_cells(images, autoencoder.spatial_ratio)
             report = comfy_adapter.count_reporter()
             for number, one in enumerate(comfy_adapter.split(cropped), start=1):
                 try:
-                    is_own = look_for == OWN
-                    maps.append(locate_own(autoencoder, one) if is_own else locate_foreign(autoencoder, one, known))
+                    if look_for == OWN:
+                        maps.append(locate_own(autoencoder, one))
+                    else:
+                        maps.append(locate_foreign(autoencoder, one, profile_of_map(profiles, one)))
                 except InvalidImageError as error:
                     raise InvalidImageError(f"Image {number} of {len(cropped)}: {error}") from None
                 report(number, len(cropped))

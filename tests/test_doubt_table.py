@@ -28,8 +28,10 @@ GRID = (
 )
 WEAKENS = (
     "the picture was once a JPEG file of about quality {}, which weakens a trace, and the profile holds for {} images:"
-    " calibrate with the condition {}."
+    " calibrate for {}."
 )
+JPEG_FILES = "JPEG files (latent-tracer calibrate and Calibrate Trace do, unless told otherwise)"
+ROUGH = "jpeg-30 (latent-tracer calibrate --condition jpeg-30, or so in Calibrate Trace)"
 ONCE_LOSSY = (
     "the picture was once a lossy file (WebP, AVIF, video or a fine JPEG), which weakens a trace, and the profile holds"
     " for {} images: trace the picture as it was before."
@@ -58,9 +60,10 @@ CASES = [
     # Neither of these weakens the ground of a yes, nor a grid that of a no.
     (YES, History(None, 0.0, 0, 0, True, 64), known(), None),
     (NO, History(None, 9.0), known(), None),
-    (NO, History(96), known(), WEAKENS.format(96, "clean", "jpeg-95")),
+    (NO, History(96), known(), WEAKENS.format(96, "clean", JPEG_FILES)),
+    (NO, History(71), known("jpeg-90"), WEAKENS.format(71, "jpeg-90", JPEG_FILES)),
     (NO, History(97), known(), None),
-    (NO, History(70), known("jpeg-75"), WEAKENS.format(70, "jpeg-75", "jpeg-30")),
+    (NO, History(70), known("jpeg-75"), WEAKENS.format(70, "jpeg-75", ROUGH)),
     (NO, History(71), known("jpeg-75"), None),
     # A fine JPEG file is no ground of a kind of its own where its quality shows.
     (NO, History(97, was_lossy=True), known(), None),
@@ -140,6 +143,24 @@ def test_the_condition_to_calibrate_with():
 )
 def test_the_profile_for_a_picture(quality, conditions, chosen):
     assert profile_for(History(quality), [known(condition) for condition in conditions]).condition == chosen
+
+
+@pytest.mark.parametrize(
+    ("file_format", "quality", "conditions", "chosen"),
+    [
+        ("JPEG", None, ("clean", "jpeg-90", "jpeg-75"), "jpeg-90"),
+        ("JPEG", None, ("webp-90", "clean"), "clean"),
+        ("JPEG", 76, ("clean", "jpeg-90", "jpeg-75"), "jpeg-75"),
+        ("PNG", None, ("jpeg-90", "clean"), "clean"),
+        ("WEBP", None, ("clean", "jpeg-90", "webp-90"), "webp-90"),
+        ("WEBP", None, ("jpeg-90", "clean"), "clean"),
+        ("WEBP", 90, ("clean", "webp-90", "jpeg-90"), "jpeg-90"),
+        ("", None, ("webp-90", "clean"), "clean"),
+    ],
+)
+def test_the_profile_for_a_lossy_file_whose_quality_does_not_show(file_format, quality, conditions, chosen):
+    profiles = [known(condition) for condition in conditions]
+    assert profile_for(History(quality), profiles, file_format).condition == chosen
 
 
 def test_no_profile_for_a_picture():

@@ -138,7 +138,7 @@ def test_a_no_falls_where_jpeg_weakened_the_trace_more_than_in_the_calibration(d
     _, profile = demo
     assert doubt_about("non-belonging", ORDINARY, profile) is None
     rough = dataclasses.replace(ORDINARY, jpeg_quality=75)
-    assert "calibrate with the condition jpeg-75" in doubt_about("non-belonging", rough, profile)
+    assert "calibrate for JPEG files" in doubt_about("non-belonging", rough, profile)
     assert [condition_for(quality) for quality in (96, 92, 60, 5)] == ["jpeg-95", "jpeg-90", "jpeg-30", "jpeg-30"]
     for_jpeg = dataclasses.replace(profile, condition="jpeg-75")
     assert doubt_about("non-belonging", rough, for_jpeg) is None

@@ -90,7 +90,7 @@ def test_a_no_to_a_rougher_jpeg_than_the_belonging_images_falls(profile):
     assert doubt_about("non-belonging", ordinary(jpeg_quality=71), rough) is None
     assert doubt_about("non-belonging", ordinary(jpeg_quality=70), rough) == (
         "the picture was once a JPEG file of about quality 70, which weakens a trace, and the profile holds for jpeg-75"
-        " images: calibrate with the condition jpeg-30."
+        " images: calibrate for jpeg-30 (latent-tracer calibrate --condition jpeg-30, or so in Calibrate Trace)."
     )
     assert doubt_about("belonging", ordinary(jpeg_quality=70), rough) is None
     mildest = NO_JPEG - 4

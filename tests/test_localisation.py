@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 
 import pytest
@@ -21,6 +22,7 @@ from latent_tracer.core.verdicts.localisation import (
     UNCALIBRATED_THRESHOLD,
     fit_localisation,
     locate_foreign,
+    profile_of_map,
     smooth,
     threshold_of,
     to_pixels,
@@ -146,6 +148,18 @@ def test_calibration_keeps_the_rate_at_which_belonging_pictures_show_a_region():
     assert threshold_of(profile) == (held.value, held.rate)
     other = calibrate(autoencoder, make_score("reconstruction"), photographs)
     assert other.limits.localisation is None
+
+
+def test_of_several_conditions_the_one_that_the_pixels_show_gives_the_threshold_of_a_map():
+    picture = synthetic_photograph(1, 96)
+    clean = builtin_profile(load_autoencoder("demo-a").fingerprint)
+    jpeg = dataclasses.replace(clean, condition="jpeg-90")
+    # A score for rough JPEG holds no threshold of maps, however near its condition is.
+    rough = dataclasses.replace(clean, condition="jpeg-75", limits=dataclasses.replace(clean.limits, localisation=None))
+    several = (clean, jpeg, rough)
+    chosen = [profile_of_map(several, alter(picture, one)) for one in ("clean", "jpeg-90", "jpeg-75")]
+    assert chosen == [clean, jpeg, jpeg]
+    assert profile_of_map((rough,), picture) is rough and profile_of_map((), picture) is None
 
 
 def test_large_flat_parts_of_a_picture_do_not_stand_out():

@@ -10,7 +10,8 @@ import torch
 from latent_tracer.core import Picture, Tracer, load_autoencoder, quantise, synthetic_photograph, to_picture, to_tensor
 from latent_tracer.core.images.part import Part
 from latent_tracer.core.inversion.objective import Passes
-from latent_tracer.core.profiles import Grid, placement_profile
+from latent_tracer.core.profiles import Grid, load_profile, placement_profile, was_measured_on
+from latent_tracer.core.profiles.trust import EMBEDDED
 from latent_tracer.core.scores.contrast_map import LEAST_BLOCKS, SYSTEMATIC, ContrastMap
 from latent_tracer.core.verdicts.doubt import History
 from latent_tracer.core.verdicts.own_part import OWN_PART, own_part
@@ -96,6 +97,21 @@ def test_every_test_of_a_placement_is_paid_for(tests):
     assert verdict.fnr is None and verdict.state == ("mirrored since it was made",)
     assert verdict.fpr_basis == "several decoders" and "measured on 5 decoders together" in verdict.sentence
     assert "not on this one" not in verdict.sentence and "taken as mirrored" in verdict.sentence
+    assert verdict_at_placement(
+        NO, lowest, tests, profile, History(), "mirrored", on_others=True
+    ) == dataclasses.replace(verdict, calibration="5 other decoders together")
+
+
+def test_a_yes_at_another_placement_says_whether_this_decoder_was_measured():
+    profile = placement_profile()
+    shipped = {path.name.split(".")[0]: load_profile(path).fingerprint for path in EMBEDDED.glob("*.profile.json")}
+    among = {name for name, digest in shipped.items() if was_measured_on(profile, digest)}
+    assert among == {"taesd", "taesdxl", "taesd3", "taef1", "taef2"}
+    assert not was_measured_on(profile, "a user's own")
+    lowest = min(profile.non_belonging_scores) - 1
+    yes = verdict_at_placement(NO, lowest, 1, profile, History(), "mirrored", on_others=True)
+    assert yes is not None and "; measured on 5 other decoders together, not on this one)." in yes.sentence
+    assert yes.fpr_basis == "several decoders" and yes.is_borrowed
 
 
 @pytest.mark.parametrize(
@@ -162,6 +178,7 @@ def test_an_own_picture_that_lies_otherwise_is_a_yes(demo, own, how):
     traced = Tracer(demo).trace(Picture.of(to_tensor(picture)))
     assert traced.verdict.answer == "belonging", traced.verdict.basis
     assert traced.verdict.fpr_basis == "several decoders"
+    assert traced.verdict.calibration == "5 other decoders together"
     assert traced.placement is not None and traced.profile == placement_profile()
     assert traced.verdict.state[-1] == f"{traced.placement.words} since it was made"
     record = Tracer(demo).row(traced).to_record()

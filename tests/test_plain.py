@@ -48,7 +48,7 @@ def test_altered():
         plain_verdict(verdict, MODEL),
         "Cannot tell whether taesd made it",
         "The picture was once a JPEG file of about quality 60, .*",
-        "Calibrate with the condition jpeg-.*",
+        r"Calibrate for jpeg-30 \(latent-tracer calibrate --condition jpeg-30, .*",
     )
 
 
@@ -163,3 +163,6 @@ def test_a_yes_at_another_placement_says_how_the_picture_was_taken():
     )
     said = r" It shows where the picture is taken as mirrored left to right; measured on 5 decoders together\."
     check(plain_verdict(yes, MODEL), "Made by taesd: yes", RATE + said, "Ask which models .*")
+    borrowed = dataclasses.replace(yes, calibration="5 other decoders together")
+    said = said.replace(r"5 decoders together\.", r"5 other decoders together, not on taesd\.")
+    check(plain_verdict(borrowed, MODEL), "Made by taesd: yes", RATE + said, "Ask which models .*")

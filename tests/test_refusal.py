@@ -36,11 +36,12 @@ from latent_tracer.core.scores.contrast_map import Windowed
 from latent_tracer.core.scores.control import regenerated_control
 from latent_tracer.core.scores.found import SIGN_EVIDENCE, SIGN_SHARE, Found
 from latent_tracer.core.scores.placement import ROUND, Placement, made_sizes, resampled, roundness, turned_placements
-from latent_tracer.core.scores.search import _Search, search_placements
+from latent_tracer.core.scores.search import _Search, search_placements, seen_if_reduced
 from latent_tracer.core.tracing.questions import (
     CELL_PATTERN,
     EXPLAINED_BLOCKS,
     SMOOTHER,
+    VISIBLE,
     WEAK_LEVEL,
     ask_chance,
     ask_map,
@@ -413,11 +414,11 @@ def test_the_control_of_a_placement_is_near_what_an_own_picture_shows_there(demo
         how.startswith("mirrored"), 1 if how.startswith("turned") else 0, (SIDE, SIDE) if "×" in how else None
     )
     search.score(placement)
-    control = search.control(placement)
+    control = search.control(placement).contrast()
     assert 0.4 * control > search.scores[placement] > 1.5 * control
     other = _Search(demo, delivered(photograph, how), None)
     other.score(placement)
-    assert other.control(placement) == pytest.approx(control, rel=0.4)
+    assert other.control(placement).contrast() == pytest.approx(control, rel=0.4)
     assert other.scores[placement] > SIGN_SHARE * control
 
 
@@ -427,7 +428,7 @@ def test_the_control_goes_through_jpeg_where_the_picture_did(demo, own):
     with torch.no_grad():
         weaker, clean = (_Search(demo, one, None) for one in (stored, own))
         weaker.jpeg_quality, clean.jpeg_quality = 60, None
-        assert weaker.control(placement) > clean.control(placement)
+        assert weaker.control(placement).contrast() > clean.control(placement).contrast()
 
 
 def test_what_fills_no_whole_cells_gets_no_no(demo, photograph, monkeypatch):
@@ -481,6 +482,37 @@ def graph(*between):
 )
 def test_the_graph_tells_what_happened_after_decoding(between, alterations):
     assert claims_of_prompt(graph(*between)).alterations == alterations
+
+
+@pytest.mark.parametrize(("evidence", "answer"), [(VISIBLE - 0.1, "non-belonging"), (VISIBLE, "inconclusive")])
+def test_a_jpeg_file_gets_its_no_only_where_a_resize_before_would_have_shown(
+    demo, photograph, monkeypatch, evidence, answer
+):
+    clean = builtin_profile(demo.fingerprint)
+    asked = []
+
+    def seen(autoencoder, image, factor, window):
+        asked.append((image.shape, factor))
+        return evidence, Passes(encoder=2, decoder=2)
+
+    monkeypatch.setattr("latent_tracer.core.tracing.refusal.search_placements", lambda *_: None)
+    monkeypatch.setattr("latent_tracer.core.tracing.questions.seen_if_reduced", seen)
+    tracer = Tracer(demo, dataclasses.replace(clean, condition="jpeg-90"))
+    verdict = tracer.trace(Picture.of(stored_as_jpeg(photograph, 90))).verdict
+    assert verdict.answer == answer and asked == [(photograph.shape, 2 / 3)]
+    if answer == "inconclusive":
+        assert "had it been reduced to two thirds before, even this decoder's own version of it would" in verdict.basis
+        assert verdict.basis.endswith(": trace it as it was before.")
+    # What never was a JPEG file is not asked.
+    asked.clear()
+    assert Tracer(demo).trace(Picture.of(photograph)).verdict.answer == "non-belonging" and not asked
+
+
+@torch.no_grad()
+def test_what_a_resize_before_jpeg_leaves_is_measured_on_the_decoders_own_version(demo, photograph):
+    """Much at a high quality, and of a rough file nothing to rest a no on."""
+    (fine, passes), (rough, _) = (seen_if_reduced(demo, stored_as_jpeg(photograph, one), 2 / 3) for one in (95, 30))
+    assert fine < VISIBLE < rough and passes.encoder == passes.decoder == 5
 
 
 def test_an_alteration_in_the_files_graph_withholds_a_no(demo, photograph, monkeypatch):

@@ -54,8 +54,8 @@ NO = "score 200 is higher than that of 99.01 % of belonging images"
 BETWEEN = "12 % of other images score as low and 11 % of belonging images as high as this one, neither is rare enough."
 NEITHER = "score 150 is rarely as low among other images and rarely as high among belonging ones, it fits neither."
 LOSSY = (
-    "the file format is lossy (JPEG, WebP …) and the profile holds for clean images: calibrate with a condition such as"
-    " jpeg-90."
+    "the file format is lossy (JPEG, WebP …) and the profile holds for clean images: calibrate for such files"
+    " (latent-tracer calibrate does for JPEG unless told otherwise, for WebP with --condition webp-90)."
 )
 SMALL = "its shortest side is 63 pixels, the profile was calibrated on 64 and more: calibrate on images of this size."
 ONCE_JPEG = (
@@ -64,7 +64,7 @@ ONCE_JPEG = (
 )
 WEAKENED = (
     "the picture was once a JPEG file of about quality 50, which weakens a trace, and the profile holds for clean"
-    " images: calibrate with the condition jpeg-30."
+    " images: calibrate for jpeg-30 (latent-tracer calibrate --condition jpeg-30, or so in Calibrate Trace)."
 )
 FEW = "nobody calibrated this decoder, and it recognises 3 of 8 pictures, too few for an answer without a calibration:"
 OWN_JPEG = ("once a JPEG file of about quality 50",)

@@ -8,7 +8,9 @@ samples (split-conformal calibration, Vovk et al. 2005). Photographs are read on
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, Protocol
 
 import torch
@@ -25,6 +27,7 @@ from ..scores.decoder_grid import NoGridError, grid_of
 from ..scores.protocol import Score
 from .pictures import MIN_IMAGES, GivenPicture, IndependentPictures, check_rates
 from .scores import CalibrationStep, Sample, check_enough, collect_scores
+from .shared_passes import shared_passes
 from .under import Measured, Under, histories_of
 
 LARGEST_SIDE = 512
@@ -71,7 +74,8 @@ def calibrate_conditions(
     kept: Kept | None = None,
 ) -> tuple[Profile, ...]:
     """Score belonging and non-belonging samples of ``photographs`` (each ``[1,3,H,W]`` in [0,1]) and fit a profile for
-    each condition in ``scores``, by its score. Conditions share what they have in common.
+    each condition in ``scores``, by its score. Conditions share scores that they have in common, and passes of the
+    networks through the same pixels.
 
     ``photographs`` are read one by one, from a generator as well; of those that show the same
     (:mod:`..images.same_picture`) the first counts. ``generated`` are pictures this VAE really made: five or more
@@ -93,18 +97,30 @@ def calibrate_conditions(
         for condition, score in scores.items()
     ]
     shared: dict[str, Measured] = {}
+    model, forget_passes = shared_passes(autoencoder)
+    counts: Counter[str] = Counter()
+
+    def forget() -> None:
+        shared.clear()
+        forget_passes()
 
     def score_of(under: Under, sample: Sample) -> tuple[float, tuple[int, int]]:
         key = under.key(sample)
-        measured = shared.get(key) or (kept.get(key) if kept is not None else None)
+        measured = shared.get(key)
         if measured is None:
-            measured = under.measure(autoencoder, sample)
+            measured = kept.get(key) if kept is not None else None
+            counts["measured" if measured is None else "kept"] += 1
+        if measured is None:
+            measured = under.measure(model, sample)
             if kept is not None:
                 kept.add(key, measured)
-        if len(conditions) > 1:
-            shared[key] = measured
+        shared[key] = measured
         under.keep(measured)
         return measured.value, measured.sides
+
+    def tell(step: CalibrationStep) -> None:
+        if on_image is not None:
+            on_image(replace(step, expected=photos.expected, measured=counts["measured"], kept=counts["kept"]))
 
     ratio = math.lcm(*(o.spatial_ratio for o in (autoencoder, *others)))
     photos = IndependentPictures(photographs, lambda picture: _central(picture, ratio))
@@ -115,7 +131,7 @@ def calibrate_conditions(
     total = None
     if photos.expected is not None and made.expected is not None:
         total = photos.expected * per_photograph + made.expected * len(conditions)
-    collect_scores(_samples(autoencoder, entries, made, others, conditions, seed, shared), score_of, total, on_image)
+    collect_scores(_samples(model, entries, made, others, conditions, seed, forget), score_of, total, tell)
     counted, given = photos.counted + made.counted, photos.read + made.read
     # As a source of their own so few would set the false-negative rate, and among the others' scores hide in them.
     too_few = ["fewer than 5 really generated pictures say too little and were left out"]
@@ -169,28 +185,32 @@ def _samples(
     others: Sequence[Autoencoder],
     conditions: Sequence[Under],
     seed: int,
-    shared: dict[str, Measured],
+    forget: Callable[[], None],
 ) -> Iterator[tuple[Under, Sample]]:
     """Belonging and non-belonging versions of every photograph for each condition, deterministic in ``seed``.
 
-    ``shared`` is emptied with every photograph: no two have a sample in common.
+    ``forget`` lets go of what samples share: those of two photographs have nothing in common.
     """
     for number, picture in generated:
+        forget()
         yield from ((under, Sample("generated", True, number, picture)) for under in conditions)
     named = list(zip(distinct_names(others), others, strict=True))
     for number, photograph in photographs:
-        shared.clear()
+        forget()
         if photograph is None:
-            for under in conditions:
-                stands_for = 3 + len(others) + len(under.histories)
-                yield under, Sample("left out", False, number, None, stands_for=stands_for)
+            stands_for = sum(3 + len(others) + len(under.histories) for under in conditions)
+            yield conditions[0], Sample("left out", False, number, None, stands_for=stands_for, is_last=True)
             continue
         pixels = quantise(photograph)
         versions = _versions(autoencoder, pixels, named, number, seed)
-        for under in conditions:
-            yield from ((under, sample) for sample in versions)
-            for history in under.histories:
-                yield under, Sample("photograph", False, number, pixels, history)
+        samples = [
+            (under, sample)
+            for under in conditions
+            for sample in (*versions, *(Sample("photograph", False, number, pixels, one) for one in under.histories))
+        ]
+        under, last = samples.pop()
+        yield from samples
+        yield under, replace(last, is_last=True)
 
 
 def distinct_names(models: Sequence[Autoencoder | Generator]) -> list[str]:

@@ -17,11 +17,21 @@ from .pictures import MIN_IMAGES
 
 @dataclass(frozen=True)
 class CalibrationStep:
-    """Progress, given to ``on_image``: images scored so far of all (``None``: not known), and what the last one was."""
+    """Progress, given to ``on_image``: images scored so far of all (``None``: not known), and what the last one was, in
+    words and by its ``kind`` (see :class:`Source`).
+
+    ``photographs``: how many are finished, with all their versions, of so many ``expected``. ``measured``: scores that
+    were computed, ``kept``: those that were taken over from a calibration that was stopped.
+    """
 
     done: int
     total: int | None
     source: str
+    kind: str = ""
+    photographs: int = 0
+    expected: int | None = None
+    measured: int = 0
+    kept: int = 0
 
 
 @dataclass(frozen=True)
@@ -30,6 +40,7 @@ class Sample:
 
     ``number``: of the photograph behind it. ``history``: the alteration it went through, in place of the condition that
     all others go through. ``pixels`` are ``None`` where the photograph is left out, which ``stands_for`` samples.
+    ``is_last``: of its photograph.
     """
 
     kind: str
@@ -39,6 +50,7 @@ class Sample:
     history: str = ""
     decoder: str = ""
     stands_for: int = 1
+    is_last: bool = False
 
     @property
     def name(self) -> str:
@@ -99,7 +111,7 @@ def collect_scores(
     ``score_of`` gives the score of a sample and the sides of what it judged, in pixels, or raises
     :class:`InvalidImageError` for what cannot be scored; it is not asked for a photograph that is left out.
     """
-    done = 0
+    done = photographs = 0
     for scores, sample in samples:
         value, sides = math.nan, (0, 0)
         if sample.pixels is not None:
@@ -111,8 +123,9 @@ def collect_scores(
             else:
                 scores.skipped += 1
         done += sample.stands_for
+        photographs += sample.is_last
         if on_image is not None:
-            on_image(CalibrationStep(done, total, sample.name))
+            on_image(CalibrationStep(done, total, sample.name, sample.kind, photographs))
 
 
 def check_enough(scores: CollectedScores) -> None:

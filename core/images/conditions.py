@@ -52,8 +52,8 @@ _ALTERATIONS: dict[str, Callable[[Image.Image], Image.Image]] = {
     "jpeg-30": lambda picture: _stored_as(picture, "JPEG", 30),
 }
 CONDITIONS = tuple(_ALTERATIONS)
-# One profile for these serves a folder of PNG and JPEG files. What was resized before it became a JPEG file shows no
-# trace (benchmarks/results/signs.md), so nobody gets a no under jpeg-90 without asking for it.
+# One profile for these serves a folder of PNG and JPEG files, as they occur; of which a picture is, its pixels show.
+# Not webp-90: how strongly such a file was compressed does not show, and a yes needs no profile of its own.
 USUAL = (CLEAN, "jpeg-90", "jpeg-75")
 LOSSY = ("jpeg-95", "jpeg-90", "jpeg-75", "jpeg-30", "webp-90")
 # What may have happened to a picture that does not belong before anybody stored it as it is now. JPEG works on an

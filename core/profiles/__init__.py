@@ -7,7 +7,7 @@ from .file import load_profile, load_profiles, parse_profile, parse_profiles, sa
 from .grid import Grid
 from .limits import Limit, Limits, measured_limit
 from .profile import JPEG_TOLERANCE, VERSION, Profile, digest_of
-from .shipped import builtin_profile, default_profile, placement_profile
+from .shipped import builtin_profile, default_profile, placement_profile, was_measured_on
 from .source import Source
 from .trust import HANDED_OVER, MADE_HERE, SHIPPED, calibration_words
 
@@ -35,4 +35,5 @@ __all__ = [
     "placement_profile",
     "save_profile",
     "save_profiles",
+    "was_measured_on",
 ]

@@ -32,6 +32,12 @@ def default_profile() -> Profile:
     return load_profile(EMBEDDED / "default.json")
 
 
+def was_measured_on(profile: Profile, digest: str) -> bool:
+    """Whether the decoder with these weights is one of the several whose own pictures ``profile`` holds."""
+    known = builtin_profile(digest)
+    return known is not None and known.autoencoder in {source.under for source in profile.belonging}
+
+
 @functools.cache
 def placement_profile() -> Profile:
     """Evidence at a placement that a search would find, of other pictures and of several decoders' own.

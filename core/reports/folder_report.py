@@ -12,7 +12,7 @@ from typing import Any
 
 from ..storage.atomic import write_text
 from ..storage.safe_text import clean_text, spreadsheet_cell
-from ..tracing.row import TraceRow, summary
+from ..tracing.row import TraceRow, conditions_of, summary
 from .page import report_page
 
 FORMAT = "latent-tracer-report"
@@ -26,10 +26,12 @@ COLUMNS = tuple(field.name for field in fields(TraceRow) if field.name != "thumb
 def write_report(folder: Path, rows: Sequence[TraceRow], settings: Mapping[str, Any], *, pending: int = 0) -> str:
     """Write the three files into ``folder``, each whole or not at all, and return the summary in one line.
 
-    ``settings`` are shown as they are given; ``pending`` pictures are still to be traced. Raises
-    :class:`InvalidSettingError` where ``folder`` cannot be written.
+    ``settings`` are shown as they are given, and after them how many pictures were judged by which condition;
+    ``pending`` pictures are still to be traced. Raises :class:`InvalidSettingError` where ``folder`` cannot be written.
     """
     line = summary(rows) + (f"; {pending} more are still to be traced" if pending else "")
+    judged_as = conditions_of(rows)
+    settings = {**settings, "judged as": judged_as} if judged_as else settings
     write_text(folder / CSV_NAME, BYTE_ORDER_MARK + csv_text(rows))
     write_text(folder / JSON_NAME, json_text(rows, settings, pending))
     write_text(folder / PAGE_NAME, report_page(rows, settings, line))

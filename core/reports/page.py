@@ -12,6 +12,7 @@ import html
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from ..images.conditions import CLEAN
 from ..storage.safe_text import clean_text
 from ..tracing.row import TraceRow, shown_name
 from ..verdicts.verdict import LIMITS
@@ -117,7 +118,8 @@ def _row(row: TraceRow) -> str:
     size = f"{row.width} × {row.height}" if row.width else ""
     lossy = f"{row.format} (lossy)" if row.lossy else row.format
     jpeg = "" if row.jpeg_quality is None else f"once JPEG of quality {row.jpeg_quality}"
-    notes = " ".join(filter(None, (row.error, row.basis, jpeg, *row.notes)))
+    condition = "" if row.p_value is None or row.condition == CLEAN else f"judged as {row.condition}"
+    notes = " ".join(filter(None, (row.error, row.basis, jpeg, condition, *row.notes)))
     agreement = row.agreement if row.agreement in ("agree", "disagree", "undecided", "no claim") else ""
     cells = (
         f'<td data-sort="">{picture}</td>',

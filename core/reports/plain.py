@@ -63,7 +63,8 @@ def plain_verdict(verdict: Verdict, model: str) -> PlainAnswer:
         advice = f"Calibrate {name} on 99 photographs for rates of its own."
     elif verdict.fpr_basis == SEVERAL_DECODERS:
         taken = verdict.state[-1].removesuffix(" since it was made") if verdict.state else "lying otherwise"
-        wrong += f" It shows where the picture is taken as {taken}; measured on {verdict.calibration}."
+        wrong += f" It shows where the picture is taken as {taken}; measured on {verdict.calibration}"
+        wrong += f", not on {name}." if verdict.is_borrowed else "."
     elif verdict.fpr is None and verdict.subject == "decoder":
         advice = f"Calibrate {name} to learn how often such an answer is wrong."
     if verdict.calibration == HANDED_OVER:

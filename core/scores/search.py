@@ -80,6 +80,18 @@ def search_placements(autoencoder: Autoencoder, image: Tensor, window: int | Non
     )
 
 
+@torch.no_grad()
+def seen_if_reduced(
+    autoencoder: Autoencoder, image: Tensor, factor: float, window: int | None = None
+) -> tuple[float, Passes]:
+    """The :meth:`.ContrastMap.evidence` of the decoder's own version of ``image`` ``[1,3,H,W]``, had it been reduced by
+    ``factor`` and then stored as the image was; raises as :func:`search_placements`."""
+    search = _Search(autoencoder, image, window)
+    made = (round(side / factor / search.ratio) * search.ratio for side in image.shape[-2:])
+    found = search.control(Placement(size=(next(made), next(made))))
+    return found.evidence(), search.passes
+
+
 class _Search:
     """``uncovered``: the image as it lies is a placement, too."""
 
@@ -129,17 +141,17 @@ class _Search:
         unseen, evidence = self.unseen.get(found, (0.0, 0.0))
         tests = max(1, len(self.unseen))
         score, strength = self.scores.get(found, 0.0), self.strengths.get(found, 0.0)
-        control, scale = (self.control(found) if strength < SIGN_EVIDENCE else 0.0), self.scale(found)
+        control, scale = (self.control(found).contrast() if strength < SIGN_EVIDENCE else 0.0), self.scale(found)
         return Found(found, score, len(self.ranked), self.passes, evidence, tests, unseen, strength, control, scale)
 
-    def control(self, placement: Placement) -> float:
-        """The contrast of the decoder's own version of the picture, had it come to lie as under ``placement``."""
+    def control(self, placement: Placement) -> ContrastMap:
+        """Of the decoder's own version of the picture, had it come to lie as under ``placement``."""
         placed = windowed_picture(self.placed(placement), self.ratio, self.window)
         scale = self.scale(placement)
         version = delivered_version(self.autoencoder, placed, scale, self.jpeg_quality, self.passes)
         found = contrast_map(self.autoencoder, version, self.window)
         self.passes += found.passes
-        return found.contrast()
+        return found
 
     def scale(self, placement: Placement) -> float:
         """Of the sides since it was made."""

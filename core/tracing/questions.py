@@ -22,6 +22,7 @@ from ..models.autoencoder import Autoencoder
 from ..scores.contrast_map import map_where_promising
 from ..scores.found import SIGN_EVIDENCE
 from ..scores.placement import Placement
+from ..scores.search import seen_if_reduced
 from ..scores.windows import windows_of
 from ..verdicts.own_part import OWN_PART, own_part
 from ..verdicts.verdict import Verdict
@@ -46,6 +47,10 @@ WEAK_SHARE, WEAK_LEVEL, WEAK_TRACE = 0.2, 0.05, "perhaps a weak trace of this de
 # 24 generated pictures the most had 0.39, of 33 photographs 0.26, of own ones that were blurred by a pixel or more the
 # least 0.6 (benchmarks/results/retouched.md).
 SMOOTHER = 0.5
+# JPEG after a resize takes what the resize left. A JPEG file gets its no only where the decoder's own version of it,
+# reduced so and stored alike, would show twice the evidence of a sign: own pictures show half of their control's and
+# more (benchmarks/results/signs.md).
+REDUCED, VISIBLE = 2 / 3, 2 * SIGN_EVIDENCE
 # Before a no, one window of so many latent cells is inverted by so many steps.
 INVERTED_CELLS, STEPS = 16, 12
 
@@ -97,6 +102,21 @@ def ask_map(no: Verdict, autoencoder: Autoencoder, placed: Tensor, window: int |
         )
         return Checked(withheld(no, reason, WEAK_TRACE), contrasts.passes)
     return Checked(no, contrasts.passes)
+
+
+def ask_reduced(no: Verdict, autoencoder: Autoencoder, placed: Tensor, window: int | None) -> Checked:
+    """Would a trace be left if the picture had been resized before it became a JPEG file?"""
+    if no.jpeg_quality is None:
+        return Checked(no, Passes())
+    evidence, passes = seen_if_reduced(autoencoder, placed, REDUCED, window)
+    if evidence < VISIBLE:
+        return Checked(no, passes)
+    reason = (
+        f"it shows no trace of this decoder (score {no.score:.3g}), but it was once a JPEG file of about quality"
+        f" {no.jpeg_quality}, and had it been reduced to two thirds before, even this decoder's own version of it would"
+        f" show none (evidence {evidence:.2g}): trace it as it was before."
+    )
+    return Checked(withheld(no, reason), passes)
 
 
 def ask_chance(no: Verdict) -> Checked:

@@ -13,7 +13,7 @@ from torch import Tensor
 from ..errors import InvalidImageError
 from ..inversion.objective import Passes
 from ..models.autoencoder import Autoencoder
-from ..profiles import Profile, placement_profile
+from ..profiles import Profile, placement_profile, was_measured_on
 from ..scores.control import regenerated_control
 from ..scores.decoder_grid import grid_of
 from ..scores.found import Found
@@ -30,6 +30,7 @@ from .questions import (
     ask_inverted,
     ask_map,
     ask_pattern,
+    ask_reduced,
     ask_smoothness,
     withheld,
 )
@@ -72,19 +73,21 @@ def checked(
 
     ``pixels`` ``[1,3,H,W]``: the picture; ``placed``: its whole latent cells, which were scored; ``bound``: what a
     score lies below for a yes. First the regenerated control; then, for scores that compare places on the grid, the
-    search for another placement; then a pattern that repeats as the cells do, a score that few others have, a part of
-    its own or a weak trace of the whole, less fine detail than the decoder writes, sides that fill no whole cells, a
-    short inversion of one window, and the ``alterations`` that the file's metadata own up to.
+    search for another placement; then a pattern that repeats as the cells do, a score that few others have,
+    whether JPEG left anything of a resize before it, a part of its own or a weak trace of the whole, less fine detail
+    than the decoder writes, sides that fill no whole cells, a short inversion of one window, and the ``alterations``
+    that the file's metadata own up to.
     """
     if verdict.answer == "inconclusive":
-        return _elsewhere(verdict, profile, bound, pixels, search_placements(autoencoder, pixels, window))
+        found = search_placements(autoencoder, pixels, window)
+        return _elsewhere(verdict, profile, autoencoder.fingerprint, bound, pixels, found)
     compares = compares_placements(score)
     asked, smoother = _control(verdict, profile, score, autoencoder, placed, window)
     passes, looks = asked.passes, 0
     if asked.verdict.answer == verdict.answer and compares:
         verdict = asked.verdict  # with its power
         found = search_placements(autoencoder, pixels, window)
-        asked = _elsewhere(verdict, profile, bound, pixels, found)
+        asked = _elsewhere(verdict, profile, autoencoder.fingerprint, bound, pixels, found)
         passes, looks = passes + asked.passes, 0 if found is None else found.looks
     period = grid_of(autoencoder).period if score.needs_grid else autoencoder.spatial_ratio
     questions: tuple[Callable[[Verdict], Checked], ...] = (
@@ -93,6 +96,7 @@ def checked(
     )
     if compares:
         questions += (
+            lambda no: ask_reduced(no, autoencoder, placed, window),
             lambda no: ask_map(no, autoencoder, placed, window),
             lambda no: ask_smoothness(no, smoother),
             lambda no: ask_fills_cells(no, pixels, autoencoder.spatial_ratio),
@@ -112,7 +116,8 @@ def checked(
     )
     if no.jpeg_quality is not None:
         searched += (
-            ", though a picture that was resized or retouched before it became a JPEG file would show none either"
+            ", though a picture that was retouched, or reduced to less than two thirds, before it became a JPEG file"
+            " may show none"
         )
     basis = f"{no.basis}, and {searched}" if looks else f"{no.basis}: {AS_IT_IS}"
     return Checked(replace(no, basis=basis), passes)
@@ -142,7 +147,9 @@ def _control(
     return Checked(withheld(no, reason, *findings), control.passes), control.smoother
 
 
-def _elsewhere(verdict: Verdict, profile: Profile, bound: float, pixels: Tensor, found: Found | None) -> Checked:
+def _elsewhere(
+    verdict: Verdict, profile: Profile, digest: str, bound: float, pixels: Tensor, found: Found | None
+) -> Checked:
     """A yes where the picture was ``found`` to lie, or no answer where it may lie; else ``verdict`` itself."""
     if found is None:
         return Checked(verdict, Passes())
@@ -153,7 +160,8 @@ def _elsewhere(verdict: Verdict, profile: Profile, bound: float, pixels: Tensor,
     yes = None
     if carries:
         history = History.of(found.placement.undo(pixels))
-        yes = verdict_at_placement(verdict, found.evidence, found.tests, held, history, words)
+        on_others = not was_measured_on(held, digest)
+        yes = verdict_at_placement(verdict, found.evidence, found.tests, held, history, words, on_others)
     if yes is not None:
         return Checked(yes, found.passes, found.placement)
     if verdict.answer == "inconclusive" or not (found.is_sign or carries):

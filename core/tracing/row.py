@@ -6,6 +6,7 @@ import base64
 import dataclasses
 import io
 import math
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -242,6 +243,17 @@ def summary(rows: Sequence[TraceRow]) -> str:
     counts["inconclusive"] = sum(row.verdict == "inconclusive" for row in rows)
     counts["not traced"] = sum(row.verdict is None for row in rows)
     return f"{len(rows)} files: " + ", ".join(f"{count} {answer}" for answer, count in counts.items())
+
+
+def conditions_of(rows: Sequence[TraceRow]) -> str:
+    """How many pictures were judged by which condition of the calibration, the most frequent first; empty for none.
+
+    >>> conditions_of([TraceRow("a", p_value=0.01, condition="clean"), TraceRow("b", condition="clean")])
+    'clean 1'
+    """
+    found = Counter(row.condition for row in rows if row.p_value is not None)
+    ordered = sorted(found.items(), key=lambda one: (-one[1], one[0]))
+    return ", ".join(f"{condition} {count}" for condition, count in ordered)
 
 
 def shown_name(row: TraceRow) -> str:

@@ -216,7 +216,7 @@ class Tracer:
             pixels = check_images(traced.picture.pixels)
             history = history or History.of(pixels)
             if self.profiles:
-                profile = profile_for(history, self.profiles)
+                profile = profile_for(history, self.profiles, facts.format)
             score = make_score(profile.score)
             placed = on_cells(score, pixels, autoencoder.spatial_ratio)
             if score.needs_grid:

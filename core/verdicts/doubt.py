@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from torch import Tensor
 
 from ..errors import InvalidSettingError
-from ..images.conditions import CLEAN, CONDITIONS, LOSSY, NO_JPEG, jpeg_quality_of
+from ..images.conditions import CLEAN, CONDITIONS, LOSSY, NO_JPEG, USUAL, jpeg_quality_of
 from ..images.jpeg import jpeg_quality
 from ..images.lossy_past import few_colours, was_lossy
 from ..images.regularity import JPEG_BLOCK, different_blocks, grid_strength
@@ -108,7 +108,7 @@ def doubt_about(answer: str, history: History, profile: Profile) -> str | None:
     if quality is not None and quality < mildest:
         return (
             f"the picture was once a JPEG file of about quality {quality}, which weakens a trace, and the profile holds"
-            f" for {profile.condition} images: calibrate with the condition {condition_for(quality)}."
+            f" for {profile.condition} images: {calibrate_for(quality)}"
         )
     if quality is None and history.was_lossy and profile.condition not in LOSSY:
         return (
@@ -120,21 +120,33 @@ def doubt_about(answer: str, history: History, profile: Profile) -> str | None:
     return None
 
 
-def profile_for(history: History, profiles: Sequence[Profile]) -> Profile:
+def profile_for(history: History, profiles: Sequence[Profile], file_format: str = "") -> Profile:
     """The profile of the condition nearest to what the picture went through, rather a rougher one than a milder one.
 
     A trace is stronger after mild JPEG than a profile for rough JPEG expects, which spoils neither of its answers; a
-    profile for milder JPEG could give no answer but yes. Raises :class:`InvalidSettingError` for none.
+    profile for milder JPEG could give no answer but yes. ``file_format``: Pillow's name of the file's, where that is
+    known; of a lossy one whose quality does not show, a profile for such files counts as nearer than any other. Raises
+    :class:`InvalidSettingError` for none.
     """
     if not profiles:
         raise InvalidSettingError("No profile was given to choose from: calibrate first.")
     quality = NO_JPEG if history.jpeg_quality is None else history.jpeg_quality
+    such_files = f"{file_format.lower()}-" if history.jpeg_quality is None and file_format else ""
 
-    def distance(profile: Profile) -> tuple[bool, int, bool]:
+    def distance(profile: Profile) -> tuple[bool, bool, int, bool]:
         above = jpeg_quality_of(profile.condition) - quality
-        return above > 2 * JPEG_TOLERANCE, abs(above), profile.condition != CLEAN
+        is_other = not profile.condition.startswith(such_files)
+        return is_other, above > 2 * JPEG_TOLERANCE, abs(above), profile.condition != CLEAN
 
     return min(profiles, key=distance)
+
+
+def calibrate_for(quality: int) -> str:
+    """The end of a sentence: what makes a profile that gives an answer about JPEG files of ``quality``."""
+    if quality >= min(map(jpeg_quality_of, USUAL)) - 2 * JPEG_TOLERANCE:
+        return "calibrate for JPEG files (latent-tracer calibrate and Calibrate Trace do, unless told otherwise)."
+    condition = condition_for(quality)
+    return f"calibrate for {condition} (latent-tracer calibrate --condition {condition}, or so in Calibrate Trace)."
 
 
 def condition_for(quality: int) -> str:

@@ -27,6 +27,7 @@ from ..scores.contrast_map import looks_of
 from ..scores.protocol import check_single
 from ..scores.spectral import DCT_BLOCK
 from ..scores.windows import SIDE, WHOLE_PIXELS, within_memory
+from .doubt import History, profile_for
 
 # Standard deviation of the smoothing in blocks: a neighbourhood of about 90 blocks, 76 pixels across
 # (benchmarks/results/constants.md, as the next two).
@@ -193,6 +194,13 @@ def to_pixels(blocks: Tensor, ratio: int, whole: Sequence[int]) -> Tensor:
     rows = (torch.arange(whole[0]) - ratio).clamp(0, pixels.shape[0] - 1)
     columns = (torch.arange(whole[1]) - ratio).clamp(0, pixels.shape[1] - 1)
     return pixels.cpu()[rows][:, columns]
+
+
+def profile_of_map(profiles: Sequence[Profile], image: Tensor) -> Profile | None:
+    """Of ``profiles`` of several conditions, those with a threshold of maps first, the one that fits what the pixels of
+    ``image`` ``[1,3,H,W]`` went through; ``None`` of none."""
+    holding = [one for one in profiles if one.limits.localisation is not None] or list(profiles)
+    return profile_for(History.of(image), holding) if holding else None
 
 
 def threshold_of(profile: Profile | None) -> tuple[float, float | None]:

@@ -11,13 +11,20 @@ from .verdict import SEVERAL_DECODERS, Verdict, decoders_of
 
 
 def verdict_at_placement(
-    verdict: Verdict, evidence: float, tests: int, profile: Profile, history: History, words: str
+    verdict: Verdict,
+    evidence: float,
+    tests: int,
+    profile: Profile,
+    history: History,
+    words: str,
+    on_others: bool = False,
 ) -> Verdict | None:
     """A yes by the ``evidence`` of pixels that did not choose the placement, or ``None`` where it is not rare enough.
 
     ``verdict``: of the picture as it lies, which could have been a yes, too: its rate and that of each of the ``tests``
     of a placement add up (Bonferroni). ``profile``: of other pictures' evidence; ``history``: of the picture as it was
-    placed, ``words``: how. A picture that shows JPEG there is left alone: blocks lie where cells would.
+    placed, ``words``: how; ``on_others``: this decoder is none of those that ``profile`` was measured on. A picture
+    that shows JPEG there is left alone: blocks lie where cells would.
     """
     if not profile.accepts(evidence) or history.jpeg_quality is not None:
         return None
@@ -41,7 +48,7 @@ def verdict_at_placement(
         fnr=None,
         fnr_bound=None,
         stage="evidence at another placement",
-        calibration=f"{decoders_of(profile)} decoders together",
+        calibration=f"{decoders_of(profile)} {'other ' if on_others else ''}decoders together",
         fpr_basis=SEVERAL_DECODERS,
         state=(*verdict.state, f"{words} since it was made"),
     )

@@ -36,7 +36,8 @@ class Verdict:
     one that belongs scores this high. All are ``None`` when nothing was measured that could support them.
     ``threshold``: belonging lies below it. ``jpeg_quality``: of a JPEG file the picture once was, where its pixels
     were asked and show one. ``calibration``: whose it is, "shipped", "made on this machine" or "handed over", for a
-    default profile "5 other decoders", empty without one. ``power``: before a no, the score of this decoder's own
+    default profile "5 other decoders", for a yes at another placement "5 decoders together" or, where this is none of
+    them, "5 other decoders together", empty without one. ``power``: before a no, the score of this decoder's own
     version of the picture; ``state``: what shows of what happened to the picture since it was made. ``fpr_basis``:
     whether the rates were measured on "this decoder", on "other decoders", or on "several decoders" together, empty
     without rates.
@@ -81,12 +82,15 @@ class Verdict:
         p_value = self.p_value if yes else self.belonging_p_value
         p = "" if p_value is None else f", p = {p_value:.3g}"
         whose = f"; {calibration_words(self.calibration)}" if self.calibration else ""
-        if self.fpr_basis == OTHER_DECODERS:
-            whose = f"; measured on {self.calibration}, not on this one"
-        if self.fpr_basis == SEVERAL_DECODERS:
-            whose = f"; measured on {self.calibration}"
+        if self.fpr_basis in (OTHER_DECODERS, SEVERAL_DECODERS):
+            whose = f"; measured on {self.calibration}{', not on this one' if self.is_borrowed else ''}"
         does = "belongs" if yes else "does not belong"
         return f"The image {does} to this {self.subject} ({self.basis}; {self.rate_words}{p}{whose})."
+
+    @property
+    def is_borrowed(self) -> bool:
+        """Whether what the answer rests on was measured on other decoders, not on this one."""
+        return self.fpr_basis == OTHER_DECODERS or self.fpr_basis == SEVERAL_DECODERS and " other " in self.calibration
 
     @property
     def line(self) -> str:
@@ -173,8 +177,8 @@ def verdict_from_profile(
     elif lossy and profile.condition == CLEAN and not (answer == "belonging" and profile.covers_lossy_files):
         answer = "inconclusive"
         basis = (
-            "the file format is lossy (JPEG, WebP …) and the profile holds for clean images: calibrate with a condition"
-            " such as jpeg-90."
+            "the file format is lossy (JPEG, WebP …) and the profile holds for clean images: calibrate for such files"
+            " (latent-tracer calibrate does for JPEG unless told otherwise, for WebP with --condition webp-90)."
         )
     doubt = None if history is None else doubt_about(answer, history, profile)
     if doubt is not None:

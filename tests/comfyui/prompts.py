@@ -40,8 +40,11 @@ def decoded(decoder: str, image: str) -> Prompt:
     }
 
 
-def calibration(decoder: str, folder: str, name: str, **settings: Any) -> Prompt:
-    """``calibrate`` on the pictures of a folder, as a list of mixed sizes."""
+def calibration(decoder: str, folder: str, name: str, condition: str | None = "clean", **settings: Any) -> Prompt:
+    """``calibrate`` on the pictures of a folder, as a list of mixed sizes; ``None`` leaves the condition as a new node
+    has it."""
+    if condition is not None:
+        settings["condition"] = condition
     return {
         "vae": node("VAELoader", vae_name=decoder),
         "folder": node("LoadImageDataSetFromFolder", folder=folder),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import re
+import struct
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -52,6 +53,20 @@ def offered(client: Client) -> list[str]:
 
 def files(profiles: Path) -> list[str]:
     return sorted(path.name for path in profiles.iterdir())
+
+
+def progress_texts(events: Events, node_id: str) -> list[str]:
+    """What is shown on the node while the prompt runs, until it ends. Of a binary event the first four bytes are its
+    kind, 3 for text, then comes the node's name after its length, then the text."""
+    told = []
+    while True:
+        event = events.next()
+        if isinstance(event, bytes):
+            kind, length = struct.unpack(">II", event[:8])
+            if kind == 3 and event[8 : 8 + length] == node_id.encode():
+                told.append(event[8 + length :].decode())
+        elif event["type"] in ("execution_success", "execution_error"):
+            return told
 
 
 def test_calibration_is_saved_and_offered(calibrated: str, client: Client, folder: str, profiles: Path) -> None:
@@ -290,17 +305,35 @@ def test_one_socket_carries_profiles_for_several_conditions(
     assert "connect profiles of one VAE" in sentence(client.fail(prompt), "InvalidProfileError")
 
 
-def test_one_profile_for_clean_pictures_and_jpeg_files(
-    client: Client, demo: str, folder: str, decoded_by: DecodedBy, profiles: Path
+def test_a_new_calibration_is_one_profile_for_clean_pictures_and_jpeg_files(
+    client: Client, demo: str, folder: str, decoded_by: DecodedBy, base_directory: Path, profiles: Path
 ) -> None:
-    run = client.succeed(calibration(demo, folder, "several", condition="clean, jpeg-90, jpeg-75"))
+    with Events(client.url) as events:
+        prompt_id = client.queue(calibration(demo, folder, "several", condition=None), events.client_id)
+        told = progress_texts(events, "calibrate")
+    run = client.wait(prompt_id, 600)
     report = run.text("calibrate")
     assert all(f"condition {condition}, " in report for condition in ("clean", "jpeg-90", "jpeg-75"))
     assert json.loads((profiles / "several.json").read_text(encoding="utf-8"))["version"] == 3
-    prompt = trace_image(demo, decoded_by(demo, 20, 96, 96), "several.json")
-    run = client.succeed(prompt)
-    assert "assumed condition: clean" in run.text("trace") and run.text("answers") == "belonging"
-    assert run.images("profile") and run.text("profile").count("\ncondition ") == 2
+    assert "for clean, jpeg-90 and jpeg-75: " in told[0] and " scores of each of 8 photographs" in told[0]
+    assert re.search(r"about \d+ (s|min) for 7 more photographs on this device", told[1])
+    assert re.search(r"about \d+ (s|min) for 1 more photograph on this device", told[-1])
+    own = decoded_by(demo, 20, 96, 96)
+    files = {"clean": own, "jpeg-90": "several-90.jpg", "jpeg-75": "several-75.jpg"}
+    for condition, image in files.items():
+        if image != own:
+            with Image.open(base_directory / "input" / own) as picture:
+                picture.convert("RGB").save(base_directory / "input" / image, quality=int(condition[-2:]))
+        run = client.succeed(trace_image(demo, image, "several.json"))
+        assert f"assumed condition: {condition}" in run.text("trace")
+        assert run.text("answers") == "belonging", run.text("trace")
+        if image == own:  # what was loaded once is cached, and not told again
+            assert run.images("profile") and run.text("profile").count("\ncondition ") == 2
+    regions = trace_image(demo, files["jpeg-90"], "several.json")
+    regions["regions"] = node(
+        "LatentTracerFindForeignRegions", vae=["vae", 0], image=["image", 0], profile=["profile", 0]
+    )
+    assert "of wholly belonging pictures show any region" in client.succeed(regions).text("regions")
 
 
 def test_same_vae_twice_is_a_tie(demo: str, client: Client, decoded_by: DecodedBy, profile_of: ProfileOf) -> None:

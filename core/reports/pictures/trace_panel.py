@@ -47,7 +47,7 @@ def trace_picture(
 
 def _chart(verdict: Verdict, profile: Profile, model: str, fingerprint: str, width: int) -> Image.Image:
     is_own = same_weights(profile.fingerprint, fingerprint)
-    others = "" if verdict.fpr_basis == SEVERAL_DECODERS else "other "
+    others = "" if verdict.fpr_basis == SEVERAL_DECODERS and not verdict.is_borrowed else "other "
     owner = short_name(model) if is_own else f"{decoders_of(profile)} {others}decoders"
     accepted, refused = profile.accepts(verdict.score), profile.refuses(verdict.score)
     is_withheld = verdict.answer == "inconclusive" and accepted != refused
