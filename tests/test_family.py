@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 import torch
 from commands import run
+from demo_families import OTHERS, OWN, families, proxies_in
 from latent_tracer.core import (
     InvalidImageError,
     InvalidProfileError,
@@ -27,10 +28,8 @@ from latent_tracer.core.inversion.objective import Passes
 from latent_tracer.core.models.loading import EMBEDDED
 from latent_tracer.core.models.tiny_pairs import tiny_pairs
 from latent_tracer.core.profiles.families import (
-    NO_FAMILY,
     Families,
     FamilyProxy,
-    KnownPicture,
     load_families,
     parse_families,
     shipped_families,
@@ -47,28 +46,12 @@ from latent_tracer.core.scores.family_score import (
 from latent_tracer.core.tracing.family import which_family
 from latent_tracer.core.verdicts.doubt import History
 from latent_tracer.core.verdicts.family import Shown, family_record, judge_family
-from safetensors.torch import load_file, save_file
 
 GOLDEN = Path(__file__).parent / "golden" / "families.json"
 FIELDS = [
     *("image", "family", "p_value", "fpr", "scores", "basis"),
     *("answer", "fpr_bound", "fnr", "missing", "claims"),
 ]
-OTHERS, OWN = 199, 40
-
-
-def families(proxies: tuple[tuple[str, str, str], ...], own: float = -0.1, own_work: float = -9.0) -> Families:
-    """A calibration in which each ``(family, proxy, digest)`` has own pictures around ``own``, others around zero."""
-    pictures = [KnownPicture(f"{k:064x}", NO_FAMILY, "", "camera") for k in range(OTHERS)]
-    for family, _, _ in proxies:
-        pictures += [KnownPicture(f"{family}-{k}", family, "model", "source") for k in range(OWN)]
-    known = []
-    for family, proxy, digest in proxies:
-        spread = iter(np.linspace(-0.02, 0.02, len(pictures)).tolist())
-        contrasts = tuple(next(spread) + (own if picture.family == family else 0.0) for picture in pictures)
-        known.append(FamilyProxy(family, proxy, digest, contrasts, (0.01,) * len(pictures)))
-    return Families("a test", {"places": 8}, 0.004, own_work, 0.02, 0.05, tuple(pictures), tuple(known))
-
 
 TWO = families((("A", "one", "1" * 40), ("B", "two", "2" * 40)))
 
@@ -256,13 +239,7 @@ def test_what_ships_knows_the_proxies_by_their_weights_and_lists_its_pictures() 
 @pytest.fixture(scope="module")
 def proxies(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The two demo decoders under the names of tiny autoencoders' files."""
-    folder = tmp_path_factory.mktemp("vae_approx")
-    for name, path in EMBEDDED.items():
-        weights = load_file(path)
-        for part in ("encoder", "decoder"):
-            own = {key.partition(".")[2]: value for key, value in weights.items() if key.startswith(f"taesd_{part}.")}
-            save_file(own, folder / f"{name}_{part}.safetensors")
-    return folder
+    return proxies_in(tmp_path_factory.mktemp("vae_approx"))
 
 
 def test_the_command_answers_in_the_promised_fields(
