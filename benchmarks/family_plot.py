@@ -47,7 +47,7 @@ def panel(canvas: ImageDraw.ImageDraw, rows: list[Row], proxy: str, left: float,
     for side in (128, 256, 512, 1024, 2048):
         x = place(side, 0)[0]
         canvas.line((x, TOP, x, HEIGHT - BOTTOM), fill=GRID, width=1)
-        canvas.text((x - 22, HEIGHT - BOTTOM + 10), f"{side}²", font=font(19), fill=FAINT)
+        canvas.text((x - 22, HEIGHT - BOTTOM + 10), str(side), font=font(19), fill=FAINT)
     for number, (name, colour, some) in enumerate((("own pictures", OWN, 0), ("others", OTHERS, 1))):
         canvas.ellipse((left + number * 210, 66, left + number * 210 + 14, 80), fill=colour)
         canvas.text((left + number * 210 + 22, 58), name, font=font(21), fill=INK)
@@ -67,7 +67,7 @@ def panel(canvas: ImageDraw.ImageDraw, rows: list[Row], proxy: str, left: float,
             canvas.ellipse((x - 6, y - 6, x + 6, y + 6), fill=colour)
     canvas.text(
         (left, HEIGHT - 42),
-        "evidence in deviations, median and quartiles of the central side²; rings: whole pictures",
+        "evidence in deviations: median, quartiles of a central square by its side; rings: whole pictures",
         font=font(17),
         fill=FAINT,
     )

@@ -131,10 +131,12 @@ def measure(proxy: str, line: Row, side: int | str, delivered: str) -> Row:
         least = min(part.shape[-2:])
         sides = [one for one in SIDES if one <= (side if isinstance(side, int) else least)]
         row["sides"] = {str(one): scored(ratios, weights, list(BANDS), one) for one in sides}
+        every = range(ratios.shape[-1])
         if side == WHOLE:
             row["sides"][WHOLE] = pooled([(ratios[..., list(BANDS)].sum(-1), weights[..., list(BANDS)].sum(-1))])
             row["windows"] = of_windows(ratios, weights, part)
-        row["bands"] = [scored(ratios, weights, [band], max(part.shape[-2:])) for band in range(ratios.shape[-1])]
+            row["by_band"] = {str(one): [scored(ratios, weights, [band], one) for band in every] for one in sides}
+        row["bands"] = [scored(ratios, weights, [band], max(part.shape[-2:])) for band in every]
     except InvalidImageError as error:
         row["error"] = str(error)
     row["seconds"] = round(time.process_time() - began, 2)

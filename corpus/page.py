@@ -6,7 +6,7 @@ import html
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from ..core.reports.page import STYLE, source_hash, text
+from ..core.reports.page import STYLE, document, text
 from ..core.verdicts.family import FAMILY_LIMITS
 from ..core.verdicts.verdict import LIMITS
 from .summary import BINS, LISTED, Reason, Summary, most_frequent
@@ -27,17 +27,8 @@ ORDER = ("belonging", "inconclusive", "non-belonging")
 
 def corpus_page(summary: Summary, settings: Mapping[str, Any], line: str) -> str:
     """The whole page about ``summary``; ``settings`` are shown in their order, ``line`` sums it up."""
-    policy = f"default-src 'none'; style-src '{source_hash(STYLE_HERE)}'; base-uri 'none'; form-action 'none'"
     limits = FAMILY_LIMITS if summary.kind == "family" else LIMITS
-    shown = "".join(f"<li><span class=faint>{text(name)}</span> {text(value)}</li>" for name, value in settings.items())
-    return (
-        '<!doctype html>\n<html lang=en>\n<head>\n<meta charset="utf-8">\n'
-        f'<meta http-equiv="Content-Security-Policy" content="{policy}">\n'
-        '<meta name="viewport" content="width=device-width">\n<meta name="referrer" content="no-referrer">\n'
-        f"<title>Corpus report</title>\n<style>{STYLE_HERE}</style>\n</head>\n<body>\n<h1>Corpus report</h1>\n"
-        f"<p>{text(line)}</p>\n<ul class=settings>{shown}</ul>\n{''.join(_sections(summary))}"
-        f"<p class=faint>Limits: {text(limits, 1000)}</p>\n</body>\n</html>\n"
-    )
+    return document("Corpus report", line, settings, "".join(_sections(summary)), limits, style=STYLE_HERE)
 
 
 def _sections(summary: Summary) -> Iterable[str]:

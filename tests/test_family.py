@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import dataclasses
 import json
 import math
@@ -34,7 +35,9 @@ from latent_tracer.core.profiles.families import (
     parse_families,
     shipped_families,
 )
+from latent_tracer.core.reports.family_report import write_family_report
 from latent_tracer.core.scores.family_score import (
+    BANDS,
     LEAST_TILES,
     PHASES,
     SETTINGS,
@@ -180,8 +183,47 @@ def test_a_proxy_that_shows_nothing_is_asked_for_no_family_and_costs_the_others_
 
 
 def test_evidence_counts_what_does_not_shrink_with_the_picture() -> None:
-    assert TWO.evidence(-0.1, 0.0) == pytest.approx(-25.0)
-    assert TWO.evidence(-0.03, 0.003) == pytest.approx(-0.03 / math.hypot(0.003, 0.004))
+    proxy = TWO.proxies[0]
+    assert TWO.evidence(proxy, -0.1, 0.0) == pytest.approx(-25.0)
+    assert TWO.evidence(proxy, -0.03, 0.003) == pytest.approx(-0.03 / math.hypot(0.003, 0.004))
+
+
+def weighted(weights: tuple[float, ...]) -> Families:
+    """:data:`TWO`, whose first proxy weighs two bands: the contrast in the first, noise of the picture in both."""
+    noise = np.random.default_rng(0).normal(0, 0.08, len(TWO.pictures)).tolist()
+    first = TWO.proxies[0]
+    bands = tuple(x for c, n in zip(first.contrasts, noise, strict=True) for x in (c + n, n))
+    proxy = dataclasses.replace(first, weights=weights, band_contrasts=bands, band_errors=(0.01,) * len(bands))
+    other = dataclasses.replace(TWO.proxies[1], weights=weights, band_contrasts=bands, band_errors=(0.01,) * len(bands))
+    return dataclasses.replace(TWO, proxies=(proxy, other))
+
+
+def test_bands_without_a_trace_take_out_what_the_content_does_to_those_with_it() -> None:
+    alone, weighed = weighted((1.0, 0.0)), weighted((1.0, -1.0))
+    assert alone.share_found(alone.proxies[0]) < 0.5 < 0.99 < weighed.share_found(weighed.proxies[0])
+    scale = math.hypot(0.01, 0.004)
+    assert weighed.evidence(weighed.proxies[0], 9.0, 9.0, ((-0.07, 0.01), (0.03, 0.01))) == pytest.approx(-0.1 / scale)
+    assert weighed.own(weighed.proxies[0]).max() < weighed.others(weighed.proxies[0]).min()
+    score = FamilyScore(0.0, 0.01, 100, Passes(), ((-0.07, 0.01), (0.03, 0.01)))
+    verdict = judge_family([Shown(one, one.proxy, score) for one in weighed.proxies[:1]], weighed, History())
+    assert verdict.family == "A" and verdict.scores[0].evidence == pytest.approx(-0.1 / scale)
+
+
+def test_a_calibration_with_weights_reads_back_and_one_that_lacks_a_band_is_refused(tmp_path: Path) -> None:
+    given = weighted((1.0, -1.0))
+    assert parse_families(json.loads(given.to_json()), "it") == given
+    assert json.loads(TWO.to_json())["version"] == 1 and json.loads(given.to_json())["version"] == 2
+    short = dataclasses.replace(given.proxies[0], band_errors=given.proxies[0].band_errors[1:])
+    with pytest.raises(InvalidProfileError, match="error of every band of every picture"):
+        parse_families(json.loads(dataclasses.replace(given, proxies=(short, given.proxies[1])).to_json()), "it")
+
+
+def test_each_band_is_scored_by_itself_and_three_of_them_are_the_contrast(demos: dict[str, Any], made: Picture) -> None:
+    found = family_score(demos["demo-a"], made.pixels)
+    grey = family_score(demos["demo-a"], made.pixels.mean(1, keepdim=True).expand(-1, 3, -1, -1).contiguous())
+    assert len(found.bands) == len(grey.bands) == 9
+    assert min(found.bands[k][0] for k in BANDS) <= found.contrast <= max(found.bands[k][0] for k in BANDS)
+    assert grey.bands[-1] == (0.0, 0.0), "grey has no chroma"
 
 
 def test_a_calibration_reads_back_as_it_was_written(tmp_path: Path) -> None:
@@ -204,7 +246,7 @@ def changed(**fields: Any) -> dict[str, Any]:
 @pytest.mark.parametrize(
     ("record", "words"),
     [
-        (changed(version=2), "version 2"),
+        (changed(version=3), "version 3"),
         (changed(version="1"), "version 1"),
         (changed(format="latent-tracer-profile"), "is not a calibration of families"),
         ([], "is not a calibration of families"),
@@ -267,6 +309,38 @@ def test_the_command_answers_in_the_promised_fields(
     assert broken["family"] is None and broken["error"]
     said = run("family", pictures / "made.png", "--proxies", proxies, "--calibration", tmp_path / "families.json")
     assert said.returncode == 0 and "Made by a VAE of the A family" in said.stdout
+
+
+def test_a_report_shows_every_picture_with_its_answer_and_what_it_claims(
+    proxies: Path, of_demos: Families, made: Picture, tmp_path: Path
+) -> None:
+    (tmp_path / "families.json").write_text(of_demos.to_json())
+    pictures = tmp_path / "pictures"
+    pictures.mkdir()
+    to_picture(made.pixels).save(pictures / "made.png")
+    (pictures / "broken.png").write_bytes(b"\x89PNG")
+    command = ("family", pictures, "--proxies", proxies, "--calibration", tmp_path / "families.json")
+    done = run(*command, "--report", tmp_path / "report")
+    assert done.returncode == 2 and "2 pictures: 1 A, 1 not asked" in done.stdout
+    page = (tmp_path / "report" / "family.html").read_text(encoding="utf-8")
+    assert page.count("<tr>") == 3 and "data:image/jpeg" in page and "never a checkpoint" in page
+    assert "the file claims nothing" in page and "broken.png" in page
+    rows = list(csv.DictReader((tmp_path / "report" / "family.csv").open(newline="", encoding="utf-8-sig")))
+    assert list(rows[0]) == [*FIELDS, "error"]
+    found = {Path(row["image"]).name: row for row in rows}
+    assert found["made.png"]["family"] == "A" and json.loads(found["made.png"]["scores"])["demo-a"]["evidence"] < -2
+    assert found["broken.png"]["error"] and not found["broken.png"]["answer"]
+
+
+def test_what_strangers_wrote_is_shown_in_a_report_and_runs_nowhere(tmp_path: Path) -> None:
+    hostile = "=<b>1\x1b[31m"
+    row = {"image": hostile, "family": None, "answer": "none", "claims": hostile, "basis": hostile, "scores": {}}
+    assert write_family_report(tmp_path, [row], {"proxies": hostile}) == "1 pictures: 1 none"
+    page = (tmp_path / "family.html").read_text(encoding="utf-8")
+    assert page.count("=&lt;b&gt;1\\x1b[31m") == 4 and "<b>" not in page
+    assert "default-src 'none'" in page and page.count("<script>") == 1
+    (cells,) = csv.DictReader((tmp_path / "family.csv").open(newline="", encoding="utf-8-sig"))
+    assert cells["image"] == cells["claims"] == "'=<b>1\\x1b[31m"
 
 
 def test_a_folder_without_proxies_is_one_sentence(tmp_path: Path, proxies: Path) -> None:
