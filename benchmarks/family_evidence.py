@@ -1,4 +1,8 @@
-"""What rows of family_score.py say of pictures: which of them count, their evidence, and a threshold from strangers."""
+"""What rows of family_score.py say of pictures: which of them count, their evidence, and a threshold from strangers.
+
+Evidence weighs the contrasts of all bands, each in deviations. The weights are those of Fisher's discriminant between a
+family's pictures and others; of the pictures of other models and sources than the one that is asked about.
+"""
 
 from __future__ import annotations
 
@@ -13,33 +17,74 @@ from numpy.typing import NDArray
 
 # Deviation of the contrasts of pictures that do not belong that does not shrink with the picture: see the report.
 SYSTEMATIC = 0.004
+# Added to the variances of bands, in squared deviations, so that no weight rests on a small difference of two bands.
+RIDGE = 0.3
 FPR, FNR = 0.01, 0.05
 RESAMPLES, SEED = 2000, 7
 # All pixels where they were measured, otherwise the central part.
 LARGEST = "largest"
 Side = int | str
+Vector = NDArray[np.float64]
 
 
 def usable(rows: Iterable[Row]) -> list[Row]:
     """Rows of pictures that were never lossy and on which nothing was chosen, each with its score of :data:`LARGEST`.
 
-    A picture has one row for each proxy, with its whole where that was measured beside the central part.
+    A picture has one row for each proxy, with its whole where that was measured beside the central part. ``weights``
+    of its bands come from strangers.
     """
     found: dict[tuple[str, str], Row] = {}
     for row in sorted(rows, key=lambda row: row["side"] == WHOLE):
         if row.get("delivered") or row.get("jpeg") or "error" in row or row["picture"].startswith(CHOSEN_ON):
             continue
         key = row["proxy"], row["picture"]
-        before = found.get(key, row)
-        sides = {**row["sides"], **before["sides"]}
-        sides[LARGEST] = row["sides"].get(WHOLE) or sides.get(str(CENTRAL))
-        if sides[LARGEST]:
-            found[key] = {**before, **row, "sides": sides}
-    return list(found.values())
+        before = found.get(key, {})
+        sides = {**row["sides"], **before.get("sides", {})}
+        by_band = {**row.get("by_band", {}), str(row["side"]): row["bands"], **before.get("by_band", {})}
+        largest = WHOLE if sides.get(WHOLE) else str(CENTRAL)
+        if sides.get(largest):
+            sides[LARGEST], by_band[LARGEST] = sides[largest], by_band[largest]
+            found[key] = {**before, **row, "sides": sides, "by_band": by_band}
+    kept = list(found.values())
+    weigh(kept)
+    return kept
 
 
-def delivered(rows: Iterable[Row], way: str) -> list[Row]:
-    return [row for row in rows if row.get("delivered") == way and "error" not in row and scored(row, CENTRAL)]
+def delivered(rows: Iterable[Row], way: str, kept: Iterable[Row]) -> list[Row]:
+    """Rows of pictures that were delivered in this ``way``, with the weights of the same pictures among ``kept``."""
+    weights = {(row["proxy"], row["picture"]): row["weights"] for row in kept}
+    return [
+        {**row, "by_band": {str(CENTRAL): row["bands"]}, "weights": weights[row["proxy"], row["picture"]]}
+        for row in rows
+        if row.get("delivered") == way and "error" not in row and scored(row, CENTRAL)
+    ]
+
+
+def weigh(rows: list[Row]) -> None:
+    """Give every row the weights that strangers' bands have at their largest."""
+    for proxy in dict.fromkeys(row["proxy"] for row in rows):
+        own, others = split(rows, proxy, LARGEST)
+        known: dict[tuple[str, str], Vector] = {}
+        for row in own + others:
+            group = row["source"], row["model"]
+            if group not in known:
+                known[group] = weights_of(strangers(row, own), strangers(row, others))
+            row["weights"] = known[group]
+
+
+def weights_of(own: list[Row], others: list[Row]) -> Vector:
+    """Of each band ``[9]``, such that evidence of ``others`` scatters by one and that of ``own`` is below theirs."""
+    mine, theirs = (np.array([standing(row, LARGEST) for row in some]) for some in (own, others))
+    scatter = np.cov(theirs.T)
+    weights = np.linalg.solve(scatter + RIDGE * np.eye(len(scatter)), theirs.mean(0) - np.median(mine, 0))
+    return np.asarray(weights / math.sqrt(weights @ scatter @ weights))
+
+
+def standing(row: Row, side: Side, systematic: float = SYSTEMATIC) -> Vector:
+    """The contrast of each band ``[9]`` in deviations; zero where it holds too little."""
+    return np.array(
+        [0.0 if one is None else one[0] / math.hypot(one[1], systematic) for one in row["by_band"][str(side)]]
+    )
 
 
 def is_whole(row: Row) -> bool:
@@ -52,10 +97,16 @@ def scored(row: Row, side: Side) -> list[float] | None:
     return value
 
 
-def evidence(row: Row, side: Side, systematic: float = SYSTEMATIC) -> float:
+def of_contrast(row: Row, side: Side, systematic: float = SYSTEMATIC) -> float:
+    """Evidence of the contrast alone, whose three bands count alike."""
     found = scored(row, side)
     assert found is not None
     return found[0] / math.hypot(found[1], systematic)
+
+
+def evidence(row: Row, side: Side, weights: Vector | None = None) -> float:
+    """Of all bands, by the row's own ``weights`` or others."""
+    return float(standing(row, side) @ (row["weights"] if weights is None else weights))
 
 
 def is_own(row: Row) -> bool:
@@ -64,8 +115,8 @@ def is_own(row: Row) -> bool:
 
 
 def split(rows: Iterable[Row], proxy: str, side: Side) -> tuple[list[Row], list[Row]]:
-    """Own pictures and others under a ``proxy`` that have a score of ``side``."""
-    mine = [row for row in rows if row["proxy"] == proxy and scored(row, side)]
+    """Own pictures and others under a ``proxy`` that have a score of ``side``, and so of its bands."""
+    mine = [row for row in rows if row["proxy"] == proxy and scored(row, side) and str(side) in row["by_band"]]
     return [row for row in mine if is_own(row)], [row for row in mine if not is_own(row)]
 
 
@@ -80,15 +131,18 @@ def strangers(row: Row, others: list[Row]) -> list[Row]:
     ]
 
 
-def accepted(row: Row, others: list[Row], tests: int, side: Side, reference_side: Side) -> bool:
+def accepted(row: Row, others: list[Row], tests: int, side: Side, known_side: Side, by_contrast: bool = False) -> bool:
     """Whether the picture would be said to be of the family, by a threshold from strangers among ``others``."""
-    reference = np.sort(
-        [evidence(one, reference_side) for one in strangers(row, others) if scored(one, reference_side)]
-    )
-    return bool(evidence(row, side) < reference[accepted_rank(len(reference), FPR / tests) - 1])
+    known = [one for one in strangers(row, others) if scored(one, known_side)]
+    if by_contrast:
+        reference = np.sort([of_contrast(one, known_side) for one in known])
+    else:
+        reference = np.sort([evidence(one, known_side, row["weights"]) for one in known])
+    found = of_contrast(row, side) if by_contrast else evidence(row, side)
+    return bool(found < reference[accepted_rank(len(reference), FPR / tests) - 1])
 
 
-def area(own: NDArray[np.float64], others: NDArray[np.float64]) -> str:
+def area(own: Vector, others: Vector) -> str:
     """AUC with the 95 % interval of a bootstrap over pictures."""
     if not len(own) or not len(others):
         return "–"

@@ -24,7 +24,8 @@ LEAST = 5  # pictures behind a median
 
 
 def draw(rows: list[Row]) -> Image.Image:
-    """A panel for each proxy: medians with quartiles by side, a dot for each whole picture."""
+    """A panel for each proxy: medians with quartiles by side, a ring for each whole picture."""
+    rows = [row for row in rows if is_whole(row)]
     picture = Image.new("RGB", (WIDTH, HEIGHT), CANVAS)
     proxies = [proxy for proxy in OF_PROXY if all(split(rows, proxy, SIDES[0]))]
     wide = (WIDTH - LEFT - RIGHT - GAP * (len(proxies) - 1)) / len(proxies)
@@ -51,7 +52,7 @@ def panel(canvas: ImageDraw.ImageDraw, rows: list[Row], proxy: str, left: float,
     for number, (name, colour, some) in enumerate((("own pictures", OWN, 0), ("others", OTHERS, 1))):
         canvas.ellipse((left + number * 210, 66, left + number * 210 + 14, 80), fill=colour)
         canvas.text((left + number * 210 + 22, 58), name, font=font(21), fill=INK)
-        for row in (row for row in split(rows, proxy, WHOLE)[some] if is_whole(row)):
+        for row in split(rows, proxy, WHOLE)[some]:
             x, y = place(math.sqrt(row["height"] * row["width"]), evidence(row, WHOLE))
             canvas.ellipse((x - 4, y - 4, x + 4, y + 4), outline=colour, width=2)
         middle = []

@@ -12,7 +12,18 @@ import argparse
 from pathlib import Path
 
 from common import RESULTS, Row, decoder, made_by, read_rows
-from family_evidence import FNR, FPR, LARGEST, SYSTEMATIC, delivered, scored, usable
+from family_evidence import (
+    FNR,
+    FPR,
+    LARGEST,
+    SYSTEMATIC,
+    delivered,
+    evidence,
+    is_own,
+    scored,
+    usable,
+    weights_of,
+)  # fmt: skip
 from family_score import OF_PROXY
 from family_tables import (
     JPEG,
@@ -41,13 +52,20 @@ def calibration(rows: list[Row]) -> Families:
     seen = [row["picture"] for row in rows]
     rows = [row for row in rows if seen.count(row["picture"]) == len(proxies)]
     first = [row for row in rows if row["proxy"] == proxies[0]]
-    places = {(row["proxy"], row["picture"]): scored(row, LARGEST) for row in rows}
+    of_picture = {(row["proxy"], row["picture"]): row for row in rows}
     pictures = tuple(KnownPicture(row["picture"], row["family"], row["model"], row["source"]) for row in first)
     known = []
     for proxy in proxies:
-        values = [places[proxy, picture.sha256] for picture in pictures]
-        contrasts, errors = zip(*filter(None, values), strict=True)
-        known.append(FamilyProxy(OF_PROXY[proxy], proxy, decoder(proxy).fingerprint, contrasts, errors))
+        mine = [of_picture[proxy, picture.sha256] for picture in pictures]
+        contrasts, errors = zip(*filter(None, (scored(row, LARGEST) for row in mine)), strict=True)
+        weights = weights_of([row for row in mine if is_own(row)], [row for row in mine if not is_own(row)])
+        known.append(
+            FamilyProxy(
+                OF_PROXY[proxy], proxy, decoder(proxy).fingerprint, contrasts, errors,
+                tuple(round(float(one), 4) for one in weights),
+                tuple(round(evidence(row, LARGEST), 3) for row in mine),
+            )
+        )  # fmt: skip
         assert same_weights(known[-1].digest, decoder(proxy).fingerprint)
     made = {picture.model for picture in pictures if picture.model}
     photographs = sum(picture.family == NO_FAMILY and not picture.model for picture in pictures)
@@ -72,7 +90,7 @@ def main() -> None:
     photographs = sum(row["kind"] == "real" for row in pictures)
     models = len({row["model"] for row in pictures if row["model"]})
     sources = [f"`{path.name}`" for path in (args.rows, args.peers, args.periods) if path]
-    sent = delivered(measured, JPEG)
+    sent = delivered(measured, JPEG, rows)
     parts = [
         "# Which family of models made a picture\n",
         made_by(" and ".join(sources)),

@@ -4,10 +4,22 @@ from __future__ import annotations
 
 import numpy as np
 from common import Row, cells_table
-from family_evidence import LARGEST, Side, accepted, area, evidence, is_whole, scored, share, split
+from family_evidence import (
+    LARGEST,
+    Side,
+    Vector,
+    accepted,
+    area,
+    evidence,
+    is_whole,
+    of_contrast,
+    scored,
+    share,
+    split,
+    standing,
+)  # fmt: skip
 from family_periods import PERIODS
 from family_score import CENTRAL, OF_PROXY, SIDES, WHOLE
-from numpy.typing import NDArray
 
 # Values of what does not shrink with the picture.
 SWEEP = (0.0, 0.002, 0.004, 0.006, 0.008)
@@ -18,7 +30,7 @@ def proxies_of(rows: list[Row]) -> list[str]:
     return list(dict.fromkeys(row["proxy"] for row in rows))
 
 
-def values(rows: list[Row], side: Side) -> NDArray[np.float64]:
+def values(rows: list[Row], side: Side) -> Vector:
     return np.array([evidence(row, side) for row in rows])
 
 
@@ -26,27 +38,31 @@ def separation(rows: list[Row]) -> str:
     lines = []
     proxies = proxies_of(rows)
     for proxy in proxies:
-        for asked, side, larger in (
-            (f"central {CENTRAL}²", CENTRAL, False),
-            (f"central {CENTRAL}² of larger ones", CENTRAL, True),
-            ("the whole of these", WHOLE, True),
-            ("each at its largest", LARGEST, False),
+        for asked, side, larger, by_contrast in (
+            (f"central {CENTRAL}², three bands alike", CENTRAL, False, True),
+            (f"central {CENTRAL}²", CENTRAL, False, False),
+            (f"central {CENTRAL}² of larger ones", CENTRAL, True, False),
+            ("the whole of these", WHOLE, True, False),
+            ("each at its largest", LARGEST, False, False),
         ):
             own, others = ([one for one in some if is_whole(one) or not larger] for some in split(rows, proxy, side))
             if not own or not others:
                 continue
             # Few were measured whole: the threshold for these comes from all others, each at its largest.
-            reference_side = LARGEST if side == WHOLE else side
-            reference = split(rows, proxy, reference_side)[1]
-            wrong = [row for row in others if accepted(row, reference, len(proxies), side, reference_side)]
-            named = ", ".join(sorted({row["model"] or row["source"] for row in wrong})) or "–"
+            known_side = LARGEST if side == WHOLE else side
+            known = split(rows, proxy, known_side)[1]
+            yes = [
+                [accepted(row, known, len(proxies), side, known_side, by_contrast) for row in some]
+                for some in (own, others)
+            ]
+            score = of_contrast if by_contrast else evidence
+            wrong = [row["model"] or row["source"] for row, said in zip(others, yes[1], strict=True) if said]
             lines.append((
-                OF_PROXY[proxy], proxy, asked, len(own), len({row["model"] for row in own}), len(others),
-                area(values(own, side), values(others, side)),
-                share([accepted(row, reference, len(proxies), side, reference_side) for row in own]),
-                share([row in wrong for row in others]), named,
+                OF_PROXY[proxy], asked, len(own), len({row["model"] for row in own}), len(others),
+                area(*(np.array([score(row, side) for row in some]) for some in (own, others))),
+                share(yes[0]), share(yes[1]), ", ".join(sorted(set(wrong))) or "–",
             ))  # fmt: skip
-    heads = ("family", "proxy", "asked", "own", "models", "others", "AUC", "found", "wrongly", "of which")
+    heads = ("family", "asked", "own", "models", "others", "AUC", "found", "wrongly", "of which")
     return cells_table(heads, lines)
 
 
@@ -55,25 +71,33 @@ def scatter(rows: list[Row]) -> str:
     lines = []
     for proxy in proxies_of(rows):
         for side in (*SIDES, WHOLE):
-            _, others = split(rows, proxy, side)
-            if side not in SIDES or side > CENTRAL:
-                others = [row for row in others if is_whole(row)]
+            others = [row for row in rows if row["proxy"] == proxy and row["family"] != OF_PROXY[proxy]]
+            others = [row for row in others if scored(row, side) and (is_whole(row) or side in SIDES)]
+            banded = split(rows, proxy, side)[1]
             if len(others) < 5:
                 continue
             contrasts, errors = np.array([scored(row, side) for row in others]).T
+            weighed = (
+                f"{np.std([standing(row, side, one) @ row['weights'] for row in banded]):.2f}"
+                if len(banded) >= 5
+                else "–"
+                for one in SWEEP
+            )
             lines.append((
                 OF_PROXY[proxy], side if side == WHOLE else f"{side}²", len(others), f"{contrasts.mean():.4f}",
-                f"{contrasts.std():.4f}", f"{np.median(errors):.4f}",
-                *(f"{(contrasts / np.hypot(errors, one)).std():.2f}" for one in SWEEP),
+                f"{np.median(errors):.4f}", *(f"{(contrasts / np.hypot(errors, one)).std():.2f}" for one in SWEEP),
+                len(banded), *weighed,
             ))  # fmt: skip
+    each = [f"{one:g}" for one in SWEEP]
     heads = (
-        "family asked",
+        "family",
         "side",
         "others",
         "mean contrast",
-        "deviation",
         "median error",
-        *(f"{one:g}" for one in SWEEP),
+        *each,
+        "with bands",
+        *(f"w {one}" for one in each),
     )
     return cells_table(heads, lines)
 
@@ -82,7 +106,8 @@ def growth(rows: list[Row]) -> str:
     lines = []
     for proxy in proxies_of(rows):
         for side in (*SIDES, WHOLE):
-            own, others = (values(some, side) for some in split(rows, proxy, side))
+            whole = [row for row in rows if is_whole(row)]
+            own, others = (values(some, side) for some in split(whole, proxy, side))
             if len(own) and len(others):
                 lines.append((
                     OF_PROXY[proxy], side if side == WHOLE else f"{side}²", len(own), f"{np.median(own):.1f}",
@@ -94,21 +119,24 @@ def growth(rows: list[Row]) -> str:
 
 
 def windows(rows: list[Row]) -> str:
-    """The whole against the windows that stand for large pictures in other scores."""
+    """The whole against the windows that stand for large pictures in other scores, by the contrast alone."""
     lines = []
     for proxy in proxies_of(rows):
-        own, others = split([row for row in rows if row.get("windows")], proxy, WHOLE)
-        if not own:
-            continue
-        for name, side in ((f"central {CENTRAL}²", str(CENTRAL)), ("windows", "windows"), ("all pixels", WHOLE)):
-            mine, theirs = (
-                values([{**row, "sides": {**row["sides"], "windows": row["windows"]}} for row in some], side)
-                for some in (own, others)
+        some = [
+            {**row, "sides": {**row["sides"], "windows": row["windows"]}}
+            for row in rows
+            if row["proxy"] == proxy and row.get("windows")
+        ]
+        for name, side in ((f"central {CENTRAL}²", CENTRAL), ("windows", "windows"), ("all pixels", WHOLE)):
+            own, others = (
+                np.array([of_contrast(row, side) for row in some if (row["family"] == OF_PROXY[proxy]) is belongs])
+                for belongs in (True, False)
             )
-            lines.append((
-                OF_PROXY[proxy], name, len(mine), f"{np.median(mine):.1f}", f"{mine.max():.1f}", len(theirs),
-                f"{np.median(theirs):.1f}" if len(theirs) else "–", f"{theirs.min():.1f}" if len(theirs) else "–",
-            ))  # fmt: skip
+            if len(own) and len(others):
+                lines.append((
+                    OF_PROXY[proxy], name, len(own), f"{np.median(own):.1f}", f"{own.max():.1f}", len(others),
+                    f"{np.median(others):.1f}", f"{others.min():.1f}",
+                ))  # fmt: skip
     heads = ("family", "asked", "own", "median", "highest", "others", "median", "lowest")
     return cells_table(heads, lines)
 

@@ -189,32 +189,35 @@ def test_evidence_counts_what_does_not_shrink_with_the_picture() -> None:
 
 
 def weighted(weights: tuple[float, ...]) -> Families:
-    """:data:`TWO`, whose first proxy weighs two bands: the contrast in the first, noise of the picture in both."""
+    """:data:`TWO`, whose proxies weigh two bands: the contrast in the first, noise of the picture in both."""
     noise = np.random.default_rng(0).normal(0, 0.08, len(TWO.pictures)).tolist()
-    first = TWO.proxies[0]
-    bands = tuple(x for c, n in zip(first.contrasts, noise, strict=True) for x in (c + n, n))
-    proxy = dataclasses.replace(first, weights=weights, band_contrasts=bands, band_errors=(0.01,) * len(bands))
-    other = dataclasses.replace(TWO.proxies[1], weights=weights, band_contrasts=bands, band_errors=(0.01,) * len(bands))
-    return dataclasses.replace(TWO, proxies=(proxy, other))
+    known = []
+    for proxy in TWO.proxies:
+        new = dataclasses.replace(proxy, weights=weights)
+        evidence = tuple(
+            TWO.evidence(new, 0.0, 0.01, ((contrast + both, 0.01), (both, 0.01)))
+            for contrast, both in zip(proxy.contrasts, noise, strict=True)
+        )
+        known.append(dataclasses.replace(new, evidence=evidence))
+    return dataclasses.replace(TWO, proxies=tuple(known))
 
 
 def test_bands_without_a_trace_take_out_what_the_content_does_to_those_with_it() -> None:
     alone, weighed = weighted((1.0, 0.0)), weighted((1.0, -1.0))
     assert alone.share_found(alone.proxies[0]) < 0.5 < 0.99 < weighed.share_found(weighed.proxies[0])
-    scale = math.hypot(0.01, 0.004)
-    assert weighed.evidence(weighed.proxies[0], 9.0, 9.0, ((-0.07, 0.01), (0.03, 0.01))) == pytest.approx(-0.1 / scale)
-    assert weighed.own(weighed.proxies[0]).max() < weighed.others(weighed.proxies[0]).min()
-    score = FamilyScore(0.0, 0.01, 100, Passes(), ((-0.07, 0.01), (0.03, 0.01)))
-    verdict = judge_family([Shown(one, one.proxy, score) for one in weighed.proxies[:1]], weighed, History())
+    first, bands, scale = weighed.proxies[0], ((-0.07, 0.01), (0.03, 0.01)), math.hypot(0.01, 0.004)
+    assert weighed.evidence(first, 9.0, 9.0, bands) == pytest.approx(-0.1 / scale)
+    score = FamilyScore(0.0, 0.01, 100, Passes(), bands)
+    verdict = judge_family([Shown(first, first.proxy, score)], weighed, History())
     assert verdict.family == "A" and verdict.scores[0].evidence == pytest.approx(-0.1 / scale)
 
 
-def test_a_calibration_with_weights_reads_back_and_one_that_lacks_a_band_is_refused(tmp_path: Path) -> None:
+def test_a_calibration_with_weights_reads_back_and_one_that_lacks_a_picture_is_refused() -> None:
     given = weighted((1.0, -1.0))
     assert parse_families(json.loads(given.to_json()), "it") == given
     assert json.loads(TWO.to_json())["version"] == 1 and json.loads(given.to_json())["version"] == 2
-    short = dataclasses.replace(given.proxies[0], band_errors=given.proxies[0].band_errors[1:])
-    with pytest.raises(InvalidProfileError, match="error of every band of every picture"):
+    short = dataclasses.replace(given.proxies[0], evidence=given.proxies[0].evidence[1:])
+    with pytest.raises(InvalidProfileError, match="evidence of every picture"):
         parse_families(json.loads(dataclasses.replace(given, proxies=(short, given.proxies[1])).to_json()), "it")
 
 

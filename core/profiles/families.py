@@ -55,9 +55,9 @@ class FamilyProxy:
     """The scores of the ``pictures`` of a calibration through the proxy of one ``family``, in the same order.
 
     ``digest``: that of the proxy's weights. ``contrasts`` and ``errors`` as in
-    :class:`latent_tracer.core.scores.family_score.FamilyScore`, and so are ``band_contrasts`` and ``band_errors``, band
-    after band of picture after picture. ``weights``: of the bands, such that evidence of others scatters by one; empty
-    in a calibration by the contrast alone.
+    :class:`latent_tracer.core.scores.family_score.FamilyScore`. ``weights``: of the bands of a new picture, such that
+    evidence of others scatters by one; ``evidence`` of each picture, by weights from those of other models and sources.
+    Both are empty in a calibration by the contrast alone.
     """
 
     family: str
@@ -66,13 +66,7 @@ class FamilyProxy:
     contrasts: tuple[float, ...]
     errors: tuple[float, ...]
     weights: tuple[float, ...] = ()
-    band_contrasts: tuple[float, ...] = ()
-    band_errors: tuple[float, ...] = ()
-
-    def bands(self, place: int) -> Bands:
-        """Of the picture at ``place``."""
-        part = slice(place * len(self.weights), (place + 1) * len(self.weights))
-        return tuple(zip(self.band_contrasts[part], self.band_errors[part], strict=True))
+    evidence: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -109,8 +103,10 @@ class Families:
         return self._evidence(proxy, True)
 
     def _evidence(self, proxy: FamilyProxy, own: bool) -> Scores:
-        places = self._places(proxy, own)
-        return np.array([self.evidence(proxy, proxy.contrasts[k], proxy.errors[k], proxy.bands(k)) for k in places])
+        known = proxy.evidence or [
+            self.evidence(proxy, *one) for one in zip(proxy.contrasts, proxy.errors, strict=True)
+        ]
+        return np.array([known[k] for k in self._places(proxy, own)])
 
     def _places(self, proxy: FamilyProxy, own: bool) -> list[int]:
         return [k for k, picture in enumerate(self.pictures) if (picture.family == proxy.family) is own]
@@ -224,11 +220,11 @@ def _parse(fields: Fields, is_weighted: bool) -> Families:
 
 
 def _weighing(proxy: Fields, pictures: int) -> tuple[tuple[float, ...], ...]:
-    """Weights of bands, and contrasts and errors of these."""
-    weights, contrasts, errors = map(proxy.numbers, ("weights", "band_contrasts", "band_errors"))
-    if not len(contrasts) == len(errors) == len(weights) * pictures or min(errors) < 0:
-        raise Wrong(f"does not hold a contrast and an error of every band of every picture in {proxy.place}")
-    return weights, contrasts, errors
+    """Weights of bands, and the evidence of pictures by such."""
+    weights, evidence = proxy.numbers("weights"), proxy.numbers("evidence")
+    if len(evidence) != pictures:
+        raise Wrong(f"does not hold the evidence of every picture in {proxy.place}")
+    return weights, evidence
 
 
 @functools.cache
