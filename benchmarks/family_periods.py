@@ -14,9 +14,8 @@ from pathlib import Path
 
 import torch
 from common import Row, parser_of, rows_of
-from family_score import CENTRAL, TABLE, central, in_turns, pictures_in
+from family_score import CENTRAL, TABLE, WHOLE, central, in_turns, pictures_in
 from latent_tracer.core import InvalidImageError, load_image
-from latent_tracer.core.images.jpeg import jpeg_quality
 from rich.progress import track
 from torch import Tensor
 
@@ -59,8 +58,8 @@ def peak(profile: Tensor, period: int) -> float:
 def measure(line: Row) -> Row:
     pixels = load_image(line["path"]).pixels
     row = {key: value for key, value in line.items() if key not in ("path", "size")}
-    row |= {"jpeg": jpeg_quality(pixels), "height": pixels.shape[-2], "width": pixels.shape[-1]}
-    found = {"whole": peaks(pixels), str(CENTRAL): peaks(central(pixels, CENTRAL))}
+    row |= {"height": pixels.shape[-2], "width": pixels.shape[-1]}
+    found = {WHOLE: peaks(pixels), str(CENTRAL): peaks(central(pixels, CENTRAL))}
     return row | {side: {period: round(value, 4) for period, value in one.items()} for side, one in found.items()}
 
 

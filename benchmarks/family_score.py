@@ -18,9 +18,10 @@ import tempfile
 import time
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
 import torch
-from common import REPOSITORY, RESULTS, Row, decoder, parser_of, read_rows, rows_of
+from common import REPOSITORY, RESULTS, Remembering, Row, decoder, parser_of, read_rows, rows_of
 from deliveries import DELIVERIES, deliver
 from latent_tracer.core import InvalidImageError, load_image, to_picture
 from latent_tracer.core.images.jpeg import jpeg_quality
@@ -180,7 +181,8 @@ def peers(proxy: str, line: Row, side: int | str, delivered: str) -> Row:
     """AEDR's ratio and AEROBLADE with the mean squared error, of the same pixels through the same proxy."""
     autoencoder = decoder(proxy)
     _, part = asked(line, side, delivered)
-    ratio, loss = DoubleReconstruction()(autoencoder, part).value, Reconstruction()(autoencoder, part).value
+    shared: Any = Remembering(autoencoder)
+    ratio, loss = DoubleReconstruction()(shared, part).value, Reconstruction()(shared, part).value
     row = {"proxy": proxy, "side": side, "picture": line["picture"], "ratio": ratio, "loss": loss}
     return row | ({"delivered": delivered} if delivered else {})
 

@@ -199,7 +199,6 @@ def of_peers(rows: list[Row], peers: list[Row]) -> str:
 
 def of_periods(periods: list[Row]) -> str:
     """AUC of the peaks at each period and of their sum; more is taken to speak for the first group."""
-    periods = [row for row in periods if not row["jpeg"]]
     lines = []
     groups = {family: ([row for row in periods if row["family"] == family],
                        [row for row in periods if row["family"] != family])

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from ..core import Autoencoder, InvalidProfileError, ModuleAutoencoder, Picture, load_autoencoder
+from ..core import InvalidProfileError, ModuleAutoencoder, Picture, load_autoencoder
 from ..core.models.tiny_pairs import tiny_pairs
 from ..core.profiles.families import Families, load_families, shipped_families
 from ..core.reports.family_report import PAGE_NAME, write_family_report
-from ..core.tracing.family import which_family
+from ..core.tracing.family import held, which_family
 from ..core.tracing.row import thumbnail
 from ..core.verdicts.family import FAMILY_LIMITS, family_record
 from .ask_each import Advance, ask_each
@@ -62,10 +60,6 @@ def family(
     if not as_json and listing.files:
         say(f"limits: {FAMILY_LIMITS}")
     return code
-
-
-def held(autoencoder: Autoencoder) -> Callable[[], AbstractContextManager[Autoencoder]]:
-    return lambda: nullcontext(autoencoder)
 
 
 def known_proxies(folder: Path, families: Families, device: str) -> list[ModuleAutoencoder]:

@@ -8,9 +8,7 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import nullcontext
 from dataclasses import dataclass, replace
-from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -24,7 +22,7 @@ from ..core.profiles.families import Families
 from ..core.reports.folder_trace import opened, outcome_of, reason_of
 from ..core.scores.decoder_grid import grid_of
 from ..core.tracing.attribute import attribute
-from ..core.tracing.family import which_family
+from ..core.tracing.family import held, which_family
 from ..core.tracing.gathered import Gathering
 from ..core.tracing.row import TraceRow
 from ..core.tracing.tracer import Tracer
@@ -186,7 +184,7 @@ class FamilyWork(_Answering):
         return {**empty, "image": source.image, "error": reason, "name": source.name, "digest": "", "seconds": None}
 
     def _answer(self, image: str, picture: Picture) -> dict[str, Any]:
-        opened = [partial(nullcontext, proxy.autoencoder) for proxy in self.proxies]
+        opened = [held(proxy.autoencoder) for proxy in self.proxies]
         (verdict,) = which_family(opened, [picture], self.families)
         record = family_record(image, verdict)
         # A column of a table has the same fields in every row, whatever proxies are called.
