@@ -11,8 +11,9 @@ from pathlib import Path
 
 import numpy as np
 from common import RESULTS, Row, read_rows
-from family_evidence import evidence, is_whole, split, usable
+from family_evidence import is_own, is_whole, of_contrast, usable
 from family_score import OF_PROXY, SIDES, WHOLE
+from family_tables import contrasts_of
 from latent_tracer.core.reports.pictures.style import CANVAS, FAINT, GRID, INK, font
 from latent_tracer.core.storage.atomic import write_picture
 from PIL import Image, ImageDraw
@@ -25,9 +26,8 @@ LEAST = 5  # pictures behind a median
 
 def draw(rows: list[Row]) -> Image.Image:
     """A panel for each proxy: medians with quartiles by side, a ring for each whole picture."""
-    rows = [row for row in rows if is_whole(row)]
     picture = Image.new("RGB", (WIDTH, HEIGHT), CANVAS)
-    proxies = [proxy for proxy in OF_PROXY if all(split(rows, proxy, SIDES[0]))]
+    proxies = [proxy for proxy in OF_PROXY if all(map(len, contrasts_of(rows, proxy, SIDES[0])))]
     wide = (WIDTH - LEFT - RIGHT - GAP * (len(proxies) - 1)) / len(proxies)
     for number, proxy in enumerate(proxies):
         panel(ImageDraw.Draw(picture, "RGBA"), rows, proxy, LEFT + number * (wide + GAP), wide)
@@ -52,12 +52,14 @@ def panel(canvas: ImageDraw.ImageDraw, rows: list[Row], proxy: str, left: float,
     for number, (name, colour, some) in enumerate((("own pictures", OWN, 0), ("others", OTHERS, 1))):
         canvas.ellipse((left + number * 210, 66, left + number * 210 + 14, 80), fill=colour)
         canvas.text((left + number * 210 + 22, 58), name, font=font(21), fill=INK)
-        for row in split(rows, proxy, WHOLE)[some]:
-            x, y = place(math.sqrt(row["height"] * row["width"]), evidence(row, WHOLE))
+        for row in rows:
+            if row["proxy"] != proxy or is_own(row) is (some == 1) or not is_whole(row):
+                continue
+            x, y = place(math.sqrt(row["height"] * row["width"]), of_contrast(row, WHOLE))
             canvas.ellipse((x - 4, y - 4, x + 4, y + 4), outline=colour, width=2)
         middle = []
         for side in SIDES:
-            values = [evidence(row, side) for row in split(rows, proxy, side)[some]]
+            values = contrasts_of(rows, proxy, side)[some]
             if len(values) < LEAST:
                 continue
             low, half, high = np.quantile(values, (0.25, 0.5, 0.75))

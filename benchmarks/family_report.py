@@ -102,10 +102,12 @@ def main() -> None:
         " threshold of whole pictures comes from all others, each at its largest: evidence counts in deviations, whose"
         " scatter the third table compares between sizes.\n",
         separation(rows),
-        "\n## How evidence grows with pixels\n\n![evidence by pixels](family-growth.png)\n",
+        "\n## How evidence grows with pixels\n\nBy three bands that count alike: every row has these of every side.\n\n"
+        "![evidence by pixels](family-growth.png)\n",
         growth(rows),
-        "\n## What does not shrink\n\nDeviation of the evidence of pictures that do not belong, were it counted with"
-        f" each of these beside the picture's own error; {SYSTEMATIC} ships. It should be the same at every size.\n",
+        "\n## What does not shrink\n\nDeviation of the evidence of pictures that do not belong, by three bands that"
+        f" count alike, were each of these beside the picture's own error. It should not grow with the picture:"
+        f" {SYSTEMATIC} ships. Last, by all bands with that.\n",
         scatter(rows),
         "\n## Which pixels of a large picture\n\nSix windows of 320² with most detail stand for pictures above 0.64"
         " megapixels in other scores.\n",

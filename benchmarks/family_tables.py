@@ -11,12 +11,12 @@ from family_evidence import (
     accepted,
     area,
     evidence,
+    is_own,
     is_whole,
     of_contrast,
     scored,
     share,
     split,
-    standing,
 )  # fmt: skip
 from family_periods import PERIODS
 from family_score import CENTRAL, OF_PROXY, SIDES, WHOLE
@@ -24,6 +24,8 @@ from family_score import CENTRAL, OF_PROXY, SIDES, WHOLE
 # Values of what does not shrink with the picture.
 SWEEP = (0.0, 0.002, 0.004, 0.006, 0.008)
 JPEG = "JPEG 90"
+# Pictures from which a deviation can be had.
+LEAST = 5
 
 
 def proxies_of(rows: list[Row]) -> list[str]:
@@ -71,43 +73,27 @@ def scatter(rows: list[Row]) -> str:
     lines = []
     for proxy in proxies_of(rows):
         for side in (*SIDES, WHOLE):
-            others = [row for row in rows if row["proxy"] == proxy and row["family"] != OF_PROXY[proxy]]
+            others = [row for row in rows if row["proxy"] == proxy and not is_own(row)]
             others = [row for row in others if scored(row, side) and (is_whole(row) or side in SIDES)]
             banded = split(rows, proxy, side)[1]
-            if len(others) < 5:
+            if len(others) < LEAST:
                 continue
             contrasts, errors = np.array([scored(row, side) for row in others]).T
-            weighed = (
-                f"{np.std([standing(row, side, one) @ row['weights'] for row in banded]):.2f}"
-                if len(banded) >= 5
-                else "–"
-                for one in SWEEP
-            )
             lines.append((
                 OF_PROXY[proxy], side if side == WHOLE else f"{side}²", len(others), f"{contrasts.mean():.4f}",
                 f"{np.median(errors):.4f}", *(f"{(contrasts / np.hypot(errors, one)).std():.2f}" for one in SWEEP),
-                len(banded), *weighed,
+                f"{values(banded, side).std():.2f} of {len(banded)}" if len(banded) >= LEAST else "–",
             ))  # fmt: skip
-    each = [f"{one:g}" for one in SWEEP]
-    heads = (
-        "family",
-        "side",
-        "others",
-        "mean contrast",
-        "median error",
-        *each,
-        "with bands",
-        *(f"w {one}" for one in each),
-    )
+    heads = ("family", "side", "others", "mean contrast", "median error", *(f"{one:g}" for one in SWEEP), "all bands")
     return cells_table(heads, lines)
 
 
 def growth(rows: list[Row]) -> str:
+    """By the contrast alone, which rows of central parts have for each side."""
     lines = []
     for proxy in proxies_of(rows):
         for side in (*SIDES, WHOLE):
-            whole = [row for row in rows if is_whole(row)]
-            own, others = (values(some, side) for some in split(whole, proxy, side))
+            own, others = contrasts_of(rows, proxy, side)
             if len(own) and len(others):
                 lines.append((
                     OF_PROXY[proxy], side if side == WHOLE else f"{side}²", len(own), f"{np.median(own):.1f}",
@@ -116,6 +102,12 @@ def growth(rows: list[Row]) -> str:
                 ))  # fmt: skip
     heads = ("family", "side", "own", "median", "highest", "others", "median", "lowest", "deviation")
     return cells_table(heads, lines)
+
+
+def contrasts_of(rows: list[Row], proxy: str, side: Side) -> list[Vector]:
+    """Evidence of the contrast of own pictures and of others that have a score of ``side``."""
+    mine = [row for row in rows if row["proxy"] == proxy and scored(row, side)]
+    return [np.array([of_contrast(row, side) for row in mine if is_own(row) is one]) for one in (True, False)]
 
 
 def windows(rows: list[Row]) -> str:
@@ -128,10 +120,7 @@ def windows(rows: list[Row]) -> str:
             if row["proxy"] == proxy and row.get("windows")
         ]
         for name, side in ((f"central {CENTRAL}²", CENTRAL), ("windows", "windows"), ("all pixels", WHOLE)):
-            own, others = (
-                np.array([of_contrast(row, side) for row in some if (row["family"] == OF_PROXY[proxy]) is belongs])
-                for belongs in (True, False)
-            )
+            own, others = contrasts_of(some, proxy, side)
             if len(own) and len(others):
                 lines.append((
                     OF_PROXY[proxy], name, len(own), f"{np.median(own):.1f}", f"{own.max():.1f}", len(others),
