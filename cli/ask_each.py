@@ -16,19 +16,26 @@ Advance = Callable[[int, int], None]
 Ask = Callable[[Picture, str, Advance], tuple[dict[str, Any], str]]
 
 
-def ask_each(listing: FolderListing, doing: str, unanswered: dict[str, Any], ask: Ask, as_json: bool) -> int:
+def ask_each(
+    listing: FolderListing,
+    doing: str,
+    unanswered: dict[str, Any],
+    ask: Ask,
+    as_json: bool,
+    failures: list[dict[str, Any]] | None = None,
+) -> int:
     """Show the answer of ``ask`` to each picture of ``listing``; returns the exit code, 2 where one has none.
 
-    ``doing``: what the progress bar says; ``unanswered``: JSON fields of a picture that has no answer.
+    ``doing``: what the progress bar says; ``unanswered``: JSON fields of a picture that has no answer; ``failures``:
+    gathers the objects of these.
     """
-    failures = 0
+    failures = [] if failures is None else failures
 
     def failed(image: str, name: str, reason: str) -> None:
-        nonlocal failures
-        failures += 1
+        failures.append({"image": image, **unanswered, "error": reason})
         say(f"latent-tracer: {name} {reason}")
         if as_json:
-            emit_json({"image": image, **unanswered, "error": reason})
+            emit_json(failures[-1])
 
     with progress_bar(len(listing.files), doing) as (progress, task):
         for position, file in enumerate(listing.files):

@@ -3,24 +3,21 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from ..core import InvalidProfileError, InvalidSettingError, Tracer, load_autoencoder, load_profiles
-from ..version import VERSION
+from ..core import InvalidProfileError, Tracer, load_autoencoder, load_profiles
+from ..core.profiles.families import load_families, shipped_families
 from .attribute import tracer_of
-from .console import emit_json, is_terminal, on_errors, say, show
+from .console import emit_json, say, show
+from .corpus_run import CorpusRun
+from .family import known_proxies
 
 if TYPE_CHECKING:
     from ..corpus.engine import Engine
-    from ..corpus.run import Progress as RunProgress
-    from ..corpus.work import Work
 
 corpus = typer.Typer(no_args_is_help=True, help="Judge a million pictures on Ray: resumable, one row each in Parquet.")
 
@@ -54,8 +51,6 @@ Retry = Annotated[
 AsJson = Annotated[bool, typer.Option("--json", help="One JSON object.")]
 Folder = Annotated[Path, typer.Argument(help="The folder that `corpus run` wrote to.")]
 
-# Without a terminal a line now and then.
-TELL_SECONDS = 60.0
 GPU_BATCH = 8
 
 
@@ -83,7 +78,7 @@ def run_command(
     tracer = Tracer(load_autoencoder(vae), profiles, known_as=(vae,))
     shared = _batch(batch, num_gpus)
     work = TraceWork(tracer, vae, checks_refusal=checks_refusal, batch=shared)
-    run = _Run([tracer], [vae], inputs, output, _engine(workers, num_gpus, ray), shared, as_json, retry_errors)
+    run = _run([tracer], [vae], inputs, output, _engine(workers, num_gpus, ray), shared, as_json, retry_errors)
     return run(work, checks_refusal=checks_refusal)
 
 
@@ -110,8 +105,40 @@ def attribute_command(
         if not tracer.profiles:
             raise InvalidProfileError(f"No profile fits {tracer.name} and none ships for it: calibrate it first.")
     shared = _batch(batch, num_gpus)
-    run = _Run(tracers, vae, inputs, output, _engine(workers, num_gpus, ray), shared, as_json, retry_errors)
+    run = _run(tracers, vae, inputs, output, _engine(workers, num_gpus, ray), shared, as_json, retry_errors)
     return run(AttributeWork(tracers, shared))
+
+
+@corpus.command("family")
+def family_command(
+    inputs: Inputs,
+    proxies: Annotated[
+        Path,
+        typer.Option(help="Folder of TAESD and its relatives: NAME_encoder.safetensors, NAME_decoder.safetensors."),
+    ],
+    output: Output,
+    calibration: Annotated[
+        Path | None, typer.Option(help="Another calibration of families than the one that ships.")
+    ] = None,
+    workers: Workers = None,
+    num_gpus: Gpus = 0.0,
+    ray: Address = None,
+    batch: Batch = None,
+    retry_errors: Retry = False,
+    as_json: AsJson = False,
+) -> int:
+    """Say which family of models made each picture, as `family` does; every picture is read once for all proxies."""
+    _check_installed()
+    from ..corpus.work import FamilyWork
+
+    families = shipped_families() if calibration is None else load_families(calibration)
+    loaded = known_proxies(proxies, families, "cpu")
+    names = [one.name for one in loaded]
+    digest = hashlib.sha256(families.to_json().encode()).hexdigest()
+    shown = {"proxies": ", ".join(names), "calibrated on": families.calibrated_on}
+    engine, shared = _engine(workers, num_gpus, ray), _batch(batch, num_gpus)
+    run = CorpusRun(loaded, names, {"families": digest}, shown, inputs, output, engine, shared, as_json, retry_errors)
+    return run(FamilyWork(loaded, families, shared))
 
 
 @corpus.command("status")
@@ -178,99 +205,23 @@ def _batch(batch: int | None, num_gpus: float) -> int:
     return batch or (GPU_BATCH if num_gpus else 1)
 
 
-@dataclass(frozen=True)
-class _Run:
-    """What both commands were given."""
-
-    tracers: Sequence[Tracer]
-    names: Sequence[str]
-    inputs: Sequence[str]
-    output: Path
-    engine: Engine
-    batch: int
-    as_json: bool
-    retry_errors: bool
-
-    def __call__(self, work: Work, **further: Any) -> int:
-        """The exit code is 2 if anything could not be judged."""
-        from ..corpus.run import run_corpus
-        from ..corpus.settings import RunSettings
-        from ..corpus.status import counted
-
-        if self.output.exists() and not self.output.is_dir():
-            raise InvalidSettingError(f"{self.output} is a file: give a folder for the rows.")
-        inputs = tuple(map(_absolute, self.inputs))
-        settings = RunSettings(work.kind, inputs, {**self._settings(), **further}, self._shown())
-        with _progress() as tell:
-            end = run_corpus(work, settings, self.output, self.engine, tell, retry_errors=self.retry_errors)
-        if end.earlier:
-            say(f"{end.earlier} of {end.total} had been finished before.")
-        if self.as_json:
-            emit_json(end.record())
-        else:
-            show(f"{end.counts.rows} rows: {counted(end.counts)}\n{self.output}")
-        return 2 if end.counts.errors else 0
-
-    def _settings(self) -> dict[str, Any]:
-        """All that rows depend on beside their files."""
-        profiles = [one for tracer in self.tracers for one in tracer.profiles]
-        return {
-            "release": VERSION,
-            "models": [tracer.autoencoder.fingerprint for tracer in self.tracers],
-            "names": list(self.names),
-            "profiles": [hashlib.sha256(one.to_json().encode()).hexdigest() for one in profiles],
-            "device": self.engine.device,
-            "batch": self.batch,
-        }
-
-    def _shown(self) -> dict[str, str]:
-        profiles = [one for tracer in self.tracers for one in tracer.profiles]
-        return {
-            "inspected model" if len(self.names) == 1 else "candidates": ", ".join(self.names),
-            "score": ", ".join(dict.fromkeys(one.score for one in profiles)) or "the default profile's",
-            "calibrated on": ", ".join(dict.fromkeys(one.calibrated_on for one in profiles)) or "other decoders",
-        }
-
-
-def _absolute(given: str) -> str:
-    """So that the command may be given again from elsewhere."""
-    return given if "://" in given else str(Path(given).absolute())
-
-
-@contextmanager
-def _progress() -> Iterator[Any]:
-    """What tells of a run's progress on standard error: a bar, and where there is no terminal a line now and then."""
-    if not is_terminal():
-        yield _Lines()
-        return
-    columns = (TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(),
-               TextColumn("{task.fields[told]}", markup=False))  # fmt: skip
-    with Progress(*columns, console=on_errors(), transient=True) as bar:
-        task = bar.add_task("judging", total=None, told="")
-
-        def tell(progress: RunProgress) -> None:
-            bar.update(task, description=progress.state, total=progress.total,
-                       completed=progress.earlier + progress.now, told=_told(progress))  # fmt: skip
-
-        yield tell
-
-
-class _Lines:
-    """A line when the state changes, and every minute."""
-
-    def __init__(self) -> None:
-        self._state, self._said = "", 0.0
-
-    def __call__(self, progress: RunProgress) -> None:
-        if progress.state == self._state and progress.seconds - self._said < TELL_SECONDS:
-            return
-        self._state, self._said = progress.state, progress.seconds
-        say(f"{progress.state}: {progress.earlier + progress.now} of {progress.total} {_told(progress)}".rstrip())
-
-
-def _told(progress: RunProgress) -> str:
-    from ..corpus.status import counted, duration
-
-    rate = progress.rate
-    speed = "" if rate is None else f"{rate:.2f}/s, {duration(progress.remaining_seconds)} to go; "
-    return speed + (counted(progress.counts) if progress.counts.rows else "")
+def _run(
+    tracers: Sequence[Tracer],
+    names: Sequence[str],
+    inputs: Sequence[str],
+    output: Path,
+    engine: Engine,
+    batch: int,
+    as_json: bool,
+    retry_errors: bool,
+) -> CorpusRun:
+    """A run with the profiles of ``tracers``."""
+    profiles = [one for tracer in tracers for one in tracer.profiles]
+    digests = [hashlib.sha256(one.to_json().encode()).hexdigest() for one in profiles]
+    shown = {
+        "inspected model" if len(names) == 1 else "candidates": ", ".join(names),
+        "score": ", ".join(dict.fromkeys(one.score for one in profiles)) or "the default profile's",
+        "calibrated on": ", ".join(dict.fromkeys(one.calibrated_on for one in profiles)) or "other decoders",
+    }
+    models = [tracer.autoencoder for tracer in tracers]
+    return CorpusRun(models, names, {"profiles": digests}, shown, inputs, output, engine, batch, as_json, retry_errors)

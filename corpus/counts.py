@@ -17,7 +17,8 @@ NOT_TRACED = "not traced"
 
 @dataclass
 class Counts:
-    """``answers``: of how many pictures each answer was given (of an attribution: which decoder, ``none`` or ``tie``);
+    """``answers``: of how many pictures each answer was given (of an attribution: which
+    decoder, ``none`` or ``tie``; of families: which, ``none`` or ``cannot tell``);
     ``seconds``: of workers, ``pixels``: of pictures that could be read."""
 
     rows: int = 0
@@ -71,9 +72,15 @@ def answers_of(kind: Kind, table: pa.Table) -> pa.ChunkedArray | pa.Array:
     """``[N]``: the answer of each row in one word; needs the columns that :data:`ANSWER_COLUMNS` names."""
     if kind == "trace":
         return pc.fill_null(table["verdict"], NOT_TRACED)
+    if kind == "family":
+        return pc.fill_null(pc.coalesce(table["family"], table["answer"]), NOT_TRACED)
     is_tie = pc.greater(pc.fill_null(pc.list_value_length(table["tied"]), 0), 0)
     unnamed = pc.if_else(pc.not_equal(table["error"], ""), NOT_TRACED, pc.if_else(is_tie, "tie", "none"))
     return pc.coalesce(table["vae"], unnamed)
 
 
-ANSWER_COLUMNS: dict[Kind, tuple[str, ...]] = {"trace": ("verdict",), "attribute": ("vae", "tied", "error")}
+ANSWER_COLUMNS: dict[Kind, tuple[str, ...]] = {
+    "trace": ("verdict",),
+    "attribute": ("vae", "tied", "error"),
+    "family": ("family", "answer"),
+}

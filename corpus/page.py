@@ -6,9 +6,10 @@ import html
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from ..core.reports.page import STYLE, source_hash, text
+from ..core.reports.page import STYLE, document, text
+from ..core.verdicts.family import FAMILY_LIMITS
 from ..core.verdicts.verdict import LIMITS
-from .summary import BINS, Summary
+from .summary import BINS, LISTED, Reason, Summary, most_frequent
 
 STYLE_HERE = (
     STYLE
@@ -26,16 +27,8 @@ ORDER = ("belonging", "inconclusive", "non-belonging")
 
 def corpus_page(summary: Summary, settings: Mapping[str, Any], line: str) -> str:
     """The whole page about ``summary``; ``settings`` are shown in their order, ``line`` sums it up."""
-    policy = f"default-src 'none'; style-src '{source_hash(STYLE_HERE)}'; base-uri 'none'; form-action 'none'"
-    shown = "".join(f"<li><span class=faint>{text(name)}</span> {text(value)}</li>" for name, value in settings.items())
-    return (
-        '<!doctype html>\n<html lang=en>\n<head>\n<meta charset="utf-8">\n'
-        f'<meta http-equiv="Content-Security-Policy" content="{policy}">\n'
-        '<meta name="viewport" content="width=device-width">\n<meta name="referrer" content="no-referrer">\n'
-        f"<title>Corpus report</title>\n<style>{STYLE_HERE}</style>\n</head>\n<body>\n<h1>Corpus report</h1>\n"
-        f"<p>{text(line)}</p>\n<ul class=settings>{shown}</ul>\n{''.join(_sections(summary))}"
-        f"<p class=faint>Limits: {text(LIMITS, 1000)}</p>\n</body>\n</html>\n"
-    )
+    limits = FAMILY_LIMITS if summary.kind == "family" else LIMITS
+    return document("Corpus report", line, settings, "".join(_sections(summary)), limits, style=STYLE_HERE)
 
 
 def _sections(summary: Summary) -> Iterable[str]:
@@ -61,16 +54,26 @@ def _sections(summary: Summary) -> Iterable[str]:
         ])  # fmt: skip
     if any(summary.agreements):
         yield _section("Do metadata agree?", ("agreement", "pictures"), sorted(summary.agreements.items()))
-    if summary.worst:
-        yield _section("Errors", ("pictures", "reason", "for example"), [
-            (reason.count, words, reason.example) for words, reason in summary.worst
+    if summary.claimed:
+        said = sorted(summary.claimed.items(), key=lambda one: (-one[1], one[0]))[:LISTED]
+        yield _section("What metadata claim", ("metadata, which anyone can write", "answer", "pictures"), [
+            (*key, count) for key, count in said
         ])  # fmt: skip
+    yield from _reasons("Why no family can be told", summary.untold)
+    yield from _reasons("Errors", summary.reasons)
     cost: list[tuple[str, str]] = [("seconds of workers", f"{counts.seconds:.0f}")]
     if counts.pixels:
         passes = f"{summary.encoder_passes} encoder, {summary.decoder_passes} decoder"
         each = f"{counts.seconds / counts.pixels * 1e6:.3g}"
         cost += [("megapixels", f"{counts.pixels / 1e6:.1f}"), ("seconds per megapixel", each), ("passes", passes)]
     yield _section("Cost", ("", ""), cost)
+
+
+def _reasons(title: str, reasons: dict[str, Reason]) -> Iterable[str]:
+    if reasons:
+        yield _section(title, ("pictures", "reason", "for example"), [
+            (reason.count, words, reason.example) for words, reason in most_frequent(reasons)
+        ])  # fmt: skip
 
 
 def _section(title: str, heads: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:

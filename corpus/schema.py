@@ -1,4 +1,4 @@
-"""The columns of a corpus: those of ``trace --json`` and ``attribute --json``, and which shard a row lies in."""
+"""The columns of a corpus: those of ``trace``, ``attribute`` and ``family --json``, and which shard a row lies in."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pyarrow as pa
 from ..core.tracing.row import TraceRow
 from .inputs import encodable
 
-Kind = Literal["trace", "attribute"]
+Kind = Literal["trace", "attribute", "family"]
 _TYPES = {
     "str": pa.string(),
     "int": pa.int64(),
@@ -33,6 +33,34 @@ _CANDIDATE = pa.struct(
         ("jpeg_quality", pa.int64()),
     ]
 )
+_OF_PROXY = pa.struct(
+    [
+        *((name, pa.string()) for name in ("proxy", "family")),
+        ("shows", pa.bool_()),
+        *((name, pa.float64()) for name in ("contrast", "deviation", "evidence", "p_value")),
+        ("error", pa.string()),
+    ]
+)
+# What `family --json` says of a picture.
+FAMILY_FIELDS: dict[str, pa.DataType] = {
+    "image": pa.string(),
+    "family": pa.string(),
+    "p_value": pa.float64(),
+    "fpr": pa.float64(),
+    "scores": pa.list_(_OF_PROXY),
+    "basis": pa.string(),
+    "answer": pa.string(),
+    "fpr_bound": pa.float64(),
+    "fnr": pa.float64(),
+    "missing": pa.list_(pa.string()),
+    "claims": pa.string(),
+}
+# What is known of the file behind an answer, and where its row lies.
+_ABOUT = [
+    *((name, pa.string()) for name in ("error", "name", "digest")),
+    ("seconds", pa.float64()),
+    ("shard", pa.string()),
+]
 
 
 def _trace_fields() -> list[tuple[str, pa.DataType]]:
@@ -50,11 +78,10 @@ SCHEMAS: dict[Kind, pa.Schema] = {
             ("tied", pa.list_(pa.string())),
             ("candidates", pa.list_(_CANDIDATE)),
             ("fpr", pa.float64()),
-            *((name, pa.string()) for name in ("error", "name", "digest")),
-            ("seconds", pa.float64()),
-            ("shard", pa.string()),
+            *_ABOUT,
         ]
     ),
+    "family": pa.schema([*FAMILY_FIELDS.items(), *_ABOUT]),
 }
 
 

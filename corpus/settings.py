@@ -21,6 +21,7 @@ WORDS = {
     "models": "model",
     "names": "name of a model",
     "profiles": "profile",
+    "families": "calibration of families",
     "checks_refusal": "choice of the checks before a no",
     "device": "kind of device",
     "batch": "number of pictures that share a pass",

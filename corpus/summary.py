@@ -20,11 +20,13 @@ from .shards import shards_in
 BINS = 60
 # Rows of a list in the page, and different texts that are counted apart: a name in an error would be one each.
 LISTED, DIFFERENT = 50, 2000
-OTHERS = "other reasons"
+OTHERS, OTHER_CLAIMS = "other reasons", "other claims"
+CANNOT = "cannot tell"
 COLUMNS: dict[Kind, tuple[str, ...]] = {
     "trace": ("image", "error", "seconds", "width", "height", "verdict", "score", "p_value", "condition", "calibration",
               "fpr_basis", "agreement", "encoder_passes", "decoder_passes"),
     "attribute": ("image", "error", "seconds", "fpr", *ANSWER_COLUMNS["attribute"][:-1]),
+    "family": ("image", "error", "seconds", "basis", "claims", *ANSWER_COLUMNS["family"]),
 }  # fmt: skip
 
 
@@ -39,7 +41,8 @@ class Reason:
 @dataclass
 class Summary:
     """``profiles``: (condition, whose calibration, what its rates rest on, answer) to pictures. ``histograms``: by
-    answer ``[BINS]`` over ``low`` … ``high``. ``certain``: (score, p-value, image) of the lowest scores."""
+    answer ``[BINS]`` over ``low`` … ``high``. ``certain``: (score, p-value, image) of the lowest scores. Of families,
+    ``untold``: why none can be told; ``claimed``: (what the metadata say, answer) to pictures."""
 
     kind: Kind
     low: float = 0.0
@@ -52,6 +55,8 @@ class Summary:
     certain: list[tuple[float, float | None, str]] = field(default_factory=list)
     encoder_passes: int = 0
     decoder_passes: int = 0
+    untold: dict[str, Reason] = field(default_factory=dict)
+    claimed: Counter[tuple[str, str]] = field(default_factory=Counter)
 
     @classmethod
     def over(cls, folder: Path, kind: Kind) -> Summary:
@@ -64,7 +69,10 @@ class Summary:
         """Count the rows of ``table``, which has at least the :data:`COLUMNS`."""
         self.counts.add(Counts.of(self.kind, table))
         answers = answers_of(self.kind, table)
-        self._add_reasons(table.filter(pc.not_equal(table["error"], "")))
+        _add_reasons(self.reasons, table.filter(pc.not_equal(table["error"], "")), "error")
+        if self.kind == "family":
+            _add_reasons(self.untold, table.filter(pc.equal(table["answer"], CANNOT)), "basis")
+            self._add_claims(table.append_column("told", answers))
         if self.kind != "trace":
             return
         table = table.append_column("answer", answers)
@@ -95,20 +103,28 @@ class Summary:
             key=lambda one: (one[0], one[2]),
         )[:LISTED]
 
-    def _add_reasons(self, table: pa.Table) -> None:
-        for row in (
-            table.group_by("error", use_threads=False).aggregate([("image", "first"), ([], "count_all")]).to_pylist()
-        ):
-            reason = row["error"]
-            if reason not in self.reasons and len(self.reasons) >= DIFFERENT:
-                reason = OTHERS
-            found = self.reasons.setdefault(reason, Reason(example=row["image_first"]))
-            found.count += row["count_all"]
+    def _add_claims(self, table: pa.Table) -> None:
+        claimed = table.filter(pc.is_valid(table["claims"])).group_by(["claims", "told"]).aggregate([([], "count_all")])
+        for row in claimed.to_pylist():
+            key = (row["claims"], row["told"])
+            if key not in self.claimed and len(self.claimed) >= DIFFERENT:
+                key = (OTHER_CLAIMS, row["told"])
+            self.claimed[key] += row["count_all"]
 
-    @property
-    def worst(self) -> list[tuple[str, Reason]]:
-        """The errors that most pictures met, at most so many as are listed."""
-        return sorted(self.reasons.items(), key=lambda one: (-one[1].count, one[0]))[:LISTED]
+
+def most_frequent(reasons: dict[str, Reason]) -> list[tuple[str, Reason]]:
+    """Those that most pictures met, at most so many as are listed."""
+    return sorted(reasons.items(), key=lambda one: (-one[1].count, one[0]))[:LISTED]
+
+
+def _add_reasons(reasons: dict[str, Reason], table: pa.Table, column: str) -> None:
+    """Count the different texts in a ``column`` of ``table``."""
+    for row in table.group_by(column, use_threads=False).aggregate([("image", "first"), ([], "count_all")]).to_pylist():
+        reason = row[column]
+        if reason not in reasons and len(reasons) >= DIFFERENT:
+            reason = OTHERS
+        found = reasons.setdefault(reason, Reason(example=row["image_first"]))
+        found.count += row["count_all"]
 
 
 def _score_ends(path: Path) -> list[Any]:

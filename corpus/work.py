@@ -8,7 +8,7 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -17,16 +17,19 @@ import torch
 from ..core.errors import InvalidImageError, LatentTracerError
 from ..core.files.picture import Picture, PictureFile, UnreadableFile, content_digest
 from ..core.files.read_ahead import read_ahead
-from ..core.models.autoencoder import ModuleAutoencoder
+from ..core.models.autoencoder import Autoencoder, ModuleAutoencoder
+from ..core.profiles.families import Families
 from ..core.reports.folder_trace import opened, outcome_of, reason_of
 from ..core.scores.decoder_grid import grid_of
 from ..core.tracing.attribute import attribute
+from ..core.tracing.family import held, which_family
 from ..core.tracing.gathered import Gathering
 from ..core.tracing.row import TraceRow
 from ..core.tracing.tracer import Tracer
 from ..core.verdicts.attribution import attribution_record
+from ..core.verdicts.family import family_record
 from .inputs import Source, read_source
-from .schema import Kind
+from .schema import FAMILY_FIELDS, Kind
 
 Read = tuple[Source, Picture | UnreadableFile]
 # Pictures that are read ahead, beyond those of a batch. A picture of the largest size takes a gigabyte.
@@ -57,24 +60,31 @@ class Work(Protocol):
         """The record of a picture that was not judged."""
 
 
-class _Shared:
-    """What both questions have in common: the models of ``tracers``, and ``batch`` pictures that share passes."""
+class _Holder(Protocol):
+    """What asks through a model."""
 
-    def __init__(self, tracers: Sequence[Tracer], batch: int) -> None:
-        self.tracers, self.batch = tuple(tracers), batch
+    autoencoder: Autoencoder
+
+
+class _Shared:
+    """What the questions have in common: the models of ``holders``, and ``batch`` pictures that share passes."""
+
+    def __init__(self, holders: Sequence[_Holder], batch: int) -> None:
+        self.batch = batch
+        self._holders = tuple(holders)
         self._gathering: Gathering | None = None
 
     def begin(self, device: str) -> None:
-        for tracer in self.tracers:
-            autoencoder = tracer.autoencoder
+        for holder in self._holders:
+            autoencoder = holder.autoencoder
             assert isinstance(autoencoder, ModuleAutoencoder)
             autoencoder.to(torch.device(device))
             with contextlib.suppress(LatentTracerError):  # told of every picture
                 grid_of(autoencoder)
         if self.batch > 1:
             self._gathering = Gathering()
-            for tracer in self.tracers:
-                tracer.autoencoder = self._gathering.shared(tracer.autoencoder)
+            for holder in self._holders:
+                holder.autoencoder = self._gathering.shared(holder.autoencoder)
 
     def records(self, sources: Sequence[Source]) -> Iterator[dict[str, Any]]:
         pictures = read_ahead(sources, read_picture, AHEAD + (self.batch if self.batch > 1 else 0))
@@ -103,38 +113,83 @@ class TraceWork(_Shared):
 
     def __init__(self, tracer: Tracer, vae: str, *, checks_refusal: bool = True, batch: int = 1) -> None:
         super().__init__([tracer], batch)
+        self.tracer = tracer
         self.vae, self.checks_refusal = vae, checks_refusal
 
     def failed(self, source: Source, reason: str) -> dict[str, Any]:
         return TraceRow(source.name, error=reason).to_json(source.image, self.vae)
 
     def _record(self, source: Source, picture: Picture | UnreadableFile) -> dict[str, Any]:
-        (tracer,) = self.tracers
-        judge = told_of_lost(lambda one: tracer.trace(one, checks_refusal=self.checks_refusal))
-        outcome, _ = outcome_of(PictureFile(Path(source.place), source.name), picture, judge, tracer)
+        judge = told_of_lost(lambda one: self.tracer.trace(one, checks_refusal=self.checks_refusal))
+        outcome, _ = outcome_of(PictureFile(Path(source.place), source.name), picture, judge, self.tracer)
         return replace(outcome.row, name=source.name).to_json(source.image, self.vae)
 
 
-class AttributeWork(_Shared):
-    """Which of the models made each picture? Every candidate is asked while the picture is in memory."""
-
-    kind: Kind = "attribute"
+class _Answering(_Shared):
+    """Questions whose record is an answer about a picture, or an error in its place."""
 
     def failed(self, source: Source, reason: str) -> dict[str, Any]:
-        empty: dict[str, Any] = {"vae": None, "reason": None, "tied": [], "candidates": [], "fpr": None}
-        return {"image": source.image, **empty, "error": reason, "name": source.name, "digest": "", "seconds": None}
+        raise NotImplementedError
+
+    def _answer(self, image: str, picture: Picture) -> dict[str, Any]:
+        raise NotImplementedError
 
     def _record(self, source: Source, picture: Picture | UnreadableFile) -> dict[str, Any]:
         if isinstance(picture, UnreadableFile):
             return {**self.failed(source, picture.error), "digest": picture.digest}
         began = time.perf_counter()
-        found = told_of_lost(lambda one: attribute(self.tracers, one))
         try:
-            record = attribution_record(source.image, found(picture))
+            record = told_of_lost(lambda one: self._answer(source.image, one))(picture)
         except Exception as error:  # one picture's failure must not cost the others their answers
             record = self.failed(source, reason_of(error, source.name))
         about = {"error": record.get("error", ""), "name": source.name, "digest": picture.facts.digest}
         return {**record, **about, "seconds": round(time.perf_counter() - began, 3)}
+
+
+class AttributeWork(_Answering):
+    """Which of the models made each picture? Every candidate is asked while the picture is in memory."""
+
+    kind: Kind = "attribute"
+
+    def __init__(self, tracers: Sequence[Tracer], batch: int) -> None:
+        super().__init__(tracers, batch)
+        self.tracers = tuple(tracers)
+
+    def failed(self, source: Source, reason: str) -> dict[str, Any]:
+        empty: dict[str, Any] = {"vae": None, "reason": None, "tied": [], "candidates": [], "fpr": None}
+        return {"image": source.image, **empty, "error": reason, "name": source.name, "digest": "", "seconds": None}
+
+    def _answer(self, image: str, picture: Picture) -> dict[str, Any]:
+        return attribution_record(image, attribute(self.tracers, picture))
+
+
+@dataclass
+class _Proxy:
+    """A tiny autoencoder that stands for a family."""
+
+    autoencoder: Autoencoder
+
+
+class FamilyWork(_Answering):
+    """Which family of models made each picture? Every one of ``proxies`` is asked while the picture is in memory."""
+
+    kind: Kind = "family"
+
+    def __init__(self, proxies: Sequence[Autoencoder], families: Families, batch: int = 1) -> None:
+        self.proxies, self.families = tuple(map(_Proxy, proxies)), families
+        super().__init__(self.proxies, batch)
+
+    def failed(self, source: Source, reason: str) -> dict[str, Any]:
+        empty: dict[str, Any] = dict.fromkeys(FAMILY_FIELDS) | {"scores": [], "missing": []}
+        return {**empty, "image": source.image, "error": reason, "name": source.name, "digest": "", "seconds": None}
+
+    def _answer(self, image: str, picture: Picture) -> dict[str, Any]:
+        opened = [held(proxy.autoencoder) for proxy in self.proxies]
+        (verdict,) = which_family(opened, [picture], self.families)
+        record = family_record(image, verdict)
+        # A column of a table has the same fields in every row, whatever proxies are called.
+        scores = [{"proxy": name, **score} for name, score in record["scores"].items()]
+        return {**record, "scores": scores, "claims": picture.facts.claims.sentence}
 
 
 def told_of_lost(judge: Callable[[Picture], Any]) -> Callable[[Picture], Any]:

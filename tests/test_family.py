@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import dataclasses
 import json
 import math
@@ -13,6 +14,7 @@ import numpy as np
 import pytest
 import torch
 from commands import run
+from demo_families import OTHERS, OWN, families, proxies_in
 from latent_tracer.core import (
     InvalidImageError,
     InvalidProfileError,
@@ -27,15 +29,15 @@ from latent_tracer.core.inversion.objective import Passes
 from latent_tracer.core.models.loading import EMBEDDED
 from latent_tracer.core.models.tiny_pairs import tiny_pairs
 from latent_tracer.core.profiles.families import (
-    NO_FAMILY,
     Families,
     FamilyProxy,
-    KnownPicture,
     load_families,
     parse_families,
     shipped_families,
 )
+from latent_tracer.core.reports.family_report import write_family_report
 from latent_tracer.core.scores.family_score import (
+    BANDS,
     LEAST_TILES,
     PHASES,
     SETTINGS,
@@ -47,28 +49,12 @@ from latent_tracer.core.scores.family_score import (
 from latent_tracer.core.tracing.family import which_family
 from latent_tracer.core.verdicts.doubt import History
 from latent_tracer.core.verdicts.family import Shown, family_record, judge_family
-from safetensors.torch import load_file, save_file
 
 GOLDEN = Path(__file__).parent / "golden" / "families.json"
 FIELDS = [
     *("image", "family", "p_value", "fpr", "scores", "basis"),
     *("answer", "fpr_bound", "fnr", "missing", "claims"),
 ]
-OTHERS, OWN = 199, 40
-
-
-def families(proxies: tuple[tuple[str, str, str], ...], own: float = -0.1, own_work: float = -9.0) -> Families:
-    """A calibration in which each ``(family, proxy, digest)`` has own pictures around ``own``, others around zero."""
-    pictures = [KnownPicture(f"{k:064x}", NO_FAMILY, "", "camera") for k in range(OTHERS)]
-    for family, _, _ in proxies:
-        pictures += [KnownPicture(f"{family}-{k}", family, "model", "source") for k in range(OWN)]
-    known = []
-    for family, proxy, digest in proxies:
-        spread = iter(np.linspace(-0.02, 0.02, len(pictures)).tolist())
-        contrasts = tuple(next(spread) + (own if picture.family == family else 0.0) for picture in pictures)
-        known.append(FamilyProxy(family, proxy, digest, contrasts, (0.01,) * len(pictures)))
-    return Families("a test", {"places": 8}, 0.004, own_work, 0.02, 0.05, tuple(pictures), tuple(known))
-
 
 TWO = families((("A", "one", "1" * 40), ("B", "two", "2" * 40)))
 
@@ -197,8 +183,50 @@ def test_a_proxy_that_shows_nothing_is_asked_for_no_family_and_costs_the_others_
 
 
 def test_evidence_counts_what_does_not_shrink_with_the_picture() -> None:
-    assert TWO.evidence(-0.1, 0.0) == pytest.approx(-25.0)
-    assert TWO.evidence(-0.03, 0.003) == pytest.approx(-0.03 / math.hypot(0.003, 0.004))
+    proxy = TWO.proxies[0]
+    assert TWO.evidence(proxy, -0.1, 0.0) == pytest.approx(-25.0)
+    assert TWO.evidence(proxy, -0.03, 0.003) == pytest.approx(-0.03 / math.hypot(0.003, 0.004))
+
+
+def weighted(weights: tuple[float, ...]) -> Families:
+    """:data:`TWO`, whose proxies weigh two bands: the contrast in the first, noise of the picture in both."""
+    noise = np.random.default_rng(0).normal(0, 0.08, len(TWO.pictures)).tolist()
+    known = []
+    for proxy in TWO.proxies:
+        new = dataclasses.replace(proxy, weights=weights)
+        evidence = tuple(
+            TWO.evidence(new, 0.0, 0.01, ((contrast + both, 0.01), (both, 0.01)))
+            for contrast, both in zip(proxy.contrasts, noise, strict=True)
+        )
+        known.append(dataclasses.replace(new, evidence=evidence))
+    return dataclasses.replace(TWO, proxies=tuple(known))
+
+
+def test_bands_without_a_trace_take_out_what_the_content_does_to_those_with_it() -> None:
+    alone, weighed = weighted((1.0, 0.0)), weighted((1.0, -1.0))
+    assert alone.share_found(alone.proxies[0]) < 0.5 < 0.99 < weighed.share_found(weighed.proxies[0])
+    first, bands, scale = weighed.proxies[0], ((-0.07, 0.01), (0.03, 0.01)), math.hypot(0.01, 0.004)
+    assert weighed.evidence(first, 9.0, 9.0, bands) == pytest.approx(-0.1 / scale)
+    score = FamilyScore(0.0, 0.01, 100, Passes(), bands)
+    verdict = judge_family([Shown(first, first.proxy, score)], weighed, History())
+    assert verdict.family == "A" and verdict.scores[0].evidence == pytest.approx(-0.1 / scale)
+
+
+def test_a_calibration_with_weights_reads_back_and_one_that_lacks_a_picture_is_refused() -> None:
+    given = weighted((1.0, -1.0))
+    assert parse_families(json.loads(given.to_json()), "it") == given
+    assert json.loads(TWO.to_json())["version"] == 1 and json.loads(given.to_json())["version"] == 2
+    short = dataclasses.replace(given.proxies[0], evidence=given.proxies[0].evidence[1:])
+    with pytest.raises(InvalidProfileError, match="evidence of every picture"):
+        parse_families(json.loads(dataclasses.replace(given, proxies=(short, given.proxies[1])).to_json()), "it")
+
+
+def test_each_band_is_scored_by_itself_and_three_of_them_are_the_contrast(demos: dict[str, Any], made: Picture) -> None:
+    found = family_score(demos["demo-a"], made.pixels)
+    grey = family_score(demos["demo-a"], made.pixels.mean(1, keepdim=True).expand(-1, 3, -1, -1).contiguous())
+    assert len(found.bands) == len(grey.bands) == 9
+    assert min(found.bands[k][0] for k in BANDS) <= found.contrast <= max(found.bands[k][0] for k in BANDS)
+    assert grey.bands[-1] == (0.0, 0.0), "grey has no chroma"
 
 
 def test_a_calibration_reads_back_as_it_was_written(tmp_path: Path) -> None:
@@ -221,7 +249,7 @@ def changed(**fields: Any) -> dict[str, Any]:
 @pytest.mark.parametrize(
     ("record", "words"),
     [
-        (changed(version=2), "version 2"),
+        (changed(version=3), "version 3"),
         (changed(version="1"), "version 1"),
         (changed(format="latent-tracer-profile"), "is not a calibration of families"),
         ([], "is not a calibration of families"),
@@ -256,13 +284,7 @@ def test_what_ships_knows_the_proxies_by_their_weights_and_lists_its_pictures() 
 @pytest.fixture(scope="module")
 def proxies(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The two demo decoders under the names of tiny autoencoders' files."""
-    folder = tmp_path_factory.mktemp("vae_approx")
-    for name, path in EMBEDDED.items():
-        weights = load_file(path)
-        for part in ("encoder", "decoder"):
-            own = {key.partition(".")[2]: value for key, value in weights.items() if key.startswith(f"taesd_{part}.")}
-            save_file(own, folder / f"{name}_{part}.safetensors")
-    return folder
+    return proxies_in(tmp_path_factory.mktemp("vae_approx"))
 
 
 def test_the_command_answers_in_the_promised_fields(
@@ -290,6 +312,38 @@ def test_the_command_answers_in_the_promised_fields(
     assert broken["family"] is None and broken["error"]
     said = run("family", pictures / "made.png", "--proxies", proxies, "--calibration", tmp_path / "families.json")
     assert said.returncode == 0 and "Made by a VAE of the A family" in said.stdout
+
+
+def test_a_report_shows_every_picture_with_its_answer_and_what_it_claims(
+    proxies: Path, of_demos: Families, made: Picture, tmp_path: Path
+) -> None:
+    (tmp_path / "families.json").write_text(of_demos.to_json())
+    pictures = tmp_path / "pictures"
+    pictures.mkdir()
+    to_picture(made.pixels).save(pictures / "made.png")
+    (pictures / "broken.png").write_bytes(b"\x89PNG")
+    command = ("family", pictures, "--proxies", proxies, "--calibration", tmp_path / "families.json")
+    done = run(*command, "--report", tmp_path / "report")
+    assert done.returncode == 2 and "2 pictures: 1 A, 1 not asked" in done.stdout
+    page = (tmp_path / "report" / "family.html").read_text(encoding="utf-8")
+    assert page.count("<tr>") == 3 and "data:image/jpeg" in page and "never a checkpoint" in page
+    assert "the file claims nothing" in page and "broken.png" in page
+    rows = list(csv.DictReader((tmp_path / "report" / "family.csv").open(newline="", encoding="utf-8-sig")))
+    assert list(rows[0]) == [*FIELDS, "error"]
+    found = {Path(row["image"]).name: row for row in rows}
+    assert found["made.png"]["family"] == "A" and json.loads(found["made.png"]["scores"])["demo-a"]["evidence"] < -2
+    assert found["broken.png"]["error"] and not found["broken.png"]["answer"]
+
+
+def test_what_strangers_wrote_is_shown_in_a_report_and_runs_nowhere(tmp_path: Path) -> None:
+    hostile = "=<b>1\x1b[31m"
+    row = {"image": hostile, "family": None, "answer": "none", "claims": hostile, "basis": hostile, "scores": {}}
+    assert write_family_report(tmp_path, [row], {"proxies": hostile}) == "1 pictures: 1 none"
+    page = (tmp_path / "family.html").read_text(encoding="utf-8")
+    assert page.count("=&lt;b&gt;1\\x1b[31m") == 4 and "<b>" not in page
+    assert "default-src 'none'" in page and page.count("<script>") == 1
+    (cells,) = csv.DictReader((tmp_path / "family.csv").open(newline="", encoding="utf-8-sig"))
+    assert cells["image"] == cells["claims"] == "'=<b>1\\x1b[31m"
 
 
 def test_a_folder_without_proxies_is_one_sentence(tmp_path: Path, proxies: Path) -> None:

@@ -24,7 +24,9 @@ from .profile import digest_of
 from .thresholds import accepted_rank, lower_p_value, rate_bound, upper_p_value
 from .trust import EMBEDDED
 
-FORMAT, VERSION = "latent-tracer-families", 1
+FORMAT = "latent-tracer-families"
+# Of calibrations without weights of bands, and with these.
+PLAIN, WEIGHTED = 1, 2
 MAX_BYTES = 20 * 2**20
 # What is not of any family: photographs, and pictures of models that no proxy stands for.
 NO_FAMILY = "none"
@@ -34,6 +36,8 @@ LEAST_OWN, LEAST_SHARE = 5, 0.5
 ALLOWED_ERRORS = 2.0
 
 Scores = NDArray[np.float64]
+# Contrast and error of each band.
+Bands = tuple[tuple[float, float], ...]
 
 
 @dataclass(frozen=True)
@@ -51,7 +55,9 @@ class FamilyProxy:
     """The scores of the ``pictures`` of a calibration through the proxy of one ``family``, in the same order.
 
     ``digest``: that of the proxy's weights. ``contrasts`` and ``errors`` as in
-    :class:`latent_tracer.core.scores.family_score.FamilyScore`.
+    :class:`latent_tracer.core.scores.family_score.FamilyScore`. ``weights``: of the bands of a new picture, such that
+    evidence of others scatters by one; ``evidence`` of each picture, by weights from those of other models and sources.
+    Both are empty in a calibration by the contrast alone.
     """
 
     family: str
@@ -59,6 +65,8 @@ class FamilyProxy:
     digest: str
     contrasts: tuple[float, ...]
     errors: tuple[float, ...]
+    weights: tuple[float, ...] = ()
+    evidence: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -80,16 +88,25 @@ class Families:
         """The proxy with these weights."""
         return next((one for one in self.proxies if same_weights(one.digest, digest)), None)
 
-    def evidence(self, contrast: float, error: float) -> float:
-        """A contrast in deviations, below zero where the trace shows."""
-        return contrast / math.hypot(error, self.systematic)
+    def evidence(self, proxy: FamilyProxy, contrast: float, error: float, bands: Bands = ()) -> float:
+        """A score in deviations, below zero where the trace shows: of its ``bands`` where the proxy weighs them."""
+        if not proxy.weights:
+            return contrast / math.hypot(error, self.systematic)
+        counted = zip(proxy.weights, bands, strict=True)
+        return sum(weight * band / math.hypot(own, self.systematic) for weight, (band, own) in counted)
 
     def others(self, proxy: FamilyProxy) -> Scores:
         """Evidence of the pictures that are not of its family."""
-        return np.array([self.evidence(proxy.contrasts[k], proxy.errors[k]) for k in self._places(proxy, False)])
+        return self._evidence(proxy, False)
 
     def own(self, proxy: FamilyProxy) -> Scores:
-        return np.array([self.evidence(proxy.contrasts[k], proxy.errors[k]) for k in self._places(proxy, True)])
+        return self._evidence(proxy, True)
+
+    def _evidence(self, proxy: FamilyProxy, own: bool) -> Scores:
+        known = proxy.evidence or [
+            self.evidence(proxy, *one) for one in zip(proxy.contrasts, proxy.errors, strict=True)
+        ]
+        return np.array([known[k] for k in self._places(proxy, own)])
 
     def _places(self, proxy: FamilyProxy, own: bool) -> list[int]:
         return [k for k, picture in enumerate(self.pictures) if (picture.family == proxy.family) is own]
@@ -128,7 +145,10 @@ class Families:
 
     def to_json(self) -> str:
         content = json.loads(json.dumps(asdict(self)))
-        record = {"format": FORMAT, "version": VERSION, **content, "digest": digest_of(content)}
+        version = WEIGHTED if any(one.weights for one in self.proxies) else PLAIN
+        if version == PLAIN:
+            content["proxies"] = [{name: one[name] for name in _OF_PLAIN} for one in content["proxies"]]
+        record = {"format": FORMAT, "version": version, **content, "digest": digest_of(content)}
         return json.dumps(record, indent=1, allow_nan=False) + "\n"
 
 
@@ -151,20 +171,25 @@ def parse_families(record: Any, where: str) -> Families:
     if not isinstance(record, dict) or record.get("format") != FORMAT:
         raise InvalidProfileError(f"{where} is not a calibration of families: use the one that ships.")
     version = record.get("version")
-    if type(version) is not int or version != VERSION:
+    if type(version) is not int or version not in (PLAIN, WEIGHTED):
         raise InvalidProfileError(
-            f"{where} has version {clean_text(str(version), 20)} of its format, this release reads {VERSION}: update."
+            f"{where} has version {clean_text(str(version), 20)} of its format, this release reads up to {WEIGHTED}:"
+            " update."
         )
     content = {key: value for key, value in record.items() if key not in ("format", "version", "digest")}
     if record.get("digest") != digest_of(content):
         raise InvalidProfileError(f"{where} was changed or damaged after it was written: use another copy.")
     try:
-        return _parse(Fields(content, ""))
+        return _parse(Fields(content, ""), version == WEIGHTED)
     except Wrong as error:
         raise InvalidProfileError(f"{where} {error}: use another copy.") from None
 
 
-def _parse(fields: Fields) -> Families:
+# Fields of a proxy in a calibration without weights.
+_OF_PLAIN = ("family", "proxy", "digest", "contrasts", "errors")
+
+
+def _parse(fields: Fields, is_weighted: bool) -> Families:
     fields.only(*Families.__dataclass_fields__)
     pictures = []
     for one in fields.tables("pictures"):
@@ -172,11 +197,14 @@ def _parse(fields: Fields) -> Families:
         pictures.append(KnownPicture(*(one.text(name) for name in KnownPicture.__dataclass_fields__)))
     proxies = []
     for one in fields.tables("proxies"):
-        one.only(*FamilyProxy.__dataclass_fields__)
+        one.only(*(FamilyProxy.__dataclass_fields__ if is_weighted else _OF_PLAIN))
         contrasts, errors = one.numbers("contrasts"), one.numbers("errors")
         if not len(contrasts) == len(errors) == len(pictures) or min(errors) <= 0:
             raise Wrong(f"does not hold a contrast and an error of every picture in {one.place}")
-        proxies.append(FamilyProxy(one.text("family"), one.text("proxy"), one.text("digest"), contrasts, errors))
+        weighing = _weighing(one, len(pictures)) if is_weighted else ()
+        proxies.append(
+            FamilyProxy(one.text("family"), one.text("proxy"), one.text("digest"), contrasts, errors, *weighing)
+        )
         if all(picture.family == proxies[-1].family for picture in pictures):
             raise Wrong(f"holds no picture that is not of the family in {one.place}")
     return Families(
@@ -189,6 +217,14 @@ def _parse(fields: Fields) -> Families:
         tuple(pictures),
         tuple(proxies),
     )
+
+
+def _weighing(proxy: Fields, pictures: int) -> tuple[tuple[float, ...], ...]:
+    """Weights of bands, and the evidence of pictures by such."""
+    weights, evidence = proxy.numbers("weights"), proxy.numbers("evidence")
+    if len(evidence) != pictures:
+        raise Wrong(f"does not hold the evidence of every picture in {proxy.place}")
+    return weights, evidence
 
 
 @functools.cache

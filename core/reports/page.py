@@ -9,7 +9,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import html
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from ..images.conditions import CLEAN
@@ -82,24 +82,35 @@ HEADS = (
 
 def report_page(rows: Sequence[TraceRow], settings: Mapping[str, Any], line: str) -> str:
     """The whole page; ``line`` sums the rows up, ``settings`` are shown in their order."""
+    limits = f"{LIMITS} What metadata claim is shown as it was found; anyone can write anything there."
+    return document("Trace report", line, settings, sortable_table(HEADS, map(_row, rows)), limits, script=SCRIPT)
+
+
+def document(
+    title: str, line: str, settings: Mapping[str, Any], body: str, limits: str, *, style: str = STYLE, script: str = ""
+) -> str:
+    """A page that loads nothing, with ``body`` between what it is about and its limits. With a ``script`` it may show
+    pictures too."""
+    more = f" script-src '{source_hash(script)}';" if script else ""
+    pictures = " img-src data:;" if script else ""
     policy = (
-        f"default-src 'none'; img-src data:; style-src '{source_hash(STYLE)}'; script-src '{source_hash(SCRIPT)}';"
-        " base-uri 'none'; form-action 'none'"
+        f"default-src 'none';{pictures} style-src '{source_hash(style)}';{more} base-uri 'none'; form-action 'none'"
     )
-    shown_settings = "".join(
-        f"<li><span class=faint>{text(name)}</span> {text(value)}</li>" for name, value in settings.items()
-    )
-    heads = "".join(f"<th scope=col data-kind={kind}><button>{text(name)}</button></th>" for name, kind in HEADS)
+    shown = "".join(f"<li><span class=faint>{text(name)}</span> {text(value)}</li>" for name, value in settings.items())
     return (
         '<!doctype html>\n<html lang=en>\n<head>\n<meta charset="utf-8">\n'
         f'<meta http-equiv="Content-Security-Policy" content="{policy}">\n'
         '<meta name="viewport" content="width=device-width">\n<meta name="referrer" content="no-referrer">\n'
-        f"<title>Trace report</title>\n<style>{STYLE}</style>\n</head>\n<body>\n<h1>Trace report</h1>\n"
-        f"<p>{text(line)}</p>\n<ul class=settings>{shown_settings}</ul>\n"
-        f"<table>\n<thead><tr>{heads}</tr></thead>\n<tbody>\n" + "\n".join(map(_row, rows)) + "\n</tbody>\n</table>\n"
-        f"<p class=faint>Limits: {text(LIMITS, 1000)} What metadata claim is shown as it was found; anyone can write"
-        f" anything there.</p>\n<script>{SCRIPT}</script>\n</body>\n</html>\n"
+        f"<title>{text(title)}</title>\n<style>{style}</style>\n</head>\n<body>\n<h1>{text(title)}</h1>\n"
+        f"<p>{text(line)}</p>\n<ul class=settings>{shown}</ul>\n{body}<p class=faint>Limits: {text(limits, 1000)}</p>\n"
+        f"{f'<script>{script}</script>' if script else ''}\n</body>\n</html>\n"
     )
+
+
+def sortable_table(heads: Sequence[tuple[str, str]], rows: Iterable[str]) -> str:
+    """A table that :data:`SCRIPT` sorts; ``heads``: name and ``text`` or ``number``, ``rows``: as HTML."""
+    head = "".join(f"<th scope=col data-kind={kind}><button>{text(name)}</button></th>" for name, kind in heads)
+    return f"<table>\n<thead><tr>{head}</tr></thead>\n<tbody>\n" + "\n".join(rows) + "\n</tbody>\n</table>\n"
 
 
 def text(value: Any, limit: int = 300) -> str:
@@ -125,8 +136,8 @@ def _row(row: TraceRow) -> str:
         f'<td data-sort="">{picture}</td>',
         f"<td>{html.escape(shown_name(row))}</td>",
         f'<td class="verdict {answer}">{"not traced" if answer == "untraced" else answer}</td>',
-        _number(row.p_value, ".3g"),
-        _number(row.score, ".4g"),
+        number_cell(row.p_value, ".3g"),
+        number_cell(row.score, ".4g"),
         f'<td class=number data-sort="{row.width * row.height or ""}">{size}</td>',
         f"<td>{text(lossy)}</td>",
         f"<td class=claims>{text(row.claims, 1000)}</td>",
@@ -136,7 +147,7 @@ def _row(row: TraceRow) -> str:
     return f"<tr>{''.join(cells)}</tr>"
 
 
-def _number(value: float | None, form: str) -> str:
+def number_cell(value: float | None, form: str) -> str:
     if value is None:
         return '<td class=number data-sort=""></td>'
     return f'<td class=number data-sort="{float(value)!r}">{value:{form}}</td>'

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 
 from ..errors import InvalidImageError, InvalidProfileError
@@ -21,6 +21,11 @@ from .watched import OnPass, watched
 
 # Cells of every proxy are whole in multiples of this many pixels, which are also the sides that generators make.
 CELL = 8
+
+
+def held(autoencoder: Autoencoder) -> Callable[[], AbstractContextManager[Autoencoder]]:
+    """What opens one that stays in memory."""
+    return lambda: nullcontext(autoencoder)
 
 
 def which_family(

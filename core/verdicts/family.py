@@ -29,7 +29,7 @@ CLEARLY = 2.0
 
 @dataclass(frozen=True)
 class ProxyScore:
-    """What one proxy shows. ``evidence``: the contrast in deviations, lower for pictures of its ``family``;
+    """What one proxy shows. ``evidence``: that in deviations, lower for pictures of its ``family``;
     ``p_value``: how often pictures of no such family score this low; ``shows``: whether that family's pictures show a
     trace through it at all; ``error_text``: why there is no score."""
 
@@ -197,7 +197,7 @@ def _scored(one: Shown, families: Families) -> ProxyScore:
     shows = families.shows(one.known)
     if one.score is None:
         return ProxyScore(one.name, one.known.family, shows, error_text=one.reason)
-    evidence = families.evidence(one.score.contrast, one.score.error)
+    evidence = families.evidence(one.known, one.score.contrast, one.score.error, one.score.bands)
     p_value = families.p_value(one.known, evidence)
     return ProxyScore(one.name, one.known.family, shows, one.score.contrast, one.score.error, evidence, p_value)
 
