@@ -70,7 +70,7 @@ def panel(canvas: ImageDraw.ImageDraw, rows: list[Row], proxy: str, left: float,
             canvas.ellipse((x - 6, y - 6, x + 6, y + 6), fill=colour)
     canvas.text(
         (left, HEIGHT - 42),
-        "evidence in deviations: median, quartiles of a central square by its side; rings: whole pictures",
+        "evidence in deviations by side: median, quartiles; rings: whole pictures",
         font=font(17),
         fill=FAINT,
     )

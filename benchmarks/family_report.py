@@ -20,11 +20,12 @@ from family_evidence import (
     delivered,
     evidence,
     is_own,
+    is_whole,
     scored,
     usable,
     weights_of,
 )  # fmt: skip
-from family_score import OF_PROXY
+from family_score import CENTRAL, OF_PROXY
 from family_tables import (
     JPEG,
     by_model,
@@ -91,6 +92,7 @@ def main() -> None:
     models = len({row["model"] for row in pictures if row["model"]})
     sources = [f"`{path.name}`" for path in (args.rows, args.peers, args.periods) if path]
     sent = delivered(measured, JPEG, rows)
+    whole = sum(map(is_whole, rows))
     parts = [
         "# Which family of models made a picture\n",
         made_by(" and ".join(sources)),
@@ -98,10 +100,11 @@ def main() -> None:
         f" in deviations, with {SYSTEMATIC} beside each picture's own error.\n",
         "## Separation\n\nFound and wrong at 1 % for all proxies together, or at the least that so many pictures can"
         " state; each threshold is from pictures of other models and sources. Where that least is the"
-        " lowest of n, one of n is wrong by construction. Intervals: 95 %. Few others were measured whole, so the"
-        " threshold of whole pictures comes from all others, each at its largest: evidence counts in deviations, whose"
-        " scatter the third table compares between sizes.\n",
+        " lowest of n, one of n is wrong by construction. Intervals: 95 %. Weights of bands are from"
+        " these too, but for the first line of each family, in which three bands count alike.\n",
         separation(rows),
+        f"\nOf whole pictures larger than {CENTRAL}²: {whole} rows. Where others were measured whole too, the"
+        " threshold of whole pictures comes from all others, each at its largest.\n",
         "\n## How evidence grows with pixels\n\nBy three bands that count alike: every row has these of every side.\n\n"
         "![evidence by pixels](family-growth.png)\n",
         growth(rows),
@@ -109,9 +112,8 @@ def main() -> None:
         f" count alike, were each of these beside the picture's own error. It should not grow with the picture:"
         f" {SYSTEMATIC} ships. Last, by all bands with that.\n",
         scatter(rows),
-        "\n## Which pixels of a large picture\n\nSix windows of 320² with most detail stand for pictures above 0.64"
-        " megapixels in other scores.\n",
-        windows(rows),
+        *(["\n## Which pixels of a large picture\n\nSix windows of 320² with most detail stand for pictures above 0.64"
+           " megapixels in other scores; by three bands that count alike.\n", windows(rows)] if whole else []),
         *(["\n## Delivered\n\nThe whole picture as JPEG 90 (4:2:0), then the central 512²; found and wrong by the"
            " threshold of pictures as they were made.\n", of_delivered(rows, sent)] if sent else []),
         *(["\n## Peers through the same proxies\n\nOf the same central 512².\n", of_peers(rows, read_rows(args.peers))]

@@ -120,12 +120,12 @@ def windows(rows: list[Row]) -> str:
             if row["proxy"] == proxy and row.get("windows")
         ]
         for name, side in ((f"central {CENTRAL}²", CENTRAL), ("windows", "windows"), ("all pixels", WHOLE)):
-            own, others = contrasts_of(some, proxy, side)
-            if len(own) and len(others):
-                lines.append((
-                    OF_PROXY[proxy], name, len(own), f"{np.median(own):.1f}", f"{own.max():.1f}", len(others),
-                    f"{np.median(others):.1f}", f"{others.min():.1f}",
-                ))  # fmt: skip
+            cells = [
+                (len(found), f"{np.median(found):.1f}", f"{end(found):.1f}") if len(found) else (0, "–", "–")
+                for found, end in zip(contrasts_of(some, proxy, side), (np.max, np.min), strict=True)
+            ]
+            if some:
+                lines.append((OF_PROXY[proxy], name, *cells[0], *cells[1]))
     heads = ("family", "asked", "own", "median", "highest", "others", "median", "lowest")
     return cells_table(heads, lines)
 

@@ -16,13 +16,12 @@ import torch
 from torch import Tensor
 
 from ..errors import InvalidImageError
-from ..images.part import Part
 from ..inversion.objective import Passes
 from ..inversion.precision import bfloat16_is_faster
 from ..models.autoencoder import Autoencoder
 from .decoder_grid import grid_of
 from .protocol import Setting, check_single
-from .residuals import LEAST_EVIDENCE, compared_pixels, tiled_energies
+from .residuals import LEAST_EVIDENCE, compared_pixels, residual_energies
 from .spectral import NOISE_LEVELS, ROUNDING_ENERGY, band_energies
 from .windows import windows_of
 
@@ -44,9 +43,6 @@ SETTINGS: dict[str, Setting] = {
     "largest_log_ratio": LARGEST_LOG_RATIO,
     "tile": TILE,
 }
-# All pixels of pictures up to 1536² count, and of larger ones as many where there is most detail: evidence grows with
-# each. They are looked at in parts of one to two times so many pixels each way, which bound memory.
-MOST_PIXELS, SIDE = 1536**2, 448
 # Tiles from which an error can be had.
 LEAST_TILES = 16
 
@@ -66,21 +62,16 @@ class FamilyScore:
 
 @torch.no_grad()
 def family_score(autoencoder: Autoencoder, image: Tensor, window: int | None = None) -> FamilyScore:
-    """Of one ``image`` ``[1,3,H,W]`` in [0,1], all of it up to :data:`MOST_PIXELS`; in bfloat16 where that is faster.
+    """Of one ``image`` ``[1,3,H,W]`` in [0,1], by windows where it is large; in bfloat16 where that is faster.
 
-    ``window``: pixels each way that are looked at together, ``None`` for the usual ones. Raises
-    :class:`InvalidImageError` for a picture that is too small or flat, :class:`NoGridError` for an autoencoder without
-    a grid.
+    ``window``: as for a score. Raises :class:`InvalidImageError` for a picture that is too small or flat,
+    :class:`NoGridError` for an autoencoder without a grid.
     """
     passes = Passes()
-    side = SIDE if window is None else window
-    height, width = check_single(image).shape[-2:]
-    parts = [Part(0, 0, height, width)]
-    if height * width > MOST_PIXELS:
-        parts = windows_of(image, autoencoder.spatial_ratio, side, MOST_PIXELS)
     found = []
-    for part in parts:
-        log_ratio, weight = block_ratios(autoencoder, part.cut(image), passes, side)
+    for part in windows_of(check_single(image), autoencoder.spatial_ratio, window):
+        pixels = part.cut(image).to(autoencoder.device, autoencoder.dtype)
+        log_ratio, weight = block_ratios(autoencoder, pixels, passes)
         found.append(torch.stack([tile_sums(log_ratio[..., k], weight[..., k]) for k in range(weight.shape[-1])]))
     tiles = torch.cat(found, 1)
     pooled = of_tiles(tiles[list(BANDS)].sum(0), passes)
@@ -95,20 +86,14 @@ def _of_band(tiles: Tensor, passes: Passes) -> tuple[float, float]:
     return found.contrast, found.error
 
 
-def block_ratios(
-    autoencoder: Autoencoder, pixels: Tensor, passes: Passes, side: int | None = None
-) -> tuple[Tensor, Tensor]:
-    """Weighted log ratio and weight ``[h,w,9]`` of each 8×8 block and band of ``pixels`` ``[1,3,H,W]``, on the CPU.
-
-    ``side``: in parts of about that many pixels each way, ``None``: at once.
-    """
+def block_ratios(autoencoder: Autoencoder, pixels: Tensor, passes: Passes) -> tuple[Tensor, Tensor]:
+    """Weighted log ratio and weight ``[h,w,9]`` of each 8×8 block and band of ``pixels`` ``[1,3,H,W]``, on the CPU."""
     grid = grid_of(autoencoder)
     low_precision = bfloat16_is_faster(autoencoder.device)
 
     def energies(down: int, across: int) -> Tensor:
         offset = [(grid.phase + eighths * grid.period // 8) % grid.period for eighths in (down, across)]
-        place = offset[0], offset[1]
-        return tiled_energies(autoencoder, pixels, place, passes, side, low_precision).double().cpu()
+        return residual_energies(autoencoder, pixels, (offset[0], offset[1]), passes, low_precision).double().cpu()
 
     on_grid = energies(0, 0)
     beside = torch.stack([energies(*phase) for phase in PHASES])

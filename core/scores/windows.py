@@ -30,12 +30,11 @@ SAMPLED = 4
 T = TypeVar("T")
 
 
-def windows_of(image: Tensor, cell: int, side: int | None = None, pixels: int = WINDOWS * SIDE**2) -> list[Part]:
+def windows_of(image: Tensor, cell: int, side: int | None = None) -> list[Part]:
     """The windows that stand for ``image`` ``[1,3,H,W]``, those with most detail first; the whole where it is small.
 
-    ``cell``: pixels of a latent cell. ``side``: windows of that many pixels each way, whatever the picture's size;
-    ``pixels``: how many of the picture's they have together at most. Windows do not overlap, and are large enough to
-    compare grids in.
+    ``cell``: pixels of a latent cell. ``side``: windows of that many pixels each way, whatever the picture's size.
+    Windows do not overlap, and are large enough to compare grids in.
     """
     height, width = image.shape[-2:]
     if side is None:
@@ -55,7 +54,7 @@ def windows_of(image: Tensor, cell: int, side: int | None = None, pixels: int = 
     detail = _detail(image, tops, lefts, high, wide).flatten()
     # Stable: of equals the upper left one comes first.
     order = torch.sort(detail, descending=True, stable=True).indices.tolist()
-    count = max(1, round(pixels / (high * wide)))
+    count = max(1, round(WINDOWS * SIDE**2 / (high * wide)))
     return [Part(tops[i // len(lefts)], lefts[i % len(lefts)], high, wide) for i in order[:count]]
 
 
