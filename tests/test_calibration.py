@@ -75,7 +75,7 @@ def test_every_photograph_gives_two_belonging_samples_and_one_other_per_source(c
     assert torch.equal(score.seen[7], quantise(foreign, "floor"))
     assert [step.done for step in steps] == list(range(1, 25))
     assert {step.total for step in steps} == {24}
-    assert steps[2] == CalibrationStep(3, 24, "photograph")
+    assert steps[2] == CalibrationStep(3, 24, "photograph", "photograph", expected=6, measured=3)
     assert (profile.pictures_given, profile.pictures_counted) == (6, 6) and profile.grid == Grid(8)
 
 
