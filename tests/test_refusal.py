@@ -510,9 +510,9 @@ def test_a_jpeg_file_gets_its_no_only_where_a_resize_before_would_have_shown(
 
 @torch.no_grad()
 def test_what_a_resize_before_jpeg_leaves_is_measured_on_the_decoders_own_version(demo, photograph):
-    """Much at a high quality, and of a rough file nothing to rest a no on."""
+    """Much at a high quality, less of a rough file, of which a decoder with a strong trace still shows some."""
     (fine, passes), (rough, _) = (seen_if_reduced(demo, stored_as_jpeg(photograph, one), 2 / 3) for one in (95, 30))
-    assert fine < VISIBLE < rough and passes.encoder == passes.decoder == 5
+    assert fine < rough < 0 and fine < VISIBLE and passes.encoder == passes.decoder == 5
 
 
 def test_an_alteration_in_the_files_graph_withholds_a_no(demo, photograph, monkeypatch):
