@@ -22,6 +22,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from latent_tracer.core import Picture, Tracer, quantise, to_picture
+from latent_tracer.core.images.tensors import whole_cells
 from latent_tracer.core.inversion.latents import invert
 from latent_tracer.core.models.autoencoder import Autoencoder
 from latent_tracer.core.profiles import builtin_profile
@@ -46,9 +47,7 @@ ANSWERS = ("belonging", "inconclusive", "non-belonging")
 @torch.no_grad()
 def made(name: str, kind: str, picture: str, number: int, size: int) -> Tensor:
     """``[1,3,size,size]`` as it was made, in whole levels; others are photographs and other decoders' in turn."""
-    pixels = crop_of(picture, size, 16)
-    height, width = (side // 16 * 16 for side in pixels.shape[-2:])
-    pixels = pixels[..., :height, :width]
+    pixels = whole_cells(crop_of(picture, size, 16), 16)
     others = [one for one in DECODERS if one != name]
     maker = decoder(name if kind == "own" else others[number // 2 % len(others)])
     return pixels if kind == "other" and number % 2 else quantise(maker.decode(maker.encode(pixels)))

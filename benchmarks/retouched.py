@@ -18,6 +18,7 @@ from collections.abc import Callable
 import numpy as np
 import torch
 from latent_tracer.core import quantise, to_picture, to_tensor
+from latent_tracer.core.images.tensors import whole_cells
 from latent_tracer.core.scores import make_score
 from latent_tracer.core.scores.contrast_map import contrast_map
 from latent_tracer.core.scores.control import regenerated_control
@@ -76,9 +77,8 @@ KINDS = ("own", "photograph", "another")
 
 @torch.no_grad()
 def made(name: str, kind: str, picture: str, number: int, size: int) -> Tensor:
-    pixels = crop_of(picture, size, 16)
-    height, width = (side // 16 * 16 for side in pixels.shape[-2:])
-    pixels = pixels[..., :height, :width]
+    """``[1,3,size,size]`` in whole levels, before it is retouched."""
+    pixels = whole_cells(crop_of(picture, size, 16), 16)
     if kind == "photograph":
         return quantise(pixels)
     others = [one for one in DECODERS if one != name]
