@@ -4,9 +4,9 @@
     python benchmarks/corpus.py --quick          # the same with a tenth of the pictures
 
 Costs are counted from the first row on: seconds of processor time of the driver, Ray's own processes and the workers
-together, and wall time beside the bare passes of the score, in this program before each run, one process and as many
-threads as a worker has. An embedded decoder, without the checks before a no. ``--only cost`` needs a machine that does
-nothing else for about 45 minutes.
+together, and wall time beside the bare passes of the score, before each run, on as many threads as a worker has: in this
+program alone, and in as many at once as there are workers. An embedded decoder, without the checks before a no.
+``--only cost`` needs a machine that does nothing else for about 45 minutes.
 """
 
 from __future__ import annotations
@@ -99,7 +99,8 @@ class Run:
     def __init__(self, folder: Path, out: Path, workers: int) -> None:
         self.out, self.began = out, time.perf_counter()
         command = [sys.executable, "-c", "from latent_tracer.cli import main; main()", "corpus", "run", str(folder)]
-        command += ["--vae", "demo-a", "--no-checks-refusal", "--workers", str(workers), "-o", str(out)]
+        command += ["--vae", "demo-a", "--no-checks-refusal", "--workers", str(workers), "--threads", "1"]
+        command += ["-o", str(out)]
         self.process = subprocess.Popen(
             command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env={**os.environ, "OMP_NUM_THREADS": "1"}
         )
@@ -144,6 +145,9 @@ def scored(folder: Path, count: int) -> float:
 def cost_of(folder: Path, out: Path, workers: int) -> Row:
     """One run: its start, and what each picture cost from the first row on, in all processes together."""
     bare = scored(folder, 30)
+    line = [sys.executable, __file__, "--one-score", str(folder)]
+    beside = [subprocess.Popen(line, stdout=subprocess.PIPE, text=True) for _ in range(workers)]
+    at_once = [float(one.communicate()[0]) for one in beside]
     run = Run(folder, out, workers)
     start: tuple[float, float, int] | None = None
     end = (0.0, 0.0, 0)
@@ -167,6 +171,7 @@ def cost_of(folder: Path, out: Path, workers: int) -> Row:
         "each_worker_wall": round(counts.seconds / (counts.rows - counts.errors), 4),
         "each_wall": round(workers * (end[0] - start[0]) / judged / (1 - counts.errors / counts.rows), 4),
         "each_score_wall": round(bare, 4),
+        "each_score_wall_at_once": round(sum(at_once) / workers, 4),
         "driver_mib": [round(size / 2**20) for size in run.driver_bytes[:: max(1, len(run.driver_bytes) // 8)]],
         "errors": counts.errors,
     }
@@ -450,15 +455,17 @@ def report(rows: Rows) -> str:
     if "cost" in of:
         text.append(
             f"## Cost per picture\n\nPictures of {', '.join(map(str, COST_SIDES))} pixels a side. Driver, Ray and"
-            " workers together, from the first row on; wall seconds of a worker beside those of the bare score, in one"
-            " process before each run, on as many threads.\n"
+            " workers together, from the first row on; wall seconds of a worker beside those of the bare score before"
+            " each run, on one thread too: of one process, and of as many at once as there are workers.\n"
         )
-        heads = ("pictures", "workers", "each", "each, wall of a worker", "bare score, wall", "ratio", "wall", "start",
-                 "start, wall", "driver, MiB")  # fmt: skip
+        heads = ("pictures", "workers", "each", "each, wall of a worker", "bare score, wall", "ratio", "at once",
+                 "ratio", "wall", "start", "start, wall", "driver, MiB")  # fmt: skip
         lines = [
             (
                 *(row[name] for name in ("pictures", "workers", "each_processor", "each_wall", "each_score_wall")),
                 f"{row['each_wall'] / row['each_score_wall']:.2f}",
+                row["each_score_wall_at_once"],
+                f"{row['each_wall'] / row['each_score_wall_at_once']:.2f}",
                 *(row[name] for name in ("wall", "start_processor", "start_wall")),
                 " ".join(map(str, row["driver_mib"])),
             )
@@ -566,6 +573,7 @@ def main() -> None:
     parser.add_argument("--only", default="", help="batch, overhead, cost, kills, engine, report, simulation")
     parser.add_argument("--place", type=Path, help="where pictures and rows are kept (default: results/partial/corpus)")
     parser.add_argument("--one-report", type=Path, help=argparse.SUPPRESS)
+    parser.add_argument("--one-score", type=Path, help=argparse.SUPPRESS)
     parser.add_argument("--one-simulation", type=int, help=argparse.SUPPRESS)
     args = parser.parse_args()
     if args.one_report:
@@ -575,6 +583,9 @@ def main() -> None:
         print(json.dumps(simulated(args.one_simulation)))
         return
     torch.set_num_threads(1)
+    if args.one_score:
+        print(scored(args.one_score, 30))
+        return
     if not args.quick and args.rows is None:
         args.rows = RESULTS / "corpus-rows.jsonl"
     rows = rows_of(args, "corpus", ("kind", "key"))

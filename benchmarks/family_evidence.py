@@ -51,14 +51,16 @@ def usable(rows: Iterable[Row]) -> list[Row]:
     return kept
 
 
-def delivered(rows: Iterable[Row], way: str, kept: Iterable[Row]) -> list[Row]:
-    """Rows of pictures that were delivered in this ``way``, with the weights of the same pictures among ``kept``."""
+def delivered(rows: Iterable[Row], kept: Iterable[Row]) -> dict[str, list[Row]]:
+    """Rows of delivered pictures by the way they went, with the weights of the same pictures among ``kept``."""
     weights = {(row["proxy"], row["picture"]): row["weights"] for row in kept}
-    return [
-        {**row, "by_band": {str(CENTRAL): row["bands"]}, "weights": weights[row["proxy"], row["picture"]]}
-        for row in rows
-        if row.get("delivered") == way and "error" not in row and scored(row, CENTRAL)
-    ]
+    found: dict[str, list[Row]] = {}
+    for row in rows:
+        key = row["proxy"], row["picture"]
+        if row.get("delivered") and "error" not in row and scored(row, CENTRAL) and key in weights:
+            whole = {**row, "by_band": {str(CENTRAL): row["bands"]}, "weights": weights[key]}
+            found.setdefault(row["delivered"], []).append(whole)
+    return found
 
 
 def weigh(rows: list[Row]) -> None:

@@ -27,7 +27,6 @@ from family_evidence import (
 )  # fmt: skip
 from family_score import CENTRAL, OF_PROXY
 from family_tables import (
-    JPEG,
     by_model,
     growth,
     of_delivered,
@@ -91,7 +90,7 @@ def main() -> None:
     photographs = sum(row["kind"] == "real" for row in pictures)
     models = len({row["model"] for row in pictures if row["model"]})
     sources = [f"`{path.name}`" for path in (args.rows, args.peers, args.periods) if path]
-    sent = delivered(measured, JPEG, rows)
+    sent = delivered(measured, rows)
     whole = sum(map(is_whole, rows))
     parts = [
         "# Which family of models made a picture\n",
@@ -114,8 +113,9 @@ def main() -> None:
         scatter(rows),
         *(["\n## Which pixels of a large picture\n\nSix windows of 320² with most detail stand for pictures above 0.64"
            " megapixels in other scores; by three bands that count alike.\n", windows(rows)] if whole else []),
-        *(["\n## Delivered\n\nThe whole picture as JPEG 90 (4:2:0), then the central 512²; found and wrong by the"
-           " threshold of pictures as they were made.\n", of_delivered(rows, sent)] if sent else []),
+        *(["\n## Delivered\n\nThe whole picture, JPEG as 4:2:0, then the central 512²; found and wrong by the threshold"
+           " of pictures as they were made. *Resized back*: to the sides it was made with, as a search that finds how"
+           " the picture lies would.\n", of_delivered(rows, sent)] if sent else []),
         *(["\n## Peers through the same proxies\n\nOf the same central 512².\n", of_peers(rows, read_rows(args.peers))]
           if args.peers else []),
         *(["\n## Periodic artefacts, without any proxy\n\nAUC of peaks at periods of 2, 4 and 8 pixels in the energy of"

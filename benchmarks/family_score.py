@@ -7,7 +7,8 @@
 A folder holds the pictures of its own index.tsv, or of pictures/families.tsv; they are found by their SHA-256. Of each
 the central ``--side``² is asked, or with ``--side whole`` all pixels of those that have more than 512²; the parts of it
 that lie within smaller squares tell how evidence grows with pixels. Which were lossy files is noted. A row is one
-picture under one proxy, ``--delivered`` in one way: contrast and error for each side.
+picture under one proxy, ``--delivered`` in one way, and with ``--undone`` resized back as a search that finds how it
+lies would: contrast and error for each side.
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ from latent_tracer.core.images.jpeg import jpeg_quality
 from latent_tracer.core.inversion.objective import Passes
 from latent_tracer.core.scores.double_reconstruction import DoubleReconstruction
 from latent_tracer.core.scores.family_score import BANDS, block_ratios, of_tiles, tile_sums
+from latent_tracer.core.scores.placement import resampled
 from latent_tracer.core.scores.reconstruction import Reconstruction
 from latent_tracer.core.scores.spectral import DCT_BLOCK
 from latent_tracer.core.scores.windows import WHOLE_PIXELS, windows_of
@@ -37,6 +39,8 @@ from torch import Tensor
 PROXIES = ("taesd", "taesdxl", "taesd3", "taef1", "taef2")
 TABLE = REPOSITORY / "benchmarks" / "pictures" / "families.tsv"
 SIDES = (128, 192, 256, 384, 512, 768, 1024, 1536)
+# After the name of a delivery: the sides are those again that the picture was made with.
+UNDONE = ", resized back"
 # The side of all pixels, and of the part that stands for larger pictures.
 WHOLE, CENTRAL = "whole", 512
 OF_PROXY = {"taesd": "SD1/SD2", "taesdxl": "SDXL", "taesd3": "SD3", "taef1": "FLUX.1", "taef2": "FLUX.2"}
@@ -107,8 +111,11 @@ def asked(line: Row, side: int | str, delivered: str) -> tuple[Tensor, Tensor]:
     """The pixels ``[1,3,H,W]`` of a picture as they were ``delivered``, and the part of them that is asked."""
     pixels = load_image(line["path"]).pixels
     if delivered:
+        made = pixels.shape[-2], pixels.shape[-1]
         with tempfile.TemporaryDirectory() as folder:
-            pixels = load_image(deliver(to_picture(pixels), delivered, Path(folder))).pixels
+            pixels = load_image(deliver(to_picture(pixels), delivered.removesuffix(UNDONE), Path(folder))).pixels
+        if delivered.endswith(UNDONE):
+            pixels = resampled(pixels, made, (0, 0), made)
     return pixels, pixels if isinstance(side, str) else central(pixels, side)
 
 
@@ -200,6 +207,7 @@ def main() -> None:
     parser.add_argument("--proxies", default=",".join(PROXIES))
     parser.add_argument("--side", type=lambda text: text if text == WHOLE else int(text), default=CENTRAL)
     parser.add_argument("--delivered", choices=DELIVERIES, default="", metavar="WAY", help="one of deliveries.py")
+    parser.add_argument("--undone", action="store_true", help="resized back to its sides after that")
     parser.add_argument("--least-side", type=int, default=0, help="only pictures with so many pixels each way")
     parser.add_argument("--most-pixels", type=int, default=10**9, help="only pictures with at most so many")
     parser.add_argument("--own", type=int, help="at most so many of each proxy's family")
@@ -208,6 +216,7 @@ def main() -> None:
     args = parser.parse_args()
     if args.quick:
         args.side, args.proxies = 256, "taesd,taesdxl"
+    way = args.delivered + (UNDONE if args.undone else "")
     rows = rows_of(args, "family-peers" if args.peers else "family-score", key_of)
     lines = {}
     for folder in args.pictures_from:
@@ -230,9 +239,9 @@ def main() -> None:
         if args.own is not None or args.others is not None:
             mine = chosen(turns, proxy, args.own, args.others, known)
         for line in track(mine[: 6 if args.quick else None], proxy):
-            if rows.lacks(proxy, args.side, line["picture"], args.delivered):
+            if rows.lacks(proxy, args.side, line["picture"], way):
                 try:
-                    rows.add((peers if args.peers else measure)(proxy, line, args.side, args.delivered))
+                    rows.add((peers if args.peers else measure)(proxy, line, args.side, way))
                 except InvalidImageError as error:  # it was taken away since the folder was listed
                     print(error)
 

@@ -23,7 +23,6 @@ from family_score import CENTRAL, OF_PROXY, SIDES, WHOLE
 
 # Values of what does not shrink with the picture.
 SWEEP = (0.0, 0.002, 0.004, 0.006, 0.008)
-JPEG = "JPEG 90"
 # Pictures from which a deviation can be had.
 LEAST = 5
 
@@ -130,29 +129,28 @@ def windows(rows: list[Row]) -> str:
     return cells_table(heads, lines)
 
 
-def of_delivered(rows: list[Row], sent: list[Row]) -> str:
-    """What a JPEG leaves, by the threshold of the pictures as they were made."""
+def of_delivered(rows: list[Row], sent: dict[str, list[Row]]) -> str:
+    """What each way of delivery leaves, beside the same pictures as made, by the threshold of pictures as made."""
     lines = []
     kept = {(row["proxy"], row["picture"]): row for row in rows}
-    for proxy in proxies_of(sent):
-        own, others = split(sent, proxy, CENTRAL)
+    tests = len(proxies_of(rows))
+    for proxy in proxies_of(rows):
         reference = split(rows, proxy, CENTRAL)[1]
-        tests = len(proxies_of(rows))
-
-        def found(row: Row, reference: list[Row] = reference, tests: int = tests) -> bool:
-            return accepted(row, reference, tests, CENTRAL, CENTRAL)
-
-        for name, mine, theirs in (
-            ("as made", *([kept[proxy, one["picture"]] for one in some] for some in (own, others))),
-            (JPEG, own, others),
-        ):
-            lines.append((
-                OF_PROXY[proxy], name, len(mine), f"{np.median(values(mine, CENTRAL)):.1f}", len(theirs),
-                f"{np.median(values(theirs, CENTRAL)):.1f}", f"{values(theirs, CENTRAL).std():.2f}",
-                area(values(mine, CENTRAL), values(theirs, CENTRAL)),
-                *(share([found(one) for one in some]) for some in (mine, theirs)),
-            ))  # fmt: skip
-    heads = ("family", "delivered", "own", "median", "others", "median", "deviation", "AUC", "found", "wrongly")
+        for way, some in sent.items():
+            own, others = split(some, proxy, CENTRAL)
+            if not own or not others:
+                continue
+            as_made = ([kept[proxy, one["picture"]] for one in these] for these in (own, others))
+            for name, (mine, theirs) in (("as made", as_made), (way, (own, others))):
+                yes = ([accepted(row, reference, tests, CENTRAL, CENTRAL) for row in these] for these in (mine, theirs))
+                lines.append((
+                    OF_PROXY[proxy], name, len(mine), f"{np.median(values(mine, CENTRAL)):.1f}", len(theirs),
+                    f"{np.median(values(theirs, CENTRAL)):.1f}", f"{values(theirs, CENTRAL).std():.2f}",
+                    f"{values(theirs, CENTRAL).min():.1f}", area(values(mine, CENTRAL), values(theirs, CENTRAL)),
+                    *map(share, yes),
+                ))  # fmt: skip
+    heads = ("family", "delivered", "own", "median", "others", "median", "deviation", "lowest", "AUC", "found",
+             "wrongly")  # fmt: skip
     return cells_table(heads, lines)
 
 

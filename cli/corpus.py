@@ -37,6 +37,9 @@ Workers = Annotated[
     int | None, typer.Option(min=1, help="Processes with a model each (default: one a GPU, or a processor up to 4).")
 ]
 Gpus = Annotated[float, typer.Option("--num-gpus", min=0, help="GPUs of each worker; 0: processors.")]
+Threads = Annotated[
+    int | None, typer.Option(min=1, help="Threads of each worker (default: the workers share the processors).")
+]
 Address = Annotated[str | None, typer.Option("--ray", help="Address of a Ray cluster (default: this machine alone).")]
 Batch = Annotated[
     int | None,
@@ -62,6 +65,7 @@ def run_command(
     profile: Profiles = None,
     workers: Workers = None,
     num_gpus: Gpus = 0.0,
+    threads: Threads = None,
     ray: Address = None,
     batch: Batch = None,
     retry_errors: Retry = False,
@@ -78,7 +82,7 @@ def run_command(
     tracer = Tracer(load_autoencoder(vae), profiles, known_as=(vae,))
     shared = _batch(batch, num_gpus)
     work = TraceWork(tracer, vae, checks_refusal=checks_refusal, batch=shared)
-    run = _run([tracer], [vae], inputs, output, _engine(workers, num_gpus, ray), shared, as_json, retry_errors)
+    run = _run([tracer], [vae], inputs, output, _engine(workers, num_gpus, ray, threads), shared, as_json, retry_errors)
     return run(work, checks_refusal=checks_refusal)
 
 
@@ -90,6 +94,7 @@ def attribute_command(
     profile: Profiles = None,
     workers: Workers = None,
     num_gpus: Gpus = 0.0,
+    threads: Threads = None,
     ray: Address = None,
     batch: Batch = None,
     retry_errors: Retry = False,
@@ -105,7 +110,7 @@ def attribute_command(
         if not tracer.profiles:
             raise InvalidProfileError(f"No profile fits {tracer.name} and none ships for it: calibrate it first.")
     shared = _batch(batch, num_gpus)
-    run = _run(tracers, vae, inputs, output, _engine(workers, num_gpus, ray), shared, as_json, retry_errors)
+    run = _run(tracers, vae, inputs, output, _engine(workers, num_gpus, ray, threads), shared, as_json, retry_errors)
     return run(AttributeWork(tracers, shared))
 
 
@@ -122,6 +127,7 @@ def family_command(
     ] = None,
     workers: Workers = None,
     num_gpus: Gpus = 0.0,
+    threads: Threads = None,
     ray: Address = None,
     batch: Batch = None,
     retry_errors: Retry = False,
@@ -136,7 +142,7 @@ def family_command(
     names = [one.name for one in loaded]
     digest = hashlib.sha256(families.to_json().encode()).hexdigest()
     shown = {"proxies": ", ".join(names), "calibrated on": families.calibrated_on}
-    engine, shared = _engine(workers, num_gpus, ray), _batch(batch, num_gpus)
+    engine, shared = _engine(workers, num_gpus, ray, threads), _batch(batch, num_gpus)
     run = CorpusRun(loaded, names, {"families": digest}, shown, inputs, output, engine, shared, as_json, retry_errors)
     return run(FamilyWork(loaded, families, shared))
 
@@ -195,10 +201,10 @@ def _check_installed() -> None:
     check_installed()
 
 
-def _engine(workers: int | None, num_gpus: float, address: str | None) -> Engine:
+def _engine(workers: int | None, num_gpus: float, address: str | None, threads: int | None) -> Engine:
     from ..corpus.engine import Engine
 
-    return Engine.of(workers, num_gpus, address)
+    return Engine.of(workers, num_gpus, address, threads)
 
 
 def _batch(batch: int | None, num_gpus: float) -> int:

@@ -47,12 +47,12 @@ class Engine:
     threads: int = 1
 
     @classmethod
-    def of(cls, workers: int | None, gpus: float, address: str | None) -> Engine:
+    def of(cls, workers: int | None, gpus: float, address: str | None, threads: int | None = None) -> Engine:
         """The usual: a worker for each GPU, or as many as there are processors, up to four; threads share them."""
         processors = os.cpu_count() or 1
         if workers is None:
             workers = max(1, int(torch.cuda.device_count() / gpus)) if gpus else min(4, processors)
-        return cls(workers, gpus, address, max(1, processors // workers))
+        return cls(workers, gpus, address, threads or max(1, processors // workers))
 
     @property
     def device(self) -> str:
