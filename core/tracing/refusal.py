@@ -147,8 +147,8 @@ def _control(
         return Checked(withheld(no, reason), Passes()), 0.0
     no, is_noisy = replace(no, power=control.value), control.noise >= MUCH_NOISE
     # Of other scores no share is known that a noisy picture keeps.
-    share = NOISY_SHARE if score.name == GridContrast.name else 0.0
-    if profile.accepts(control.value) and (not is_noisy or profile.accepts(control.value * share)):
+    kept = (NOISY_SHARE if score.name == GridContrast.name else None) if is_noisy else 1.0
+    if kept is not None and profile.accepts(kept * control.value):
         return Checked(no, control.passes), control.smoother
     findings = [f"noise, or as fine a texture, of about {255 * control.noise:.0f} levels"] if is_noisy else []
     held = f"it holds too little detail{' beside its ' + findings[0] if findings else ''}"
