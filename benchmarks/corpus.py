@@ -3,9 +3,9 @@
     python benchmarks/corpus.py                  # everything, about an hour on two busy cores; goes on where it stopped
     python benchmarks/corpus.py --quick          # the same with a tenth of the pictures
 
-Costs are counted from the first row on: seconds of processor time of the driver, Ray's own processes and the workers
-together, and wall time beside the bare passes of the score, before each run, on as many threads as a worker has: in this
-program alone, and in as many at once as there are workers. An embedded decoder, without the checks before a no.
+Costs are counted from the first row on: seconds of processor time of the driver, Ray's own processes and the workers,
+and wall time beside the bare passes of the score before each run, on as many threads as a worker has: in this program
+alone, and in as many at once as there are workers. An embedded decoder, without the checks before a no.
 ``--only cost`` needs a machine that does nothing else for about 45 minutes.
 """
 
@@ -46,11 +46,14 @@ from latent_tracer.corpus.schema import Kind, table_of
 from latent_tracer.corpus.settings import RunSettings
 from latent_tracer.corpus.shards import batches_in, counts_in, finished_in, shards_in, write_shard
 from latent_tracer.corpus.work import TraceWork
+from memory import stable_diffusion_size
 
 SIDES = (40, 48, 56)  # of what is killed
 # A picture's own work grows with its pixels: of small ones the engine's share is large.
 COST_SIDES = (96, 128, 160)
 LARGER = (96, 192)
+# Both networks, of an answer to most pictures: once on the grid and once beside it.
+LOOKS = 2
 COST = ("seconds", "peak_bytes", "shard")
 TICKS = os.sysconf("SC_CLK_TCK") if hasattr(os, "sysconf") else 100
 
@@ -324,6 +327,27 @@ def batched(name: str, side: int, count: int) -> Row:
     }
 
 
+@torch.no_grad()
+def sd_size(side: int) -> Row:
+    """Passes of a VAE of Stable Diffusion's architecture and size, of random weights, on a GPU where there is one."""
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    is_gpu = device.type == "cuda"
+    network = stable_diffusion_size(device.type)
+    seconds = {}
+    for batch in (1, 8) if is_gpu else (1,):
+        images = torch.rand(batch, 3, side, side, device=device)
+        times = []
+        for _ in range(5 if is_gpu else 1):
+            began = time.perf_counter()
+            network.decode(network.encode(images))
+            if is_gpu:
+                torch.cuda.synchronize()
+            times.append(time.perf_counter() - began)
+        seconds[str(batch)] = round(min(times) / batch, 3)
+    where = torch.cuda.get_device_name() if is_gpu else f"{torch.get_num_threads()} processor thread(s)"
+    return {"side": side, "device": where, "seconds": seconds}
+
+
 def synthetic(out: Path, count: int) -> None:
     """A corpus of ``count`` rows that nobody traced."""
     generator, per = np.random.default_rng(0), 5000
@@ -440,6 +464,9 @@ def measured(args: argparse.Namespace, rows: Rows, place: Path) -> None:
     for name, side in (("demo-a", 64), ("demo-a", 192), ("taesd", 64)):
         if lacks("batch", f"{name} {side}"):
             rows.add({"kind": "batch", "key": f"{name} {side}", **batched(name, side, 8)})
+    for side in (512, 1024) if torch.cuda.is_available() else (512,):
+        if lacks("sd-size", str(side)):
+            rows.add({"kind": "sd-size", "key": str(side), **sd_size(side)})
     cost(1, large)
     simulate(100_000_000)
 
@@ -526,6 +553,12 @@ def report(rows: Rows) -> str:
             )
         )
         text.append("")
+    for row in of.get("sd-size", []):
+        each = "; ".join(f"{second} s each, {batch} at once" for batch, second in row["seconds"].items())
+        text.append(
+            f"A VAE of Stable Diffusion's size, random weights, encoder and decoder once at {row['side']}² on"
+            f" {row['device']}: {each}. A picture takes {LOOKS} of these.\n"
+        )
     for row in of.get("kills", []):
         text.append(
             f"## Kills\n\n{row['pictures']} pictures, two workers, killed with signal 9: {', '.join(row['kills'])}"
@@ -570,7 +603,7 @@ def report(rows: Rows) -> str:
 
 def main() -> None:
     parser = parser_of(__doc__, "a tenth of the pictures")
-    parser.add_argument("--only", default="", help="batch, overhead, cost, kills, engine, report, simulation")
+    parser.add_argument("--only", default="", help="batch, overhead, cost, kills, engine, report, sd-size, simulation")
     parser.add_argument("--place", type=Path, help="where pictures and rows are kept (default: results/partial/corpus)")
     parser.add_argument("--one-report", type=Path, help=argparse.SUPPRESS)
     parser.add_argument("--one-score", type=Path, help=argparse.SUPPRESS)

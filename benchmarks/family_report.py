@@ -119,7 +119,7 @@ def main() -> None:
         *(["\n## Peers through the same proxies\n\nOf the same central 512².\n", of_peers(rows, read_rows(args.peers))]
           if args.peers else []),
         *(["\n## Periodic artefacts, without any proxy\n\nAUC of peaks at periods of 2, 4 and 8 pixels in the energy of"
-           " the high-pass residual along rows and columns, central 512².\n", of_periods(read_rows(args.periods))]
+           " the high-pass residual along rows and columns, central 512².\n", of_periods(read_rows(args.periods), rows)]
           if args.periods else []),
         "\n## Every picture\n\nEvidence at the largest that was measured: `*` marks a whole picture.\n",
         by_model(rows),

@@ -184,9 +184,12 @@ def of_peers(rows: list[Row], peers: list[Row]) -> str:
     return cells_table(("family", "own", "others", "ours", "AEDR's ratio", "AEROBLADE, MSE"), lines)
 
 
-def of_periods(periods: list[Row]) -> str:
-    """AUC of the peaks at each period and of their sum; more is taken to speak for the first group."""
+def of_periods(periods: list[Row], rows: list[Row]) -> str:
+    """AUC of the peaks at each period and of their sum, of the pictures of ``rows``, which were never lossy; more is
+    taken to speak for the first group."""
     lines = []
+    never_lossy = {row["picture"] for row in rows}
+    periods = [row for row in periods if row["picture"] in never_lossy]
     groups = {family: ([row for row in periods if row["family"] == family],
                        [row for row in periods if row["family"] != family])
               for family in dict.fromkeys(OF_PROXY.values())}  # fmt: skip

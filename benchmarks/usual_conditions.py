@@ -90,7 +90,7 @@ def refusal(name: str, picture: str, number: int, way: str, side: int) -> Row:
     image = to_tensor(stored("JPEG", storage[1]["quality"])(delivered))
     placed = whole_cells(image, model.spatial_ratio)
     began = time.process_time()
-    evidence, _ = seen_if_reduced(model, placed, REDUCED)
+    evidence, _ = seen_if_reduced(model, placed, REDUCED, jpeg_quality(placed))
     found = search_placements(model, image) if is_own and evidence < VISIBLE else None
     return {
         "what": "own" if is_own else "other", "decoder": name, "picture": picture, "way": way,

@@ -7,11 +7,12 @@ from typing import Annotated, Any
 
 import typer
 
-from ..core import InvalidProfileError, ModuleAutoencoder, Picture, load_autoencoder
+from ..core import InvalidProfileError, ModuleAutoencoder, Picture, UnknownAutoencoderError, load_autoencoder
 from ..core.models.tiny_pairs import tiny_pairs
 from ..core.profiles.families import Families, load_families, shipped_families
 from ..core.reports.family_report import PAGE_NAME, write_family_report
-from ..core.tracing.family import held, which_family
+from ..core.storage.atomic import check_writable
+from ..core.tracing.family import check_families, held, which_family
 from ..core.tracing.row import thumbnail
 from ..core.verdicts.family import FAMILY_LIMITS, family_record
 from .ask_each import Advance, ask_each
@@ -49,12 +50,16 @@ def family(
         return record, "\n  ".join([*verdict.lines, claims])
 
     listing = list_inputs(images, [proxies, *([] if report is None else [report])])
+    if report is not None:
+        check_writable(report / PAGE_NAME)
     try:
         code = ask_each(listing, "asking for families", {"family": None}, ask, as_json, failures)
     finally:
         if report is not None:  # a cancel loses no answer
             shown = {"proxies": ", ".join(one.name for one in loaded), "calibrated on": families.calibrated_on}
-            line = write_family_report(report, rows + failures, shown)
+            answered = sorted(rows + failures, key=lambda row: row["image"])
+            pending = len(listing.files) + len(listing.refused) - len(answered)
+            line = write_family_report(report, answered, shown, pending=pending)
             if not as_json:
                 show(f"{line}\n{report / PAGE_NAME}")
     if not as_json and listing.files:
@@ -63,14 +68,24 @@ def family(
 
 
 def known_proxies(folder: Path, families: Families, device: str) -> list[ModuleAutoencoder]:
-    """The proxies in ``folder`` that ``families`` knows; says which others lie there. Raises
-    :class:`InvalidProfileError` where there is none."""
-    loaded = [load_autoencoder(path, device) for path in tiny_pairs(folder)]
-    known = [one for one in loaded if families.of(one.fingerprint) is not None]
-    for one in loaded:
-        if one not in known:
-            say(f"latent-tracer: {one.name} stands for no family that was calibrated: it is passed over.")
+    """The proxies in ``folder`` that ``families`` knows, each once; says which others lie there. Raises
+    :class:`InvalidProfileError` where there is none, and for ``families`` of another score."""
+    check_families(families)
+    known: dict[str, ModuleAutoencoder] = {}
+    for path in tiny_pairs(folder):
+        try:
+            loaded = load_autoencoder(path, device)
+        except UnknownAutoencoderError as error:  # what else lies there is no reason to ask none
+            say(f"latent-tracer: {path} is passed over: {error}")
+            continue
+        proxy = families.of(loaded.fingerprint)
+        if proxy is None:
+            say(f"latent-tracer: {loaded.name} stands for no family that was calibrated: it is passed over.")
+        elif proxy.digest in known:
+            say(f"latent-tracer: {loaded.name} has the weights of {known[proxy.digest].name}: it is passed over.")
+        else:
+            known[proxy.digest] = loaded
     if not known:
         names = ", ".join(dict.fromkeys(one.proxy for one in families.proxies))
         raise InvalidProfileError(f"None of the autoencoders in {folder} stands for a family: give one of {names}.")
-    return known
+    return list(known.values())

@@ -87,7 +87,7 @@ class Calibrate(io.ComfyNode):
                     default=", ".join(USUAL),
                     advanced=True,
                     tooltip="What happened to the images under test since they were made; calibration repeats it. Of"
-                    " several each image takes the one that its pixels show. clean alone takes a good third of the"
+                    " several each image takes the one that its pixels show. clean alone takes about a third of the"
                     " time.",
                 ),
                 io.Image.Input(

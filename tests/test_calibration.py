@@ -15,6 +15,7 @@ from latent_tracer.core import (
     Profile,
     alter,
     calibrate,
+    calibrate_conditions,
     load_autoencoder,
     make_score,
     quantise,
@@ -205,6 +206,16 @@ def test_a_decoder_that_returns_nan_never_calibrates_not_even_through_jpeg(convo
     for condition in ("clean", "jpeg-90"):
         with pytest.raises(InvalidSettingError, match="Only 0 belonging and (18|24) other samples gave finite scores"):
             calibrate(damaged, Recorder(), pictures, condition=condition)
+
+
+def test_a_condition_under_which_too_little_can_be_scored_costs_the_others_nothing(convolutional, pictures):
+    scores = {"clean": Recorder(), "jpeg-75": Recorder(lambda image: math.nan)}
+    (profile,) = calibrate_conditions(convolutional(), scores, pictures)
+    assert profile.condition == "clean"
+    assert "too few pictures could be scored under jpeg-75: no profile for that" in profile.notes
+    nothing = {name: Recorder(lambda image: math.nan) for name in scores}
+    with pytest.raises(InvalidSettingError, match="under clean"):
+        calibrate_conditions(convolutional(), nothing, pictures)
 
 
 def test_flat_photographs_are_left_out_of_the_default_score(convolutional):

@@ -9,7 +9,15 @@ import pytest
 from latent_tracer.core import InvalidSettingError
 from latent_tracer.core.profiles import Limit, Limits, Source
 from latent_tracer.core.verdicts import doubt
-from latent_tracer.core.verdicts.doubt import History, condition_for, doubt_about, fit_grid, profile_for, strongest_grid
+from latent_tracer.core.verdicts.doubt import (
+    History,
+    condition_for,
+    doubt_about,
+    fit_grid,
+    profile_for,
+    stored_quality,
+    strongest_grid,
+)
 
 
 def known(condition="clean", *histories, own_grid=None):
@@ -161,6 +169,22 @@ def test_the_profile_for_a_picture(quality, conditions, chosen):
 def test_the_profile_for_a_lossy_file_whose_quality_does_not_show(file_format, quality, conditions, chosen):
     profiles = [known(condition) for condition in conditions]
     assert profile_for(History(quality), profiles, file_format).condition == chosen
+
+
+@pytest.mark.parametrize(
+    ("history", "lossy", "condition", "quality"),
+    [
+        (History(82), True, "jpeg-90", 82),
+        (History(82), False, "clean", 82),
+        (History(), False, "jpeg-90", None),
+        (History(), True, "jpeg-90", 90),
+        (History(was_lossy=True), False, "jpeg-75", 75),
+        (History(), True, "clean", None),
+        (History(), True, "webp-90", None),
+    ],
+)
+def test_the_quality_as_which_a_control_is_stored(history, lossy, condition, quality):
+    assert stored_quality(history, known(condition), lossy) == quality
 
 
 def test_no_profile_for_a_picture():

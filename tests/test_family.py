@@ -146,6 +146,16 @@ def test_one_family_none_and_cannot_tell() -> None:
     assert judge_family(shown(-0.1, -0.21), TWO, clean).family == "B"
     both = judge_family(shown(-0.1, -0.19), TWO, clean)
     assert both.answer == "cannot tell" and "B and A" in both.basis
+    weak = judge_family(shown(0.02, -0.0185), TWO, clean)
+    assert weak.answer == "cannot tell" and "perhaps a weak trace of B shows" in weak.basis
+
+
+def test_the_family_that_is_named_is_that_of_the_evidence_with_its_own_p_value() -> None:
+    """A contrast says little where the picture's error is large, and families differ in how many others are known."""
+    first, second = shown(-0.1, 0.0)[0], shown(0.0, -0.15, error=0.05)[1]
+    found = judge_family([first, second], TWO, History())
+    by_proxy = {one.proxy: one for one in found.scores}
+    assert found.family == "A" and found.p_value == 2 * (by_proxy["one"].p_value or 0)
 
 
 @pytest.mark.parametrize(

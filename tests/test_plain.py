@@ -106,6 +106,15 @@ def test_an_attribution(decide_by_scores, scores, headline, certainty):
     check(plain_attribution(result), headline, certainty, ".+")
 
 
+def test_an_attributions_no_names_the_conditions_that_its_rate_is_of(decide_by_scores):
+    belonging, others = (tuple(torch.linspace(*ends, 99).tolist()) for ends in ((0, 0.2), (1, 9)))
+    clean = known(belonging, others)
+    rough = dataclasses.replace(clean, condition="jpeg-75")
+    result = decide_by_scores([(MODEL, 5.0, clean), ("other.pt", 5.0, rough)])
+    certainty = plain_attribution(result).certainty
+    assert certainty.endswith("of pictures that one of them made (condition jpeg-75).")
+
+
 def test_one_candidate_alone_is_spoken_of_as_one(decide_by_scores):
     belonging, others = (tuple(torch.linspace(*ends, 99).tolist()) for ends in ((0, 0.2), (1, 9)))
     plain = plain_attribution(decide_by_scores([(MODEL, 5.0, known(belonging, others))]))

@@ -43,11 +43,13 @@ from latent_tracer.core.tracing.questions import (
     SMOOTHER,
     VISIBLE,
     WEAK_LEVEL,
+    Checked,
     ask_chance,
     ask_map,
     ask_smoothness,
     contradicted,
 )
+from latent_tracer.core.tracing.refusal import _control
 from latent_tracer.core.verdicts.doubt import History, doubt_about
 from latent_tracer.core.verdicts.verdict import verdict_from_threshold
 from PIL import Image, ImageFilter
@@ -182,6 +184,41 @@ def test_a_trace_too_weak_for_a_yes_withholds_a_no(demo, own, photograph, refuse
     assert ask_map(no, demo, photograph, None).verdict is no
     weak = ask_map(no, demo, grainy(own, 12), None).verdict
     assert weak.answer == "inconclusive" and weak.state == ("perhaps a weak trace of this decoder",)
+
+
+def test_a_weak_trace_beside_a_score_that_is_no_contrast_counts_whatever_its_share(demo, own, refused):
+    no = dataclasses.replace(refused.verdict, power=0.3)
+    weak = ask_map(no, demo, grainy(own, 12), None, None, False).verdict
+    assert weak.answer == "inconclusive" and "%" not in weak.basis
+    assert ask_map(no, demo, grainy(own, 12), None, 90, False).verdict is no
+
+
+def test_under_a_score_that_is_no_contrast_noise_withholds_a_no_and_a_placement_needs_a_contrasts_bound(
+    demo, photograph, monkeypatch
+):
+    bounds = []
+    clean = builtin_profile(demo.fingerprint)
+    other = make_score("grid-contrast-and-ratio")
+    rough = dataclasses.replace(clean, score=other.name, score_settings=dict(other.settings), condition="jpeg-75")
+
+    def found(*arguments):
+        bounds.append(arguments[6])
+        return Checked(arguments[0], Passes())
+
+    with monkeypatch.context() as patch:
+        patch.setattr("latent_tracer.core.tracing.tracer.checked", found)
+        patch.setattr("latent_tracer.core.tracing.tracer.looks_further", lambda *_: True)
+        for profiles in ((clean, rough), (rough,)):
+            Tracer(demo, profiles).trace(Picture.of(stored_as_jpeg(photograph, 75)))
+    assert bounds == [clean.acceptance_threshold, -math.inf]
+    no = dataclasses.replace(Tracer(demo).trace(Picture.of(photograph), checks_refusal=False).verdict, score=9.0)
+    taken = dataclasses.replace(rough, others=tuple(
+        dataclasses.replace(one, scores=tuple(value + 9 for value in one.scores)) for one in rough.others
+    ))  # fmt: skip
+    for noise, is_held in ((0, False), (20, True)):
+        picture = grainy(photograph, noise) if noise else photograph
+        control, _ = _control(no, taken, other, demo, picture, None, None)
+        assert (control.verdict.answer == "inconclusive") is is_held
 
 
 def test_a_score_that_few_others_have_withholds_a_no(refused):
@@ -491,18 +528,28 @@ def test_a_jpeg_file_gets_its_no_only_where_a_resize_before_would_have_shown(
     clean = builtin_profile(demo.fingerprint)
     asked = []
 
-    def seen(autoencoder, image, factor, window):
-        asked.append((image.shape, factor))
+    def seen(autoencoder, image, factor, quality, window):
+        asked.append((image.shape, factor, quality))
         return evidence, Passes(encoder=2, decoder=2)
 
     monkeypatch.setattr("latent_tracer.core.tracing.refusal.search_placements", lambda *_: None)
     monkeypatch.setattr("latent_tracer.core.tracing.questions.seen_if_reduced", seen)
     tracer = Tracer(demo, dataclasses.replace(clean, condition="jpeg-90"))
     verdict = tracer.trace(Picture.of(stored_as_jpeg(photograph, 90))).verdict
-    assert verdict.answer == answer and asked == [(photograph.shape, 2 / 3)]
+    assert verdict.answer == answer and asked == [(photograph.shape, 2 / 3, 90)]
     if answer == "inconclusive":
         assert "had it been reduced to two thirds before, even this decoder's own version of it would" in verdict.basis
         assert verdict.basis.endswith(": trace it as it was before.")
+    # A lossy file whose quality does not show counts as one of the condition, as what only was one does.
+    asked.clear()
+    picture = Picture.of(photograph)
+    lossy = dataclasses.replace(picture, facts=dataclasses.replace(picture.facts, format="JPEG", lossy=True))
+    verdict = tracer.trace(lossy).verdict
+    assert verdict.answer == answer and asked == [(photograph.shape, 2 / 3, 90)]
+    if answer == "inconclusive":
+        assert "is out of a lossy file, perhaps of quality 90" in verdict.basis
+    asked.clear()
+    assert tracer.trace(picture, history=History(was_lossy=True)).verdict.answer == answer and asked
     # What never was a JPEG file is not asked.
     asked.clear()
     assert Tracer(demo).trace(Picture.of(photograph)).verdict.answer == "non-belonging" and not asked
@@ -511,7 +558,7 @@ def test_a_jpeg_file_gets_its_no_only_where_a_resize_before_would_have_shown(
 @torch.no_grad()
 def test_what_a_resize_before_jpeg_leaves_is_measured_on_the_decoders_own_version(demo, photograph):
     """Much at a high quality, less of a rough file, of which a decoder with a strong trace still shows some."""
-    (fine, passes), (rough, _) = (seen_if_reduced(demo, stored_as_jpeg(photograph, one), 2 / 3) for one in (95, 30))
+    (fine, passes), (rough, _) = (seen_if_reduced(demo, photograph, 2 / 3, one) for one in (95, 30))
     assert fine < rough < 0 and fine < VISIBLE and passes.encoder == passes.decoder == 5
 
 

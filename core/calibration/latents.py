@@ -26,7 +26,7 @@ from ..profiles import MADE_HERE, Grid, Profile
 from ..scores.decoder_grid import NoGridError, grid_of
 from ..scores.protocol import Score
 from .pictures import MIN_IMAGES, GivenPicture, IndependentPictures, check_rates
-from .scores import CalibrationStep, Sample, check_enough, collect_scores
+from .scores import CalibrationStep, Sample, check_enough, collect_scores, is_enough
 from .shared_passes import shared_passes
 from .under import Measured, Under, histories_of
 
@@ -136,8 +136,12 @@ def calibrate_conditions(
     # As a source of their own so few would set the false-negative rate, and among the others' scores hide in them.
     too_few = ["fewer than 5 really generated pictures say too little and were left out"]
     too_few = too_few if 0 < made.counted < MIN_IMAGES else []
-    for under in conditions:
-        check_enough(under)
+    usable = [under for under in conditions if is_enough(under)]
+    if not usable:
+        check_enough(conditions[0])
+    # Rough JPEG leaves nothing to compare in smooth pictures: the others' scores are good without it.
+    lacking = ", ".join(under.condition for under in conditions if under not in usable)
+    lacking_notes = [f"too few pictures could be scored under {lacking}: no profile for that"] if lacking else []
     return tuple(
         Profile(
             fingerprint=autoencoder.fingerprint,
@@ -156,10 +160,10 @@ def calibrate_conditions(
             fnr=fnr,
             guarantee=guarantee,
             limits=under.limits,
-            notes=(*under.notes, *left_out_notes(photos, made), *too_few),
+            notes=(*under.notes, *left_out_notes(photos, made), *too_few, *lacking_notes),
             calibration=MADE_HERE,
         )
-        for under in conditions
+        for under in usable
     )
 
 

@@ -130,9 +130,19 @@ def collect_scores(
 
 def check_enough(scores: CollectedScores) -> None:
     """Raise :class:`InvalidSettingError` where fewer than five of either kind could be scored."""
-    own, other = (sum(len(one.scores) for one in scores.sources(belongs)) for belongs in (True, False))
-    if own < MIN_IMAGES or other < MIN_IMAGES:
+    own, other = _counts(scores)
+    if not is_enough(scores):
         raise InvalidSettingError(
-            f"Only {own} belonging and {other} other samples gave finite scores: at least {MIN_IMAGES} of each are"
-            " needed."
+            f"Only {own} belonging and {other} other samples gave finite scores under {scores.condition}: at least"
+            f" {MIN_IMAGES} of each are needed."
         )
+
+
+def is_enough(scores: CollectedScores) -> bool:
+    return min(_counts(scores)) >= MIN_IMAGES
+
+
+def _counts(scores: CollectedScores) -> tuple[int, int]:
+    """Scores of belonging samples and of others."""
+    own, other = (sum(len(one.scores) for one in scores.sources(belongs)) for belongs in (True, False))
+    return own, other

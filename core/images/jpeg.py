@@ -11,6 +11,7 @@ weakens the trace of a picture that does belong.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -85,6 +86,7 @@ def libjpeg_steps(quality: int) -> tuple[int, ...]:
     return tuple(table[row][column] for row, column in QUALITY_50)
 
 
+@functools.cache
 def luminance_steps(quality: int) -> tuple[tuple[int, ...], ...]:
     """The luminance steps of all frequencies, row by row, in a file that libjpeg wrote at ``quality`` (1 to 100)."""
     scale = 5000 // quality if quality < 50 else 200 - 2 * quality

@@ -18,7 +18,6 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_leaves
 from torch.utils.checkpoint import checkpoint
 
 from ..errors import NotEnoughMemoryError
@@ -45,28 +44,38 @@ class LiveTensors(TorchDispatchMode):
         super().__init__()  # type: ignore[no-untyped-call]
         self.now = 0
         self.peak = 0
-        self._known: set[int] = set()
+        self._known: dict[int, weakref.ref[Any]] = {}
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        given = {_storage_key(t) for t in tree_leaves((args, kwargs)) if isinstance(t, Tensor)}
         result = func(*args, **(kwargs or {}))
-        for tensor in tree_leaves(result):
+        for tensor in _tensors_in(result):
+            key = _storage_key(tensor)
             # Views and in-place results share the storage of what was given, which may be older than this count.
-            if isinstance(tensor, Tensor) and _storage_key(tensor) not in given | self._known:
-                self._add(tensor)
+            if key not in self._known and all(key != _storage_key(one) for one in _tensors_in((args, kwargs))):
+                self._add(tensor, key)
         return result
 
-    def _add(self, tensor: Tensor) -> None:
+    def _add(self, tensor: Tensor, key: int) -> None:
         storage = tensor.untyped_storage()
-        key, size = _storage_key(tensor), storage.nbytes()
-        self._known.add(key)
+        size = storage.nbytes()
+        self._known[key] = weakref.ref(storage, lambda _: self._let_go(key, size))
         self.now += size
         self.peak = max(self.peak, self.now)
-        weakref.finalize(storage, self._let_go, key, size)
 
     def _let_go(self, key: int, size: int) -> None:
-        self._known.discard(key)
+        self._known.pop(key, None)
         self.now -= size
+
+
+def _tensors_in(value: Any) -> Iterator[Tensor]:
+    """Those in what an operation is given or returns; every operation is asked, so this must cost little."""
+    if isinstance(value, Tensor):
+        yield value
+    elif isinstance(value, tuple | list):
+        for one in value:
+            yield from _tensors_in(one)
+    elif isinstance(value, dict):
+        yield from _tensors_in(tuple(value.values()))
 
 
 def _storage_key(tensor: Tensor) -> int:

@@ -31,17 +31,17 @@ NOT_ASKED = "not asked"
 Row = Mapping[str, Any]
 
 
-def write_family_report(folder: Path, rows: Sequence[Row], settings: Mapping[str, Any]) -> str:
+def write_family_report(folder: Path, rows: Sequence[Row], settings: Mapping[str, Any], *, pending: int = 0) -> str:
     """Write both files into ``folder``, each whole or not at all, and return the summary in one line.
 
-    ``rows``: objects of `family --json`, with a ``thumbnail`` where there is one. Raises :class:`InvalidSettingError`
-    where ``folder`` cannot be written.
+    ``rows``: objects of `family --json`, with a ``thumbnail`` where there is one; ``pending`` pictures were not asked
+    about yet. Raises :class:`InvalidSettingError` where ``folder`` cannot be written.
     """
     answers = Counter(told(row) for row in rows)
     counted = ", ".join(
         f"{count} {answer}" for answer, count in sorted(answers.items(), key=lambda one: (-one[1], one[0]))
     )
-    line = f"{len(rows)} pictures: {counted or 'none'}"
+    line = f"{len(rows)} pictures: {counted or 'none'}" + (f"; {pending} more are still to be asked" if pending else "")
     write_text(folder / CSV_NAME, BYTE_ORDER_MARK + csv_text(rows))
     table = sortable_table(HEADS, map(_row, rows))
     page = document("Which family made them?", line, settings, table, FAMILY_LIMITS, script=SCRIPT)

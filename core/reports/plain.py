@@ -126,4 +126,9 @@ def _refusals_wrong(candidates: tuple[Candidate, ...]) -> str:
     if not known or len(known) < len(rates):
         return "How often this answer is wrong was not measured."
     made = "it made" if len(rates) == 1 else "one of them made"
-    return f"Wrongly said of {shown_rate(max(known))} of unaltered pictures that {made}."
+    conditions = dict.fromkeys(one.verdict.condition for one in candidates)
+    altered = [clean_text(one, 40) for one in conditions if not one.startswith("clean")]
+    pictures = (
+        f"pictures that {made} (condition {', '.join(altered)})" if altered else f"unaltered pictures that {made}"
+    )
+    return f"Wrongly said of {shown_rate(max(known))} of {pictures}."

@@ -43,15 +43,16 @@ SETTINGS: dict[str, Setting] = {
     "largest_log_ratio": LARGEST_LOG_RATIO,
     "tile": TILE,
 }
-# Tiles from which an error can be had.
-LEAST_TILES = 16
+# Tiles from which an error can be had, and those of 512², the largest of which scores of others are known: how much of
+# their scatter does not shrink beyond is not, so there errors count as at 512².
+LEAST_TILES, MOST_TILES = 16, 256
 
 
 @dataclass(frozen=True)
 class FamilyScore:
     """``contrast``: mean of log(residual on the grid / beside it), below zero where the trace shows; ``error``: its
-    standard error, by tiles; ``tiles``: their number. ``bands``: the same two of each band of :mod:`.spectral`, zeros
-    where it holds too little."""
+    standard error, by tiles, of a larger picture that of :data:`MOST_TILES`; ``tiles``: their number. ``bands``: the
+    same two of each band of :mod:`.spectral`, zeros where it holds too little."""
 
     contrast: float
     error: float
@@ -75,15 +76,17 @@ def family_score(autoencoder: Autoencoder, image: Tensor, window: int | None = N
         found.append(torch.stack([tile_sums(log_ratio[..., k], weight[..., k]) for k in range(weight.shape[-1])]))
     tiles = torch.cat(found, 1)
     pooled = of_tiles(tiles[list(BANDS)].sum(0), passes)
-    return replace(pooled, bands=tuple(_of_band(one, passes) for one in tiles))
+    larger = math.sqrt(max(1.0, pooled.tiles / MOST_TILES))
+    bands = tuple(_of_band(one, larger, passes) for one in tiles)
+    return replace(pooled, error=larger * pooled.error, bands=bands)
 
 
-def _of_band(tiles: Tensor, passes: Passes) -> tuple[float, float]:
+def _of_band(tiles: Tensor, larger: float, passes: Passes) -> tuple[float, float]:
     try:
         found = of_tiles(tiles, passes)
     except InvalidImageError:
         return 0.0, 0.0
-    return found.contrast, found.error
+    return found.contrast, larger * found.error
 
 
 def block_ratios(autoencoder: Autoencoder, pixels: Tensor, passes: Passes) -> tuple[Tensor, Tensor]:

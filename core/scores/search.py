@@ -82,11 +82,12 @@ def search_placements(autoencoder: Autoencoder, image: Tensor, window: int | Non
 
 @torch.no_grad()
 def seen_if_reduced(
-    autoencoder: Autoencoder, image: Tensor, factor: float, window: int | None = None
+    autoencoder: Autoencoder, image: Tensor, factor: float, quality: int | None, window: int | None = None
 ) -> tuple[float, Passes]:
     """The :meth:`.ContrastMap.evidence` of the decoder's own version of ``image`` ``[1,3,H,W]``, had it been reduced by
-    ``factor`` and then stored as the image was; raises as :func:`search_placements`."""
+    ``factor`` and then stored as a JPEG file of ``quality`` (``None``: as PNG); raises as :func:`search_placements`."""
     search = _Search(autoencoder, image, window)
+    search.jpeg_quality = quality
     made = (round(side / factor / search.ratio) * search.ratio for side in image.shape[-2:])
     found = search.control(Placement(size=(next(made), next(made))))
     return found.evidence(), search.passes

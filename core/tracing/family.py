@@ -14,6 +14,7 @@ from ..models.autoencoder import Autoencoder
 from ..profiles.families import Families, shipped_families
 from ..scores.decoder_grid import NoGridError
 from ..scores.family_score import PHASES, SETTINGS, family_score
+from ..scores.spectral import BAND_WEIGHTS
 from ..scores.windows import within_memory
 from ..verdicts.doubt import History
 from ..verdicts.family import FamilyVerdict, Shown, judge_family
@@ -28,6 +29,15 @@ def held(autoencoder: Autoencoder) -> Callable[[], AbstractContextManager[Autoen
     return lambda: nullcontext(autoencoder)
 
 
+def check_families(families: Families) -> None:
+    """Raise :class:`InvalidProfileError` for a calibration of another score than :func:`family_score`."""
+    bands = {len(one.weights) for one in families.proxies} - {0}
+    # Its side is about the pictures that were scored; one that is not here belongs to a later score.
+    other = any(SETTINGS.get(name) != value for name, value in families.score_settings.items() if name != "side")
+    if other or bands - {len(BAND_WEIGHTS)}:
+        raise InvalidProfileError("This calibration of families is of another family score: use the one that ships.")
+
+
 def which_family(
     proxies: Sequence[Callable[[], AbstractContextManager[Autoencoder]]],
     pictures: Sequence[Picture],
@@ -36,13 +46,14 @@ def which_family(
 ) -> list[FamilyVerdict]:
     """The answer about each of ``pictures``, with one of ``proxies`` in memory at a time, each opened once.
 
-    ``families``: the calibration, ``None`` for the one that ships; proxies that it does not know are passed over.
-    ``on_pass`` cancels by raising. Raises :class:`InvalidProfileError` for a calibration of another score,
-    :class:`NotEnoughMemoryError` where not even the smallest windows fit, and what opening a proxy raises.
+    ``families``: the calibration, ``None`` for the one that ships; proxies that it does not know are passed over, and
+    of two with the same weights the second. ``on_pass`` cancels by raising. Raises :class:`InvalidProfileError` for a
+    calibration of another score, :class:`NotEnoughMemoryError` where not even the smallest windows fit, and what
+    opening a proxy raises.
     """
     families = shipped_families() if families is None else families
-    if any(SETTINGS.get(name, value) != value for name, value in families.score_settings.items()):
-        raise InvalidProfileError("This calibration of families is of another family score: use the one that ships.")
+    check_families(families)
+    asked: set[str] = set()
     shown: list[list[Shown]] = [[] for _ in pictures]
     done = 0
     expected = len(proxies) * len(pictures) * 2 * (1 + len(PHASES))
@@ -56,9 +67,11 @@ def which_family(
     for opened in proxies:
         with opened() as proxy:
             known = families.of(proxy.fingerprint)
+            if known is None or known.digest in asked:
+                continue
+            asked.add(known.digest)
             for picture, found in zip(pictures, shown, strict=True):
-                if known is not None:
-                    found.append(_shown(watched(proxy, told), picture, Shown(known, proxy.name, None)))
+                found.append(_shown(watched(proxy, told), picture, Shown(known, proxy.name, None)))
     return [_judged(picture, found, families) for picture, found in zip(pictures, shown, strict=True)]
 
 

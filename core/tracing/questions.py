@@ -48,9 +48,9 @@ WEAK_SHARE, WEAK_LEVEL, WEAK_TRACE = 0.2, 0.05, "perhaps a weak trace of this de
 # least 0.6 (benchmarks/results/retouched.md).
 SMOOTHER = 0.5
 # JPEG after a resize takes what the resize left. A JPEG file gets its no only where the decoder's own version of it,
-# reduced so and stored alike, would show twice the evidence of a sign: own pictures show half of their control's and
-# more (benchmarks/results/signs.md).
-REDUCED, VISIBLE = 2 / 3, 2 * SIGN_EVIDENCE
+# reduced so and stored alike, would show so much that own pictures, which show a third of their control's and more
+# (.36 after ×0.6: benchmarks/results/signs.md), would give a sign.
+REDUCED, VISIBLE = 2 / 3, SIGN_EVIDENCE / 0.36
 # Before a no, one window of so many latent cells is inverted by so many steps.
 INVERTED_CELLS, STEPS = 16, 12
 
@@ -76,8 +76,18 @@ def ask_pattern(no: Verdict, pixels: Tensor, period: int) -> Checked:
     return Checked(withheld(no, reason, finding), Passes())
 
 
-def ask_map(no: Verdict, autoencoder: Autoencoder, placed: Tensor, window: int | None) -> Checked:
-    """Did the decoder make a part of it? Does the whole show a trace that is too weak for a yes?"""
+def ask_map(
+    no: Verdict,
+    autoencoder: Autoencoder,
+    placed: Tensor,
+    window: int | None,
+    quality: int | None = None,
+    is_contrast: bool = True,
+) -> Checked:
+    """Did the decoder make a part of it? Does the whole show a trace that is too weak for a yes?
+
+    ``is_contrast``: whether scores are, so that a share of the control's is known.
+    """
     contrasts = map_where_promising(
         autoencoder,
         placed,
@@ -92,29 +102,33 @@ def ask_map(no: Verdict, autoencoder: Autoencoder, placed: Tensor, window: int |
             f" ({own.excess:.1f} standard errors beyond the rest): trace that part alone, cut out on whole cells."
         )
         return Checked(withheld(no, reason, finding), contrasts.passes)
-    evidence, share = contrasts.evidence(), contrasts.contrast() / (no.power or -math.inf)
+    evidence, share = contrasts.evidence(), contrasts.contrast() / (no.power or -math.inf) if is_contrast else 1.0
     # The blocks of a JPEG file can give as much.
-    if no.jpeg_quality is None and evidence < SIGN_EVIDENCE and share > WEAK_SHARE:
+    if quality is None and evidence < SIGN_EVIDENCE and share > WEAK_SHARE:
+        known = f" ({share:.0%} of what the decoder's own version shows)" if is_contrast else ""
         reason = (
-            f"it shows {WEAK_TRACE}, too little for a yes (score {no.score:.3g}) and more than most other pictures do"
-            f" ({share:.0%} of what the decoder's own version shows), as this decoder's own do that were retouched,"
-            " blurred or given grain since: trace it as it was before."
+            f"it shows {WEAK_TRACE}, too little for a yes (score {no.score:.3g}) and more than most other pictures"
+            f" do{known}, as this decoder's own do that were retouched, blurred or given grain since: trace it as it"
+            " was before."
         )
         return Checked(withheld(no, reason, WEAK_TRACE), contrasts.passes)
     return Checked(no, contrasts.passes)
 
 
-def ask_reduced(no: Verdict, autoencoder: Autoencoder, placed: Tensor, window: int | None) -> Checked:
-    """Would a trace be left if the picture had been resized before it became a JPEG file?"""
-    if no.jpeg_quality is None:
+def ask_reduced(
+    no: Verdict, autoencoder: Autoencoder, placed: Tensor, window: int | None, quality: int | None
+) -> Checked:
+    """Would a trace be left if the picture had been resized before it became a JPEG file of ``quality``?"""
+    if quality is None:
         return Checked(no, Passes())
-    evidence, passes = seen_if_reduced(autoencoder, placed, REDUCED, window)
+    evidence, passes = seen_if_reduced(autoencoder, placed, REDUCED, quality, window)
     if evidence < VISIBLE:
         return Checked(no, passes)
+    past = "was once a JPEG file of about" if no.jpeg_quality == quality else "is out of a lossy file, perhaps of"
     reason = (
-        f"it shows no trace of this decoder (score {no.score:.3g}), but it was once a JPEG file of about quality"
-        f" {no.jpeg_quality}, and had it been reduced to two thirds before, even this decoder's own version of it would"
-        f" show none (evidence {evidence:.2g}): trace it as it was before."
+        f"it shows no trace of this decoder (score {no.score:.3g}), but it {past} quality {quality}, and had it been"
+        " reduced to two thirds before, even this decoder's own version of it would show too little (evidence"
+        f" {evidence:.2g}): trace it as it was before."
     )
     return Checked(withheld(no, reason), passes)
 

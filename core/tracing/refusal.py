@@ -11,12 +11,14 @@ from dataclasses import replace
 from torch import Tensor
 
 from ..errors import InvalidImageError
+from ..images.conditions import LOSSY
 from ..inversion.objective import Passes
 from ..models.autoencoder import Autoencoder
 from ..profiles import Profile, placement_profile, was_measured_on
 from ..scores.control import regenerated_control
 from ..scores.decoder_grid import grid_of
 from ..scores.found import Found
+from ..scores.grid_contrast import GridContrast
 from ..scores.protocol import Score
 from ..scores.search import search_placements
 from ..verdicts.doubt import History
@@ -68,11 +70,13 @@ def checked(
     bound: float,
     window: int | None = None,
     alterations: Sequence[str] = (),
+    quality: int | None = None,
 ) -> Checked:
     """A ``verdict`` that :func:`looks_further`: what is left of a no, with the reason, or a yes at another placement.
 
     ``pixels`` ``[1,3,H,W]``: the picture; ``placed``: its whole latent cells, which were scored; ``bound``: what a
-    score lies below for a yes. First the regenerated control; then, for scores that compare places on the grid, the
+    contrast lies below for a yes; ``quality``: of the JPEG file that the picture was, or is taken to have been. First
+    the regenerated control; then, for scores that compare places on the grid, the
     search for another placement; then a pattern that repeats as the cells do, a score that few others have,
     whether JPEG left anything of a resize before it, a part of its own or a weak trace of the whole, less fine detail
     than the decoder writes, sides that fill no whole cells, a short inversion of one window, and the ``alterations``
@@ -82,7 +86,7 @@ def checked(
         found = search_placements(autoencoder, pixels, window)
         return _elsewhere(verdict, profile, autoencoder.fingerprint, bound, pixels, found)
     compares = compares_placements(score)
-    asked, smoother = _control(verdict, profile, score, autoencoder, placed, window)
+    asked, smoother = _control(verdict, profile, score, autoencoder, placed, window, quality)
     passes, looks = asked.passes, 0
     if asked.verdict.answer == verdict.answer and compares:
         verdict = asked.verdict  # with its power
@@ -96,8 +100,8 @@ def checked(
     )
     if compares:
         questions += (
-            lambda no: ask_reduced(no, autoencoder, placed, window),
-            lambda no: ask_map(no, autoencoder, placed, window),
+            lambda no: ask_reduced(no, autoencoder, placed, window, quality),
+            lambda no: ask_map(no, autoencoder, placed, window, quality, score.name == GridContrast.name),
             lambda no: ask_smoothness(no, smoother),
             lambda no: ask_fills_cells(no, pixels, autoencoder.spatial_ratio),
         )
@@ -114,28 +118,37 @@ def checked(
         f"under {looks} other placements none shows a trace (one change at a time, or mirrored and resized; one reduced"
         " to a third would show none)"
     )
-    if no.jpeg_quality is not None:
+    if quality is not None:
         searched += (
             ", though a picture that was retouched, or reduced to less than two thirds, before it became a JPEG file"
             " may show none"
         )
+    elif profile.condition in LOSSY:
+        searched += f", though a picture that lost more than {profile.condition} takes may show none"
     basis = f"{no.basis}, and {searched}" if looks else f"{no.basis}: {AS_IT_IS}"
     return Checked(replace(no, basis=basis), passes)
 
 
 def _control(
-    no: Verdict, profile: Profile, score: Score, autoencoder: Autoencoder, placed: Tensor, window: int | None
+    no: Verdict,
+    profile: Profile,
+    score: Score,
+    autoencoder: Autoencoder,
+    placed: Tensor,
+    window: int | None,
+    quality: int | None,
 ) -> tuple[Checked, float]:
     """Is even the decoder's own version of the picture, with the noise of this one, not recognised? And how much
     smoother the picture is than that version."""
     try:
-        control = regenerated_control(score, autoencoder, placed, no.jpeg_quality, window)
+        control = regenerated_control(score, autoencoder, placed, quality, window)
     except InvalidImageError as error:
         reason = f"the decoder's own version of this picture cannot be judged: {error}"
         return Checked(withheld(no, reason), Passes()), 0.0
     no, is_noisy = replace(no, power=control.value), control.noise >= MUCH_NOISE
-    # Scores above 0 are no contrasts, and have no such share.
-    if profile.accepts(control.value * (NOISY_SHARE if is_noisy and control.value < 0 else 1)):
+    # Of other scores no share is known that a noisy picture keeps.
+    kept = (NOISY_SHARE if score.name == GridContrast.name else None) if is_noisy else 1.0
+    if kept is not None and profile.accepts(kept * control.value):
         return Checked(no, control.passes), control.smoother
     findings = [f"noise, or as fine a texture, of about {255 * control.noise:.0f} levels"] if is_noisy else []
     held = f"it holds too little detail{' beside its ' + findings[0] if findings else ''}"

@@ -25,13 +25,14 @@ from ..profiles import InvalidProfileError, Profile, builtin_profile, default_pr
 from ..scores import make_score, on_cells
 from ..scores.contrast_map import ContrastMap, contrast_map
 from ..scores.decoder_grid import NoGridError, grid_of
+from ..scores.grid_contrast import GridContrast
 from ..scores.own_check import own_check
 from ..scores.protocol import Scored
 from ..scores.rough_score import score_as_exact_as_needed
 from ..scores.windows import WHOLE_PIXELS, WINDOWS, within_memory
 from ..storage.safe_text import clean_text
 from ..verdicts.attribution import Judged
-from ..verdicts.doubt import History, profile_for, with_own_grid
+from ..verdicts.doubt import History, profile_for, stored_quality, with_own_grid
 from ..verdicts.uncalibrated import default_bound, like_its_own
 from ..verdicts.verdict import Verdict, verdict_from_default_profile, verdict_from_profile, verdict_from_threshold
 from .questions import contradicted
@@ -235,10 +236,23 @@ class Tracer:
         placement = None
         if checks_refusal and looks_further(verdict, score, history):
             expect(USUAL_SEARCH)
-            open_ = verdict
+            open_, quality = verdict, stored_quality(history, profile, facts.lossy)
+            # A yes at another placement rests on the contrast alone, whatever score the profile is of.
+            if self.profiles and score.name != GridContrast.name:
+                contrasts = [one for one in self.profiles if one.score == GridContrast.name]
+                bound = profile_for(history, contrasts).acceptance_threshold if contrasts else -math.inf
             found, _ = within_memory(
                 lambda window: checked(
-                    open_, profile, score, autoencoder, pixels, placed, bound, window or side, facts.claims.alterations
+                    open_,
+                    profile,
+                    score,
+                    autoencoder,
+                    pixels,
+                    placed,
+                    bound,
+                    window or side,
+                    facts.claims.alterations,
+                    quality,
                 ),
                 lambda: out_of_memory_sentence("Looking for other placements", autoencoder, placed),
             )

@@ -120,6 +120,17 @@ def doubt_about(answer: str, history: History, profile: Profile) -> str | None:
     return None
 
 
+def stored_quality(history: History, profile: Profile, lossy: bool) -> int | None:
+    """The JPEG quality as which a decoder's own version of the picture is stored, to be like it; ``None`` for no JPEG.
+
+    Of a ``lossy`` file, or what was one, whose quality does not show, that of the condition of ``profile``.
+    """
+    quality = history.jpeg_quality
+    if quality is None and (lossy or history.was_lossy):
+        quality = jpeg_quality_of(profile.condition)
+    return None if quality == NO_JPEG else quality
+
+
 def profile_for(history: History, profiles: Sequence[Profile], file_format: str = "") -> Profile:
     """The profile of the condition nearest to what the picture went through, rather a rougher one than a milder one.
 

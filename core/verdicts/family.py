@@ -25,6 +25,8 @@ FAMILY_LIMITS = (
 CANNOT = "Cannot tell which family made it"
 # Kindred proxies see a little of each other's pictures. A demo decoder's show a sixth of their contrast in the other's.
 CLEARLY = 2.0
+# None is not said of what so few pictures of no such family show.
+RARE = 0.05
 
 
 @dataclass(frozen=True)
@@ -134,9 +136,10 @@ def judge_family(
     fnr = max((families.refused_level(one.known) for one in asked), default=None)
     by_family = {one.family: one for one in scores if one.shows and one.p_value is not None}
     lowest = min(by_family.values(), key=lambda one: (one.p_value or 0, one.evidence or 0), default=None)
-    p_value = None if lowest is None or lowest.p_value is None else min(1.0, tests * lowest.p_value)
 
     def answered(answer: FamilyAnswer, basis: str, family: str | None = None) -> FamilyVerdict:
+        spoken = lowest if family is None else by_family[family]
+        p_value = None if spoken is None or spoken.p_value is None else min(1.0, tests * spoken.p_value)
         return FamilyVerdict(answer, family, basis, p_value, fpr, bound, fnr, scores, missing)
 
     if not asked:
@@ -163,10 +166,10 @@ def judge_family(
         for one, (level, _) in zip(asked, rates, strict=True)
         if one.known.family in by_family and (by_family[one.known.family].p_value or 0) <= level + 1e-12
     ]
-    accepted.sort(key=lambda one: by_family[one].contrast or 0)
+    accepted.sort(key=lambda one: by_family[one].evidence or 0)
     if accepted:
         first, *rest = (by_family[one] for one in accepted)
-        if rest and (first.contrast or 0) > CLEARLY * (rest[0].contrast or 0):
+        if rest and (first.evidence or 0) > CLEARLY * (rest[0].evidence or 0):
             return answered(
                 "cannot tell", f"the traces of {' and '.join(accepted)} show, none much more than the rest."
             )
@@ -186,8 +189,14 @@ def judge_family(
         <= families.refused_level(one.known) + 1e-12
         for one in asked
     ]
+    if all(refused) and (lowest.p_value or 0) <= RARE:
+        return answered(
+            "cannot tell",
+            f"perhaps a weak trace of {lowest.family} shows: {lowest.p_value:.1%} of pictures of no such family show as"
+            " much, too many for a yes and too few for a no.",
+        )
     if all(refused):
-        return answered("none", "no trace shows where every picture known of these families has one.")
+        return answered("none", f"no trace shows; of each of these families' own at most {fnr:.0%} show as little.")
     return answered(
         "cannot tell", "no trace shows, but pictures of these families may hide it: the picture is small or smooth."
     )

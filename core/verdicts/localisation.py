@@ -18,10 +18,11 @@ import torch
 import torch.nn.functional as F  # noqa: N812
 from torch import Tensor
 
+from ..images.conditions import NO_JPEG, jpeg_quality_of
 from ..inversion.memory import out_of_memory_sentence
 from ..inversion.objective import Passes
 from ..models.autoencoder import Autoencoder
-from ..profiles import Limit, Profile, measured_limit
+from ..profiles import JPEG_TOLERANCE, Limit, Profile, measured_limit
 from ..profiles.thresholds import quantile_threshold
 from ..scores.contrast_map import looks_of
 from ..scores.protocol import check_single
@@ -197,10 +198,15 @@ def to_pixels(blocks: Tensor, ratio: int, whole: Sequence[int]) -> Tensor:
 
 
 def profile_of_map(profiles: Sequence[Profile], image: Tensor) -> Profile | None:
-    """Of ``profiles`` of several conditions, those with a threshold of maps first, the one that fits what the pixels of
-    ``image`` ``[1,3,H,W]`` went through; ``None`` of none."""
-    holding = [one for one in profiles if one.limits.localisation is not None] or list(profiles)
-    return profile_for(History.of(image), holding) if holding else None
+    """Of ``profiles`` of several conditions that hold a threshold of maps, the one that fits what the pixels of
+    ``image`` ``[1,3,H,W]`` went through; ``None`` where none does: rougher JPEG than was measured leaves other maps."""
+    holding = [one for one in profiles if one.limits.localisation is not None]
+    if not holding:
+        return None
+    history = History.of(image)
+    profile = profile_for(history, holding)
+    quality = NO_JPEG if history.jpeg_quality is None else history.jpeg_quality
+    return profile if quality >= jpeg_quality_of(profile.condition) - 2 * JPEG_TOLERANCE else None
 
 
 def threshold_of(profile: Profile | None) -> tuple[float, float | None]:
