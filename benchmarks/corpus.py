@@ -21,6 +21,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -149,9 +150,18 @@ def cost_of(folder: Path, out: Path, workers: int) -> Row:
     """One run: its start, and what each picture cost from the first row on, in all processes together."""
     bare = scored(folder, 30)
     line = [sys.executable, __file__, "--one-score", str(folder)]
-    beside = [subprocess.Popen(line, stdout=subprocess.PIPE, text=True) for _ in range(workers)]
-    at_once = [float(one.communicate()[0]) for one in beside]
-    run = Run(folder, out, workers)
+    together = [subprocess.Popen(line, stdout=subprocess.PIPE, text=True) for _ in range(workers)]
+    at_once = [float(one.communicate()[0]) for one in together]
+    run, beside = Run(folder, out, workers), list[float]()
+
+    def score_beside() -> None:
+        while run.process.poll() is None:
+            beside.append(float(subprocess.run(line, capture_output=True, check=True, text=True).stdout))
+
+    # A host gives its guests now more and now less: where a processor is free the bare score goes on meanwhile.
+    meanwhile = threading.Thread(target=score_beside)
+    if workers < (os.cpu_count() or 1):
+        meanwhile.start()
     start: tuple[float, float, int] | None = None
     end = (0.0, 0.0, 0)
     for _ in run.looks():
@@ -161,6 +171,8 @@ def cost_of(folder: Path, out: Path, workers: int) -> Row:
             start = (time.perf_counter() - run.began, spent, done)
         if start is not None and done > end[2]:
             end = (time.perf_counter() - run.began, spent, done)
+    if meanwhile.ident is not None:
+        meanwhile.join()
     assert start is not None and end[2] > start[2], "too few pictures to tell their cost"
     judged = end[2] - start[2]
     counts = counts_in(out)
@@ -175,6 +187,7 @@ def cost_of(folder: Path, out: Path, workers: int) -> Row:
         "each_wall": round(workers * (end[0] - start[0]) / judged / (1 - counts.errors / counts.rows), 4),
         "each_score_wall": round(bare, 4),
         "each_score_wall_at_once": round(sum(at_once) / workers, 4),
+        "each_score_wall_beside": round(sum(beside) / len(beside), 4) if beside else None,
         "driver_mib": [round(size / 2**20) for size in run.driver_bytes[:: max(1, len(run.driver_bytes) // 8)]],
         "errors": counts.errors,
     }
@@ -437,7 +450,10 @@ def measured(args: argparse.Namespace, rows: Rows, place: Path) -> None:
         if lacks("cost", f"{workers} {count}"):
             out = place / f"out-{workers}-{count}"
             shutil.rmtree(out, ignore_errors=True)
-            found = cost_of(pictures(place / f"cost-in-{count}", count, COST_SIDES), out, workers)
+            folder = place / f"cost-in-{count}"
+            if not (folder / f"{count - 1:06}.png").exists():
+                pictures(folder, count, COST_SIDES)
+            found = cost_of(folder, out, workers)
             rows.add({"kind": "cost", "key": f"{workers} {count}", **found})
 
     simulate(1_000_000)
@@ -482,17 +498,18 @@ def report(rows: Rows) -> str:
     if "cost" in of:
         text.append(
             f"## Cost per picture\n\nPictures of {', '.join(map(str, COST_SIDES))} pixels a side. Driver, Ray and"
-            " workers together, from the first row on; wall seconds of a worker beside those of the bare score before"
-            " each run, on one thread too: of one process, and of as many at once as there are workers.\n"
+            " workers together, from the first row on; wall seconds of a worker, and of the bare score on one thread,"
+            " too: before the run by itself, as often at once as there are workers, and meanwhile where a processor was"
+            " free. The ratio is to the last of these.\n"
         )
-        heads = ("pictures", "workers", "each", "each, wall of a worker", "bare score, wall", "ratio", "at once",
+        heads = ("pictures", "workers", "each", "each, wall of a worker", "bare score, wall", "at once", "meanwhile",
                  "ratio", "wall", "start", "start, wall", "driver, MiB")  # fmt: skip
+        bare = ("each_score_wall", "each_score_wall_at_once", "each_score_wall_beside")
         lines = [
             (
-                *(row[name] for name in ("pictures", "workers", "each_processor", "each_wall", "each_score_wall")),
-                f"{row['each_wall'] / row['each_score_wall']:.2f}",
-                row["each_score_wall_at_once"],
-                f"{row['each_wall'] / row['each_score_wall_at_once']:.2f}",
+                *(row[name] for name in ("pictures", "workers", "each_processor", "each_wall")),
+                *(row.get(name) or "–" for name in bare),
+                f"{row['each_wall'] / next(row[name] for name in reversed(bare) if row.get(name)):.2f}",
                 *(row[name] for name in ("wall", "start_processor", "start_wall")),
                 " ".join(map(str, row["driver_mib"])),
             )

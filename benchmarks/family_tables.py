@@ -138,15 +138,15 @@ def of_delivered(rows: list[Row], sent: dict[str, list[Row]]) -> str:
         reference = split(rows, proxy, CENTRAL)[1]
         for way, some in sent.items():
             own, others = split(some, proxy, CENTRAL)
-            if not own or not others:
+            if not own:
                 continue
             as_made = ([kept[proxy, one["picture"]] for one in these] for these in (own, others))
             for name, (mine, theirs) in (("as made", as_made), (way, (own, others))):
                 yes = ([accepted(row, reference, tests, CENTRAL, CENTRAL) for row in these] for these in (mine, theirs))
+                ours, found = values(mine, CENTRAL), values(theirs, CENTRAL)
+                rest = [f"{np.median(found):.1f}", f"{found.std():.2f}", f"{found.min():.1f}"] if theirs else ["–"] * 3
                 lines.append((
-                    OF_PROXY[proxy], name, len(mine), f"{np.median(values(mine, CENTRAL)):.1f}", len(theirs),
-                    f"{np.median(values(theirs, CENTRAL)):.1f}", f"{values(theirs, CENTRAL).std():.2f}",
-                    f"{values(theirs, CENTRAL).min():.1f}", area(values(mine, CENTRAL), values(theirs, CENTRAL)),
+                    OF_PROXY[proxy], name, len(mine), f"{np.median(ours):.1f}", len(theirs), *rest, area(ours, found),
                     *map(share, yes),
                 ))  # fmt: skip
     heads = ("family", "delivered", "own", "median", "others", "median", "deviation", "lowest", "AUC", "found",
