@@ -6,6 +6,7 @@ import csv
 import dataclasses
 import json
 import math
+import shutil
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
@@ -46,7 +47,7 @@ from latent_tracer.core.scores.family_score import (
     of_tiles,
     tile_sums,
 )
-from latent_tracer.core.tracing.family import which_family
+from latent_tracer.core.tracing.family import check_families, which_family
 from latent_tracer.core.verdicts.doubt import History
 from latent_tracer.core.verdicts.family import Shown, family_record, judge_family
 
@@ -322,6 +323,61 @@ def test_the_command_answers_in_the_promised_fields(
     assert broken["family"] is None and broken["error"]
     said = run("family", pictures / "made.png", "--proxies", proxies, "--calibration", tmp_path / "families.json")
     assert said.returncode == 0 and "Made by a VAE of the A family" in said.stdout
+
+
+def test_a_proxy_given_twice_counts_once(demos: dict[str, Any], of_demos: Families, made: Picture) -> None:
+    first, second = demos.values()
+    once, twice = (
+        which_family([lambda one=one: nullcontext(one) for one in given], [made], of_demos)[0]
+        for given in ((first, second), (first, first, second))
+    )
+    assert once == twice and twice.family == "A"
+
+
+def test_what_cannot_be_read_or_repeats_another_costs_no_answer(
+    proxies: Path, of_demos: Families, made: Picture, tmp_path: Path
+) -> None:
+    (tmp_path / "families.json").write_text(of_demos.to_json())
+    to_picture(made.pixels).save(tmp_path / "made.png")
+    folder = tmp_path / "vae_approx"
+    shutil.copytree(proxies, folder)
+    for part in ("encoder", "decoder"):
+        shutil.copy(folder / f"demo-a_{part}.safetensors", folder / f"same_{part}.safetensors")
+        (folder / f"damaged_{part}.safetensors").write_bytes(b"no weights")
+    command = ("family", tmp_path / "made.png", "--proxies", folder, "--calibration", tmp_path / "families.json")
+    done = run(*command)
+    assert done.returncode == 0 and "Made by a VAE of the A family" in done.stdout
+    assert "has the weights of" in done.stderr and "damaged" in done.stderr
+    # What cannot be written is told before the work.
+    (tmp_path / "notes.txt").write_text("mine")
+    refused = run(*command, "--report", tmp_path / "notes.txt")
+    assert refused.returncode == 2 and not refused.stdout and (tmp_path / "notes.txt").read_text() == "mine"
+
+
+def test_a_calibration_of_another_score_is_refused_before_any_picture() -> None:
+    for other in (
+        dataclasses.replace(TWO, score_settings={"places": 9}),
+        dataclasses.replace(TWO, score_settings={"places": 8, "of a later release": 1}),
+        weighted((1.0, -1.0)),
+    ):
+        with pytest.raises(InvalidProfileError, match="another family score"):
+            check_families(other)
+    check_families(TWO)
+    check_families(shipped_families())
+
+
+def test_a_larger_picture_is_no_surer_than_the_largest_that_others_were_scored_at(
+    demos: dict[str, Any], made: Picture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    usual = family_score(demos["demo-a"], made.pixels)
+    monkeypatch.setattr("latent_tracer.core.scores.family_score.MOST_TILES", usual.tiles / 4)
+    larger = family_score(demos["demo-a"], made.pixels)
+    assert larger.contrast == usual.contrast and larger.error == pytest.approx(2 * usual.error)
+    assert [one[1] for one in larger.bands] == pytest.approx([2 * one[1] for one in usual.bands])
+
+
+def test_a_report_says_how_many_pictures_are_still_to_be_asked(tmp_path: Path) -> None:
+    assert write_family_report(tmp_path, [], {}, pending=3) == "0 pictures: none; 3 more are still to be asked"
 
 
 def test_a_report_shows_every_picture_with_its_answer_and_what_it_claims(

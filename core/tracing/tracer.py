@@ -237,10 +237,6 @@ class Tracer:
         if checks_refusal and looks_further(verdict, score, history):
             expect(USUAL_SEARCH)
             open_, quality = verdict, stored_quality(history, profile, facts.lossy)
-            # A yes at another placement rests on the contrast alone, whatever score the profile is of.
-            if self.profiles and score.name != GridContrast.name:
-                contrasts = [one for one in self.profiles if one.score == GridContrast.name]
-                bound = profile_for(history, contrasts).acceptance_threshold if contrasts else -math.inf
             found, _ = within_memory(
                 lambda window: checked(
                     open_,
@@ -276,12 +272,16 @@ class Tracer:
     def _verdict(
         self, scored: Scored, profile: Profile, placed: Tensor, lossy: bool, history: History
     ) -> tuple[Verdict, list[str], float]:
-        """The answer by a profile of this decoder, else by the default profile, notes, and what a yes lies below."""
+        """The answer by a profile of this decoder, else by the default profile, notes, and what a contrast lies below
+        for a yes at another placement, whatever score the answer is by."""
         side = min(placed.shape[-2:])
         if self.profiles:
             verdict = verdict_from_profile(
                 scored.value, profile, scored.stage, shortest_side=side, lossy=lossy, history=history
             )
+            contrasts = [one for one in self.profiles if one.score == GridContrast.name]
+            if profile not in contrasts:
+                return verdict, [], profile_for(history, contrasts).acceptance_threshold if contrasts else -math.inf
             return verdict, [], profile.acceptance_threshold
         check, _ = within_memory(
             lambda _: own_check(self.autoencoder, profile),
