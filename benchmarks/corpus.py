@@ -6,7 +6,7 @@
 Costs are counted from the first row on: seconds of processor time of the driver, Ray's own processes and the workers,
 and wall time beside the bare passes of the score before each run, on as many threads as a worker has: in this program
 alone, and in as many at once as there are workers. An embedded decoder, without the checks before a no.
-``--only cost`` needs a machine that does nothing else for about 45 minutes.
+``--only cost`` needs a machine that does nothing else for about an hour.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ from memory import stable_diffusion_size
 
 SIDES = (40, 48, 56)  # of what is killed
 # A picture's own work grows with its pixels: of small ones the engine's share is large.
-COST_SIDES = (96, 128, 160)
+COST_SIDES = {"cost": (96, 128, 160), "cost-larger": (192, 256, 320)}
 LARGER = (96, 192)
 # Both networks, of an answer to most pictures: once on the grid and once beside it.
 LOOKS = 2
@@ -446,20 +446,21 @@ def measured(args: argparse.Namespace, rows: Rows, place: Path) -> None:
             found = json.loads(subprocess.run(line, capture_output=True, check=True, text=True).stdout)
             rows.add({"kind": "simulation", "key": str(count), **found})
 
-    def cost(workers: int, count: int) -> None:
-        if lacks("cost", f"{workers} {count}"):
-            out = place / f"out-{workers}-{count}"
+    def cost(workers: int, count: int, kind: str = "cost") -> None:
+        if lacks(kind, f"{workers} {count}"):
+            out = place / f"out-{kind}-{workers}-{count}"
             shutil.rmtree(out, ignore_errors=True)
-            folder = place / f"cost-in-{count}"
+            folder = place / f"{kind}-in-{count}"
             if not (folder / f"{count - 1:06}.png").exists():
-                pictures(folder, count, COST_SIDES)
+                pictures(folder, count, COST_SIDES[kind])
             found = cost_of(folder, out, workers)
-            rows.add({"kind": "cost", "key": f"{workers} {count}", **found})
+            rows.add({"kind": kind, "key": f"{workers} {count}", **found})
 
     simulate(1_000_000)
     simulate(10_000_000)
-    cost(2, small)
-    cost(1, small)
+    for workers in (1, 2):
+        cost(workers, small, "cost-larger")
+        cost(workers, small)
     cost(2, large)
     if lacks("kills", str(large)):
         shutil.rmtree(place / "out-killed", ignore_errors=True)
@@ -496,29 +497,31 @@ def report(rows: Rows) -> str:
         " fifty broken; demo-a answers, without the checks before a no.\n"
     )
     if "cost" in of:
+        sides = [", ".join(map(str, COST_SIDES[kind])) for kind in ("cost", "cost-larger")]
         text.append(
-            f"## Cost per picture\n\nPictures of {', '.join(map(str, COST_SIDES))} pixels a side. Driver, Ray and"
-            " workers together, from the first row on; wall seconds of a worker, and of the bare score on one thread,"
-            " too: before the run by itself, as often at once as there are workers, and meanwhile where a processor was"
-            " free. The ratio is to the last of these.\n"
+            f"## Cost per picture\n\nPictures of {sides[0]} pixels a side, the *larger* ones of {sides[1]}. Driver, Ray"
+            " and workers together, from the first row on; wall seconds of a worker, and of the bare score on one"
+            " thread, too: before the run by itself, as often at once as there are workers, and meanwhile where a"
+            " processor was free. The ratio is to the last of these.\n"
         )
         heads = ("pictures", "workers", "each", "each, wall of a worker", "bare score, wall", "at once", "meanwhile",
                  "ratio", "wall", "start", "start, wall", "driver, MiB")  # fmt: skip
         bare = ("each_score_wall", "each_score_wall_at_once", "each_score_wall_beside")
         lines = [
             (
-                *(row[name] for name in ("pictures", "workers", "each_processor", "each_wall")),
+                f"{row['pictures']}{' larger' if row['kind'] == 'cost-larger' else ''}",
+                *(row[name] for name in ("workers", "each_processor", "each_wall")),
                 *(row.get(name) or "–" for name in bare),
                 f"{row['each_wall'] / next(row[name] for name in reversed(bare) if row.get(name)):.2f}",
                 *(row[name] for name in ("wall", "start_processor", "start_wall")),
                 " ".join(map(str, row["driver_mib"])),
             )
-            for row in of["cost"]
+            for row in of["cost"] + of.get("cost-larger", [])
         ]
         text.append(cells_table(heads, lines))
         for name, words in (("each_processor", "processor time"), ("each_wall", "wall time of a worker")):
             each = [row[name] for row in of["cost"]]
-            text.append(f"\nIn {words} the dearest is {max(each) / min(each):.2f} times the cheapest.")
+            text.append(f"\nOf the smaller, in {words}, the dearest is {max(each) / min(each):.2f} times the cheapest.")
         text.append("")
     if "overhead" in of:
         text.append(
@@ -620,7 +623,9 @@ def report(rows: Rows) -> str:
 
 def main() -> None:
     parser = parser_of(__doc__, "a tenth of the pictures")
-    parser.add_argument("--only", default="", help="batch, overhead, cost, kills, engine, report, sd-size, simulation")
+    parser.add_argument(
+        "--only", default="", help="batch, overhead, cost, cost-larger, kills, engine, report, sd-size, simulation"
+    )
     parser.add_argument("--place", type=Path, help="where pictures and rows are kept (default: results/partial/corpus)")
     parser.add_argument("--one-report", type=Path, help=argparse.SUPPRESS)
     parser.add_argument("--one-score", type=Path, help=argparse.SUPPRESS)

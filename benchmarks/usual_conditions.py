@@ -35,7 +35,7 @@ from latent_tracer.core.models.weight_digest import same_weights
 from latent_tracer.core.scores import default_score
 from latent_tracer.core.scores.decoder_grid import grid_of
 from latent_tracer.core.scores.search import search_placements, seen_if_reduced
-from latent_tracer.core.tracing.refusal import REDUCED, VISIBLE
+from latent_tracer.core.tracing.questions import REDUCED, VISIBLE
 
 PHOTOGRAPHS, SIDE = 2, 64
 LISTS = (("clean",), ("clean", "jpeg-90"), USUAL, (*USUAL, "webp-90"))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-from .interrupt import interrupts_kept
+from .interrupt import interrupts_kept, was_interrupted
 
 
 def main() -> None:
@@ -12,12 +12,12 @@ def main() -> None:
     with interrupts_kept():
         try:
             from .app import run
-        except ModuleNotFoundError as error:
-            if error.name not in ("typer", "rich"):
+        except BaseException as error:
+            # Loading torch takes seconds: long enough to change one's mind, of which C code may make another error.
+            if not (was_interrupted() or isinstance(error, KeyboardInterrupt)):
+                if isinstance(error, ModuleNotFoundError) and error.name in ("typer", "rich"):
+                    sys.exit(f"latent-tracer needs {error.name}: pip install 'latent-tracer[cli]'.")
                 raise
-            sys.exit(f"latent-tracer needs {error.name}: pip install 'latent-tracer[cli]'.")
-        except KeyboardInterrupt:
-            # Loading torch takes seconds: long enough to change one's mind.
             print("latent-tracer: cancelled before anything was done.", file=sys.stderr)  # noqa: T201
             sys.exit(130)
         sys.exit(run())

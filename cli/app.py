@@ -19,6 +19,7 @@ from .corpus import corpus
 from .demo import demo
 from .family import family
 from .fingerprint import fingerprint
+from .interrupt import was_interrupted
 from .origin import origin
 from .profile import profile
 from .trace import EXPLAIN_STEPS, trace
@@ -85,13 +86,15 @@ def run() -> int:
     """Run the command line and return its exit code."""
     try:
         result = app(with_default_steps(sys.argv[1:]), standalone_mode=False)
-    except LatentTracerError as error:
-        say(f"latent-tracer: {error}")
-        return BAD_INPUT
     except (KeyboardInterrupt, typer.Abort):
         result = CANCELLED
     except Exception as error:
-        return _ended_by(error)
+        if isinstance(error, LatentTracerError):
+            say(f"latent-tracer: {error}")
+        # What a library makes of an interrupt is a cancel all the same.
+        if not was_interrupted():
+            return BAD_INPUT if isinstance(error, LatentTracerError) else _ended_by(error)
+        result = CANCELLED
     # Typer itself turns an interrupt inside a command into this exit code, without a word.
     if result == CANCELLED:
         say("latent-tracer: cancelled; what was finished has been printed.")

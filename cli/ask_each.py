@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from ..core import Picture
+from ..core.errors import visible
 from ..core.files.folder import FolderListing
 from ..core.reports.folder_trace import reason_of
 from .console import emit_json, progress_bar, say, show
@@ -33,7 +34,7 @@ def ask_each(
 
     def failed(image: str, name: str, reason: str) -> None:
         failures.append({"image": image, **unanswered, "error": reason})
-        say(f"latent-tracer: {name} {reason}")
+        say(f"latent-tracer: {visible(name)} {reason}")
         if as_json:
             emit_json(failures[-1])
 
@@ -51,7 +52,7 @@ def ask_each(
             if as_json:
                 emit_json(record)
             else:
-                show(f"{file.name}: {words}")
+                show(f"{visible(file.name)}: {words}")
     for refused in listing.refused:
         failed(refused.name, refused.name, refused.error)
     return 2 if failures else 0

@@ -25,7 +25,8 @@ from .trace_run import list_inputs
 
 def attribute_command(
     images: Annotated[
-        list[Path], typer.Argument(help="Pictures to attribute, as they were saved, or folders of them.")
+        list[Path],
+        typer.Argument(readable=False, help="Pictures to attribute, as they were saved, or folders of them."),
     ],
     vae: Annotated[list[str], typer.Option(help="A candidate; repeat for each.")],
     profile: Annotated[

@@ -20,6 +20,7 @@ from rich.segment import Segment, Segments
 
 from ..core import InvalidSettingError
 from ..core.errors import visible
+from ..core.files.decoding import STANDARD_ERROR
 from ..core.storage.safe_text import clean_lines
 
 # Pillow's plugins log what they dislike about a file; without a handler Python would write that to standard error.
@@ -31,7 +32,7 @@ _results = Console(markup=False, emoji=False, highlight=False, soft_wrap=True)
 def say(text: str) -> None:
     """One message for the person, on standard error; lost where nobody can hear it."""
     _forgive(sys.stderr)
-    with suppress(OSError, ValueError):
+    with suppress(OSError, ValueError), STANDARD_ERROR:
         _errors.print(clean_lines(text))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -47,7 +48,7 @@ class CorpusRun:
         from ..corpus.settings import RunSettings
         from ..corpus.status import counted
 
-        if self.output.exists() and not self.output.is_dir():
+        if os.path.exists(self.output) and not os.path.isdir(self.output):
             raise InvalidSettingError(f"{self.output} is a file: give a folder for the rows.")
         inputs = tuple(map(_absolute, self.inputs))
         settings = RunSettings(work.kind, inputs, {**self._settings(), **further}, dict(self.shown))

@@ -22,7 +22,8 @@ from .trace_run import list_inputs
 
 def family(
     images: Annotated[
-        list[Path], typer.Argument(help="Pictures to ask about, as they were saved, or folders of them.")
+        list[Path],
+        typer.Argument(readable=False, help="Pictures to ask about, as they were saved, or folders of them."),
     ],
     proxies: Annotated[
         Path,

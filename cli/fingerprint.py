@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from pathlib import Path
 from typing import Annotated, Any
@@ -10,6 +11,9 @@ import torch
 import typer
 
 from ..core import InvalidSettingError, crop_to_grid, load_autoencoder, load_image, quantise
+from ..core.errors import visible
+from ..core.files.decoding import PROFILE_NOTE, TURN_NOTE
+from ..core.files.orientation import upright
 from ..core.fingerprints import (
     DEFAULT_BITS,
     DEFAULT_STRENGTH,
@@ -31,12 +35,14 @@ from ..core.fingerprints import (
     secret_from_environment,
     write_new_secret,
 )
-from ..core.fingerprints.keys import SECRET_VARIABLE
+from ..core.fingerprints.basis import check_not_taken
+from ..core.fingerprints.keys import SECRET_VARIABLE, check_key_bits, user_name
 from ..core.fingerprints.read import REFINING_STEPS
 from ..core.images.tensors import to_picture
 from ..core.reports.folder_trace import reason_of
 from ..core.reports.reading import found_words
 from ..core.storage.atomic import check_writable, write_picture
+from ..core.storage.locking import locked
 from .console import emit_json, progress_bar, say, show
 from .pictures import FolderPictures
 
@@ -67,11 +73,14 @@ def basis_command(
     check_writable(output)
     autoencoder = load_autoencoder(vae, device)
     pictures = FolderPictures(images)
+    check_not_taken(output, autoencoder.fingerprint, len(pictures))
     with progress_bar(len(pictures), "measuring") as (progress, task):
         made = build_basis(
             autoencoder, pictures, seed=seed, on_image=lambda done: progress.update(task, completed=done)
         )
-    made.save(output)
+    with locked(output):
+        check_not_taken(output, made.fingerprint, made.images, made)  # by what was saved meanwhile
+        made.save(output)
     show(f"{output}: {made.words}.")
     return 0
 
@@ -103,34 +112,43 @@ def embed_command(
     autoencoder = load_autoencoder(vae, device)
     known.check(autoencoder)
     loaded = load_image(image)
-    cropped, crop = crop_to_grid(loaded.pixels, autoencoder.spatial_ratio)
+    # The marked picture lies as the file is shown, and keeps its colours.
+    cropped, crop = crop_to_grid(upright(loaded.pixels, loaded.orientation), autoencoder.spatial_ratio)
+    kept = {TURN_NOTE} | ({PROFILE_NOTE} if loaded.profile else set())
+    notes = [note for note in loaded.notes if note not in kept]
     with torch.no_grad():
         latents = autoencoder.encode(cropped)
         moved = embed(latents, known, chosen, strength=strength, secret=secret, autoencoder=autoencoder)
         marked = quantise(autoencoder.decode(moved).cpu())
         unmarked = quantise(autoencoder.decode(latents).cpu())
     change = measure_change(marked, unmarked)
-    write_picture(output, to_picture(marked))
+    if not bool((moved != latents).any()):
+        notes.append("nothing was written, for the picture is plain everywhere")
+    write_picture(output, to_picture(marked), icc_profile=loaded.profile or None)
     if as_json:
         emit_json({
-            "image": str(image), "output": str(output), "psnr": change.psnr, "ssim": change.ssim,
-            "strength": strength, "key_bits": len(chosen), "crop": str(crop), "bound": known.bound,
+            "image": str(image), "output": str(output),
+            "psnr": change.psnr if math.isfinite(change.psnr) else None, "ssim": change.ssim, "strength": strength,
+            "key_bits": len(chosen), "crop": str(crop), "bound": known.bound, "notes": notes,
         })  # fmt: skip
     else:
         movable = "" if known.bound else "; the basis has format 1: this mark can be moved to other pictures"
-        show(f"{output}: {len(chosen)} bits, marked against unmarked {change}; crop: {crop}{movable}.")
+        told = "".join(f"; {note}" for note in notes)
+        show(f"{output}: {len(chosen)} bits, marked against unmarked {change}; crop: {crop}{movable}{told}.")
     return 0
 
 
 @fingerprint.command("read")
 def read_command(
-    images: Annotated[list[Path], typer.Argument(help="Pictures to read, as they were saved.")],
+    images: Annotated[list[Path], typer.Argument(readable=False, help="Pictures to read, as they were saved.")],
     vae: Vae,
     basis: Basis,
     key_bits: Annotated[int | None, typer.Option(help="Length of the key; 64, or that of the register.")] = None,
     register: RegisterFile = None,
     secret_file: SecretFile = None,
-    fpr: Annotated[float, typer.Option(help="Probability of an unmarked picture giving a key.")] = FALSE_KEY_RATE,
+    fpr: Annotated[
+        float, typer.Option(help="Probability of an unmarked picture giving a key or user.")
+    ] = FALSE_KEY_RATE,
     steps: Annotated[
         int, typer.Option(help="Inversion steps where one encoder pass is not decisive; 0: never.")
     ] = REFINING_STEPS,
@@ -149,7 +167,10 @@ def read_command(
                 f"A register needs the secret it was made with: give --secret-file or set {SECRET_VARIABLE}."
             )
         users.require(secret)
-    bits = key_bits or (users.key_bits if users is not None else DEFAULT_BITS)
+    bits = key_bits
+    if bits is None:
+        bits = users.key_bits if users is not None else DEFAULT_BITS
+    check_key_bits(bits)
     known = load_basis(basis)
     autoencoder = load_autoencoder(vae, device)
     known.check(autoencoder)
@@ -162,10 +183,12 @@ def read_command(
                     autoencoder, pixels, known, key_bits=bits, secret=secret, rate=fpr, refining_steps=steps,
                     search=search,
                 )  # fmt: skip
-                owner = attribute_user(reading, users, secret) if users is not None and secret is not None else None
+                owner = None
+                if users is not None and secret is not None:
+                    owner = attribute_user(reading, users, secret, rate=fpr)
             except Exception as error:  # one picture's failure must not cost the others their answers
                 failures += 1
-                reason = f"{path} {reason_of(error, str(path))}"
+                reason = f"{visible(str(path))} {reason_of(error, str(path))}"
                 say(f"latent-tracer: {reason}")
                 if as_json:
                     emit_json({"image": str(path), "key": None, "error": reason})
@@ -175,7 +198,7 @@ def read_command(
             if as_json:
                 emit_json(reading_record(path, reading, owner))
             else:
-                show(f"{path}: {sentence(reading, owner)}")
+                show(f"{visible(str(path))}: {sentence(reading, owner)}")
     return 2 if failures else 0
 
 
@@ -190,8 +213,13 @@ def register_command(
 ) -> int:
     """Add users to a register. It holds their names, never a key: keys are derived from the secret."""
     if new_secret is not None:
-        if secret_file is not None or register.exists():
+        if secret_file is not None or os.path.lexists(register) or register.resolve() == new_secret.resolve():
             raise InvalidSettingError("--new-secret starts a new register: leave out --secret-file, name a new file.")
+        # All else that could be refused comes first: a new secret cannot be written twice.
+        check_key_bits(key_bits)
+        check_writable(register)
+        for name in add or []:
+            user_name(name)
         write_new_secret(new_secret)
         secret_file = new_secret
     secret = given_secret(secret_file)
@@ -220,7 +248,7 @@ def given_key(key: str | None, key_file: Path | None, user: str | None, key_bits
     if user is not None:
         if secret is None:
             raise InvalidSettingError(f"--user needs the secret: give --secret-file or set {SECRET_VARIABLE}.")
-        return secret.user_key(user, key_bits)
+        return secret.user_key(user_name(user), key_bits)
     if key_file is not None:
         try:
             key = key_file.read_text(encoding="ascii")
@@ -250,6 +278,8 @@ def reading_record(path: Path, reading: Reading, owner: UserAttribution | None) 
         "trials": reading.trials,
         "placement": None if reading.placement is None else reading.placement.words,
         "marked": reading.is_marked,
+        "secret": reading.keyed,
+        "left_out": reading.left_out,
     }
     if owner is not None:
         record |= {"user": owner.user, "user_p_value": owner.p_value, "users": owner.users, "reason": owner.reason}
@@ -266,6 +296,10 @@ def sentence(reading: Reading, owner: UserAttribution | None) -> str:
         text += f", taken as {reading.placement.words}"
     if reading.is_marked and not reading.bound:
         text += "; a mark of format 1, which may have been moved here from another picture"
+    if reading.is_marked and not reading.keyed:
+        text += "; read without a secret, it proves nothing: whoever has the basis can write any key"
+    if reading.left_out:
+        text += f"; {reading.left_out} further looks did not fit into memory"
     if owner is not None:
         text += f"; user: {owner.user or 'none'} ({owner.reason})"
     return text

@@ -21,8 +21,10 @@ def interrupts_kept() -> Iterator[None]:
     Python delivers Ctrl-C between any two instructions, so also inside ``__del__`` and callbacks of weak references,
     which a search runs by the thousand. An exception raised there is printed and dropped: the command would go on.
     SIGTERM, and SIGHUP of a terminal that was closed, are taken as Ctrl-C unless whoever started the command chose
-    otherwise (nohup).
+    otherwise (nohup). :func:`was_interrupted` tells of any of them: libraries make other errors of it.
     """
+    global _interrupted
+    _interrupted = False
     previous = sys.unraisablehook
 
     def repeat(lost: sys.UnraisableHookArgs) -> None:
@@ -34,10 +36,11 @@ def interrupts_kept() -> Iterator[None]:
         timer.daemon = True
         timer.start()
 
-    polite = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
+    ends = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
     if threading.current_thread() is not threading.main_thread():
-        polite = []
-    taken = [one for one in polite if signal.getsignal(one) is signal.SIG_DFL]
+        ends = []
+    usual = (signal.SIG_DFL, signal.default_int_handler)
+    taken = {one: handler for one in ends if (handler := signal.getsignal(one)) in usual}
     sys.unraisablehook = repeat
     for one in taken:
         signal.signal(one, _interrupt)
@@ -45,11 +48,21 @@ def interrupts_kept() -> Iterator[None]:
         yield
     finally:
         sys.unraisablehook = previous
-        for one in taken:
-            signal.signal(one, signal.SIG_DFL)
+        for one, handler in taken.items():
+            signal.signal(one, handler)
+
+
+_interrupted = False
+
+
+def was_interrupted() -> bool:
+    """Whether an interrupt came since :func:`interrupts_kept` was opened."""
+    return _interrupted
 
 
 def _interrupt(number: int, frame: object) -> NoReturn:
+    global _interrupted
+    _interrupted = True
     raise KeyboardInterrupt
 
 

@@ -25,6 +25,7 @@ from ..core import (
     origin_report,
     score_for,
 )
+from ..core.errors import visible
 from ..core.inversion.inputs import STARTS
 from ..core.reports.folder_trace import reason_of
 from ..core.reports.pictures import trace_picture
@@ -40,7 +41,7 @@ GENERATOR_HELP = (
 
 
 def origin(
-    images: Annotated[list[Path], typer.Argument(help="Pictures to judge, as they were saved.")],
+    images: Annotated[list[Path], typer.Argument(readable=False, help="Pictures to judge, as they were saved.")],
     generator: Annotated[str, typer.Option(help=GENERATOR_HELP)],
     profile: Annotated[Path | None, typer.Option(help="From `calibrate --generator`; sets all the following.")] = None,
     starts: Annotated[int, typer.Option(help="Random starts per picture.")] = STARTS,
@@ -74,7 +75,7 @@ def origin(
             judged = judge_origin(scored.value, known, loaded.pixels, lossy=loaded.lossy)
         except Exception as error:  # one picture's failure must not cost the others their answers
             failures += 1
-            reason = f"{path} {reason_of(error, str(path))}"
+            reason = f"{visible(str(path))} {reason_of(error, str(path))}"
             say(f"latent-tracer: {reason}")
             if as_json:
                 emit_json({"image": str(path), "generator": generator, "verdict": None, "error": reason})
@@ -84,14 +85,14 @@ def origin(
         if as_json:
             emit_json(origin_record(path, generator, inversion, judged))
         else:
-            show(f"{path}\n{origin_report(inversion, 0, judged)}\n")
+            show(f"{visible(str(path))}\n{origin_report(inversion, 0, judged)}\n")
         if picture is not None:
             try:
                 drawn = trace_picture(Traced.of_inversion(inversion, 0, judged.verdict, known))
                 write_picture(picture / f"{path.stem}_origin.png", drawn)
             except Exception as error:  # the answer stands
                 failures += 1
-                say(f"latent-tracer: {path}: there is no drawing of it: {reason_of(error, str(path))}")
+                say(f"latent-tracer: {visible(str(path))}: there is no drawing of it: {reason_of(error, str(path))}")
     return 2 if failures else 0
 
 

@@ -16,7 +16,9 @@ EXPLAIN_STEPS = 30
 
 
 def trace(
-    images: Annotated[list[Path], typer.Argument(help="Pictures to trace, as they were saved, or folders of them.")],
+    images: Annotated[
+        list[Path], typer.Argument(readable=False, help="Pictures to trace, as they were saved, or folders of them.")
+    ],
     vae: Annotated[str, typer.Option(help="Inspected model: a TAESD prefix, a .safetensors file, a diffusers folder.")],
     threshold: Annotated[float | None, typer.Option(help="Loss below which an image belongs to this model.")] = None,
     profile: Annotated[

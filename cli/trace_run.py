@@ -12,9 +12,10 @@ from typing import Any
 
 from rich.progress import Progress
 
-from ..core import Picture, Step, Traced, Tracer
+from ..core import InvalidSettingError, Picture, Step, Traced, Tracer
+from ..core.errors import visible
 from ..core.files.folder import FolderListing, list_folder
-from ..core.files.picture import PictureFile
+from ..core.files.picture import PictureFile, UnreadableFile
 from ..core.profiles.thresholds import shown_rate
 from ..core.reports.folder_report import PAGE_NAME, write_report
 from ..core.reports.folder_trace import Outcome, reason_of, trace_files
@@ -34,10 +35,16 @@ def list_inputs(inputs: list[Path], leave_out: list[Path]) -> FolderListing:
     """Files as given, and the pictures in folders; with several inputs each name tells which one it came from."""
     listing = FolderListing(())
     for path in inputs:
-        if not path.is_dir():
+        if not os.path.isdir(path):  # unlike Path's, no place without access ends the run
             listing += FolderListing((PictureFile(path, str(path)),))
             continue
-        found = list_folder(path, leave_out=leave_out)
+        try:
+            found = list_folder(path, leave_out=leave_out)
+        except InvalidSettingError as error:
+            if len(inputs) == 1:
+                raise
+            # One folder without pictures must not cost the others their answers.
+            found = FolderListing((), (UnreadableFile(str(path), str(error).removeprefix(f"{visible(str(path))} ")),))
         if len(inputs) > 1:
             files = tuple(PictureFile(file.path, str(path / file.name)) for file in found.files)
             found = FolderListing(files, found.refused, found.other_files)
@@ -148,14 +155,14 @@ class TraceRun:
             finally:
                 progress.remove_task(task)
             if traced.inversion is None:
-                say(f"latent-tracer: {name}: {traced.notes[-1]}")
+                say(f"latent-tracer: {visible(name)}: {traced.notes[-1]}")
         if self.pictures is not None:
             try:
                 write_picture(self.pictures / self._names.get(name, picture_name(name)), trace_picture(traced))
             except Exception as error:  # the answer stands, and so does the explanation
                 self._undrawn += 1
                 note = f"there is no drawing of it: {reason_of(error, name)}"
-                say(f"latent-tracer: {name}: {note}")
+                say(f"latent-tracer: {visible(name)}: {note}")
                 traced = replace(traced, notes=(*traced.notes, note), is_complete=False)
         return traced
 
@@ -164,7 +171,7 @@ class TraceRun:
             lead = "not traced" if journal is not None else "latent-tracer"
             say(f"{lead}: {shown_name(outcome.row)} {outcome.row.error}")
         elif not self.as_json and journal is None and outcome.traced is not None:
-            show(f"{outcome.row.name}\n{trace_report(outcome.traced)}\n")
+            show(f"{visible(outcome.row.name)}\n{trace_report(outcome.traced)}\n")
 
     def _show_explanation(self, traced: Traced) -> None:
         if not self.as_json and traced.inversion is not None:

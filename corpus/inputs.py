@@ -94,7 +94,7 @@ def _open(place: str) -> IO[bytes]:
 
 def _local(path: Path, leave_out: Sequence[Path]) -> Iterator[Source]:
     where = os.path.abspath(path)
-    if path.is_dir():
+    if os.path.isdir(path):  # unlike Path's, no place without access ends the run
         for found in walk_folder(path, leave_out=leave_out):
             if isinstance(found, PictureFile):
                 place = os.path.abspath(found.path)
@@ -103,9 +103,9 @@ def _local(path: Path, leave_out: Sequence[Path]) -> Iterator[Source]:
                 place = os.path.join(where, found.name)
                 yield Source(place, found.name, place, refused=found.error)
         return
-    if not path.exists():
+    if not os.path.exists(path):
         raise InvalidSettingError(f"{visible(str(path))} does not exist: give a folder, a list or a picture.")
-    if not path.is_file():
+    if not os.path.isfile(path):
         raise InvalidSettingError(f"{visible(str(path))} is no ordinary file: give a folder, a list or a picture.")
     yield from _of_file(where, path.name, os.path.dirname(where), leave_out)
 

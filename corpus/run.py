@@ -22,7 +22,7 @@ from .inputs import Source, encodable, sources
 from .keys import Keys, digests_of
 from .schema import Kind
 from .settings import NAME, RunSettings
-from .shards import ShardWriter, counts_in, drop_errors, finished_in
+from .shards import ShardWriter, counts_in, drop_errors, failed_in, finished_in
 from .work import Work
 
 PROGRESS_NAME = "progress.json"
@@ -86,7 +86,7 @@ def run_corpus(
 ) -> Progress:
     """Judge every picture of ``settings.inputs`` that has no row in ``folder`` yet; returns where that ended.
 
-    ``retry_errors``: those whose row tells of an error are judged again.
+    ``retry_errors``: those of them whose row tells of an error are judged again.
 
     Raises :class:`InvalidSettingError` for other settings than the folder's, for one in which another run writes, and
     for inputs that cannot be read; :class:`EngineError` where Ray fails. Whatever ends it, rows that came are kept.
@@ -94,11 +94,17 @@ def run_corpus(
     with locked(folder / NAME, timeout=1.0):
         settings.write(folder)
         given = [*settings.inputs]
-        progress = Progress(sum(1 for _ in sources(given, [folder])))
+        failed = failed_in(folder) if retry_errors else set[str]()
+        total, again = 0, set[str]()
+        for source in sources(given, [folder]):
+            total += 1
+            if source.image in failed:
+                again.add(source.image)
+        progress = Progress(total)
         if not progress.total:
             raise InvalidSettingError(f"There is no picture in {', '.join(given)}: give a folder or a list of some.")
-        if retry_errors:
-            drop_errors(folder, work.kind)
+        if again:
+            drop_errors(folder, work.kind, again)
         progress.counts = counts_in(folder)
         finished = finished_in(folder)
         writer = ShardWriter(folder, work.kind)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import platform
 from dataclasses import dataclass, field
 from importlib.metadata import version
@@ -78,7 +79,7 @@ class RunSettings:
 def load_settings(folder: Path) -> RunSettings | None:
     """What ``folder`` was begun with, ``None`` for a new one; raises :class:`InvalidSettingError` for anything else."""
     path = folder / NAME
-    if not path.exists():
+    if not os.path.exists(path):
         return None
     try:
         found = json.loads(path.read_bytes())

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import os
 import re
 import time
 from collections.abc import Iterator, Sequence
@@ -87,22 +88,34 @@ def write_shard(path: Path, table: pa.Table, counts: Counts) -> None:
     write_bytes(path, stored.getvalue())
 
 
-def drop_errors(folder: Path, kind: Kind) -> int:
-    """Take the rows with an error out of all shards, so that their pictures are judged again; how many there were."""
-    dropped = 0
+def failed_in(folder: Path) -> set[str]:
+    """The pictures whose row tells of an error."""
+    failed: set[str] = set()
+    for path in shards_in(folder):
+        if counts_of(path).errors:
+            table = pq.read_table(path, columns=["image", "error"])
+            failed.update(table.filter(pc.not_equal(table["error"], ""))["image"].to_pylist())
+    return failed
+
+
+def drop_errors(folder: Path, kind: Kind, images: set[str]) -> int:
+    """Take the rows with an error about ``images`` out of all shards, so that these are judged again; how many."""
+    dropped, asked = 0, pa.array(sorted(images), pa.string())
     for path in shards_in(folder):
         if not counts_of(path).errors:
             continue
         table = pq.read_table(path)
-        good = table.filter(pc.equal(table["error"], ""))
-        write_shard(path, good, Counts.of(kind, good))
-        dropped += len(table) - len(good)
+        again = pc.and_(pc.not_equal(table["error"], ""), pc.is_in(table["image"], asked))
+        kept = table.filter(pc.invert(again))
+        if len(kept) < len(table):
+            write_shard(path, kept, Counts.of(kind, kept))
+            dropped += len(table) - len(kept)
     return dropped
 
 
 def shards_in(folder: Path) -> list[Path]:
     """The shards of ``folder`` in the order in which they were written."""
-    found = [path for path in folder.iterdir() if SHARD.fullmatch(path.name)] if folder.is_dir() else []
+    found = [path for path in folder.iterdir() if SHARD.fullmatch(path.name)] if os.path.isdir(folder) else []
     return sorted(found, key=lambda path: (number_of(path), path.name))
 
 
@@ -124,7 +137,7 @@ def counts_of(path: Path) -> Counts:
     try:
         return Counts.parse((pq.read_metadata(path).metadata or {})[COUNTS])
     except (OSError, pa.ArrowException, ValueError, KeyError, TypeError) as error:
-        raise _damaged(path, error) from None
+        raise damaged(path, error) from None
 
 
 def batches_in(folder: Path, columns: Sequence[str] | None = None, rows: int = 20_000) -> Iterator[pa.Table]:
@@ -135,7 +148,7 @@ def batches_in(folder: Path, columns: Sequence[str] | None = None, rows: int = 2
                 for batch in shard.iter_batches(rows, columns=None if columns is None else list(columns)):
                     yield pa.Table.from_batches([batch])
         except (OSError, pa.ArrowException) as error:
-            raise _damaged(path, error) from None
+            raise damaged(path, error) from None
 
 
 def finished_in(folder: Path) -> Keys:
@@ -146,7 +159,7 @@ def finished_in(folder: Path) -> Keys:
     return keys
 
 
-def _damaged(path: Path, error: Exception) -> InvalidSettingError:
+def damaged(path: Path, error: Exception) -> InvalidSettingError:
     return InvalidSettingError(
         f"The shard {path} cannot be read ({type(error).__name__}): restore it, or remove it and run again."
     )

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ..core.errors import InvalidSettingError
-from ..core.storage.locking import locked
+from ..core.storage.locking import InUseError, locked
 from .counts import Counts
 from .run import PROGRESS_NAME
 from .settings import NAME, RunSettings, settings_of
@@ -57,12 +57,14 @@ def status_of(folder: Path) -> Status:
 
 
 def is_running(folder: Path) -> bool:
-    """Whether a run holds the folder's lock."""
+    """Whether a run holds the folder's lock; none can where nothing can be written or locked from here."""
     try:
         with locked(folder / NAME, timeout=0):
             return False
-    except InvalidSettingError:
+    except InUseError:
         return True
+    except InvalidSettingError:
+        return False
 
 
 def counted(counts: Counts) -> str:

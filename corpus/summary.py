@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from .counts import ANSWER_COLUMNS, Counts, answers_of
 from .schema import Kind
-from .shards import shards_in
+from .shards import damaged, shards_in
 
 BINS = 60
 # Rows of a list in the page, and different texts that are counted apart: a name in an error would be one each.
@@ -128,7 +128,10 @@ def _add_reasons(reasons: dict[str, Reason], table: pa.Table, column: str) -> No
 
 
 def _score_ends(path: Path) -> list[Any]:
-    footer = pq.read_metadata(path)
-    column = footer.schema.names.index("score")
-    found = [footer.row_group(k).column(column).statistics for k in range(footer.num_row_groups)]
+    try:
+        footer = pq.read_metadata(path)
+        column = footer.schema.names.index("score")
+        found = [footer.row_group(k).column(column).statistics for k in range(footer.num_row_groups)]
+    except (OSError, pa.ArrowException, ValueError) as error:
+        raise damaged(path, error) from None
     return [end for one in found if one is not None and one.has_min_max for end in (one.min, one.max)]

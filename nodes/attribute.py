@@ -11,12 +11,14 @@ from comfy_api.latest import io, ui
 from torch import Tensor
 
 from ..core import LIMITS, Attribution, InvalidProfileError, Tracer, UnsupportedAutoencoderError
+from ..core.files.picture import FileFacts
 from ..core.images.tensors import check_each
 from ..core.profiles.thresholds import shown_rate
 from ..core.reports.pictures import attribution_chart, note_card, picture_tensor
 from ..core.reports.plain import plain_attribution
 from ..core.tracing.attribute import attribute_all
 from . import comfy_adapter
+from .folder_sockets import check_file_socket, file_input
 from .outcome import stack
 from .sockets import MORE, ProfileSocket, check_profile_socket
 from .source_file import source_file, vae_name
@@ -38,6 +40,7 @@ class AttributeImage(io.ComfyNode):
                     tooltip=f"Calibration of candidate {number}; may stay open for a VAE whose profile ships.",
                 ),
             ]
+        inputs.append(file_input())
         return io.Schema(
             node_id="LatentTracerAttributeImage",
             display_name="Attribute Image",
@@ -60,9 +63,10 @@ class AttributeImage(io.ComfyNode):
         )
 
     @classmethod
-    def execute(cls, image: Tensor, **candidates: Any) -> io.NodeOutput:
+    def execute(cls, image: Tensor, file: FileFacts | None = None, **candidates: Any) -> io.NodeOutput:
+        check_file_socket(file)
         images, unjudged = check_each(comfy_adapter.to_core_images(image))
-        pictures = pictures_of(images, None, source_file(cls.hidden.prompt, cls.hidden.unique_id, "image"))
+        pictures = pictures_of(images, file, source_file(cls.hidden.prompt, cls.hidden.unique_id, "image"))
         numbers = [number for number in range(1, CANDIDATES + 1) if has_candidate(candidates, number)]
         for number in numbers:
             with naming(number):

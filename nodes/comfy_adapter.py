@@ -55,17 +55,19 @@ def check_vae(vae: Any) -> None:
 
 
 @contextmanager
-def inspected_model(vae: Any, images: Tensor | None = None, name: str = "") -> Iterator[ModuleAutoencoder]:
+def inspected_model(
+    vae: Any, images: Tensor | None = None, name: str = "", whole: bool = False
+) -> Iterator[ModuleAutoencoder]:
     """A differentiable fp32 clone of ``vae`` on its own device, gradients enabled, gone when the block ends.
 
-    ``images`` ``[B,H,W,3]`` tells how much memory forward passes need; for a backward pass, :func:`make_room` again.
-    ``name``: what the user chose it by, where the graph shows that.
+    ``images`` ``[B,H,W,3]`` tells how much memory forward passes need, ``whole`` that they see large pictures whole;
+    for a backward pass, :func:`make_room` again. ``name``: what the user chose it by, where the graph shows that.
     """
     check_vae(vae)
     with torch.inference_mode(False), torch.enable_grad():
         device = torch.device(vae.device)
         if images is not None:
-            make_room(vae, images)
+            make_room(vae, images, whole=whole)
         weights = {key: value.detach().to("cpu", torch.float32, copy=True) for key, value in vae.get_sd().items()}
         metadata = None
         if "taesd_decoder.1.weight" in weights:
@@ -84,20 +86,20 @@ def inspected_model(vae: Any, images: Tensor | None = None, name: str = "") -> I
             comfy.model_management.soft_empty_cache()
 
 
-def make_room(vae: Any, images: Tensor, backward: bool = False) -> None:
+def make_room(vae: Any, images: Tensor, backward: bool = False, whole: bool = False) -> None:
     """Ask ComfyUI to free what passes through a clone of ``vae`` need for ``images`` ``[B,H,W,3]``, and no more."""
-    comfy.model_management.free_memory(room_needed(vae, images, backward), torch.device(vae.device))
+    comfy.model_management.free_memory(room_needed(vae, images, backward, whole), torch.device(vae.device))
 
 
-def room_needed(vae: Any, images: Tensor, backward: bool = False) -> int:
+def room_needed(vae: Any, images: Tensor, backward: bool = False, whole: bool = False) -> int:
     """Bytes for the clone's weights and the passes through it.
 
-    Of large pictures a score sees windows, one at a time, and half of ComfyUI's own estimate of a decode in fp32 is
-    enough: the tensors alive were counted at a third of it. A differentiable decode takes about 2.5 times that estimate
-    (measured), and sees the whole.
+    Of large pictures a score sees windows, one at a time, unless the pictures are seen ``whole``; half of ComfyUI's own
+    estimate of a decode in fp32 is enough: the tensors alive were counted at a third of it. A differentiable decode
+    takes about 2.5 times that estimate (measured), and sees the whole.
     """
     pixels = images.shape[1] * images.shape[2]
-    share = 1.0 if backward or pixels <= WHOLE_PIXELS else SIDE**2 / pixels
+    share = 1.0 if backward or whole or pixels <= WHOLE_PIXELS else SIDE**2 / pixels
     ratio = max(1, vae.spacial_compression_decode())
     height, width = (math.ceil(side * math.sqrt(share) / ratio) for side in images.shape[1:3])
     shape = (1, vae.latent_channels, *([1] if vae.latent_dim == 3 else []), height, width)
@@ -201,6 +203,13 @@ def to_core_latents(latent: Any) -> Tensor:
         samples = samples[:, :, 0]
     with torch.inference_mode(False):
         return samples.clone().float()
+
+
+def images_like(latents: Tensor, vae: Any) -> Tensor:
+    """What ``vae`` would decode of core's ``latents`` ``[B,C,h,w]``, as ``[B,H,W,3]`` of that size without values."""
+    ratio = max(1, vae.spacial_compression_decode())
+    height, width = (ratio * side for side in latents.shape[-2:])
+    return torch.empty(len(latents), height, width, 3, device="meta")
 
 
 def to_comfy_latents(latents: Tensor, vae: Any) -> dict[str, Tensor]:

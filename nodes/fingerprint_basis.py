@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import dataclasses
 import os
 from pathlib import Path
 from typing import Any
 
-import torch
 from comfy_api.latest import io
 from torch import Tensor
 
-from ..core import InvalidSettingError, same_weights
-from ..core.fingerprints import FingerprintBasis, InvalidBasisError, build_basis, load_basis
+from ..core.fingerprints import InvalidBasisError, build_basis, load_basis
+from ..core.fingerprints.basis import check_not_taken
 from ..core.storage.locking import locked
 from . import comfy_adapter
 from .fingerprint_files import FOLDER, changed_at, names, new_basis_path, path_called
@@ -61,33 +59,6 @@ class BuildFingerprintBasis(io.ComfyNode):
             " change comes back from the picture"
         )
         return io.NodeOutput(basis, report, ui=told(cls, "Fingerprint basis built", report))
-
-
-def check_not_taken(path: str, fingerprint: str, images: int, measured: FingerprintBasis | None = None) -> None:
-    """Raise :class:`InvalidSettingError` if ``path`` holds a basis that the new one would replace: what it marked could
-    not be read. The same basis, measured again from so many ``images``, replaces nothing.
-    """
-    try:
-        existing = load_basis(path)
-    except InvalidBasisError:
-        return
-    if not same_weights(existing.fingerprint, fingerprint):
-        raise InvalidSettingError(
-            f"The name {os.path.basename(path)} is taken by another VAE's basis ({existing.fingerprint[:8]}): choose"
-            " another name."
-        )
-    if existing.images != images or (measured is not None and not same_basis(existing, measured)):
-        raise InvalidSettingError(
-            f"{os.path.basename(path)} exists and pictures marked with it could no longer be read: choose another name,"
-            " or load it with Load Fingerprint Basis."
-        )
-
-
-def same_basis(one: FingerprintBasis, other: FingerprintBasis) -> bool:
-    """Whether both write and read alike, to the last bit."""
-    names = [entry.name for entry in dataclasses.fields(FingerprintBasis) if entry.type == "Tensor"]
-    # The carriers of two formats have nothing in common.
-    return one.version == other.version and all(torch.equal(getattr(one, name), getattr(other, name)) for name in names)
 
 
 class LoadFingerprintBasis(io.ComfyNode):

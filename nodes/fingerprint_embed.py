@@ -18,7 +18,7 @@ from ..core.fingerprints import (
     measure_change,
 )
 from ..core.fingerprints.embed import STRONGEST
-from ..core.fingerprints.keys import FEWEST_BITS, MOST_BITS
+from ..core.fingerprints.keys import FEWEST_BITS, MOST_BITS, user_name
 from . import comfy_adapter
 from .fingerprint_basis import BasisSocket
 from .fingerprint_files import changed_at, secret_called, secret_names
@@ -92,12 +92,15 @@ class EmbedFingerprint(io.ComfyNode):
     ) -> io.NodeOutput:
         known, owner = check_basis_socket(basis), secret_called(secret)
         latents = comfy_adapter.to_core_latents(latent)
-        key = owner.user_key(user, key_bits)
+        key = owner.user_key(user_name(user), key_bits)
         if vae is None:
             moved = embed(latents, known, key, strength=strength, secret=owner)
             changes = []
         else:
-            with comfy_adapter.inspected_model(vae) as autoencoder, torch.no_grad():
+            with (
+                comfy_adapter.inspected_model(vae, comfy_adapter.images_like(latents, vae), whole=True) as autoencoder,
+                torch.no_grad(),
+            ):
                 known.check(autoencoder)
                 moved = embed(latents, known, key, strength=strength, secret=owner, autoencoder=autoencoder)
                 changes = [

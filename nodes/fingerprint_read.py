@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 from comfy_api.latest import io, ui
 from torch import Tensor
 
-from ..core import check_images
 from ..core.fingerprints import DEFAULT_BITS, FingerprintBasis, attribute_user, load_register, read
 from ..core.fingerprints.keys import FEWEST_BITS, MOST_BITS
 from ..core.fingerprints.read import REFINING_STEPS
 from ..core.fingerprints.register import InvalidRegisterError
-from ..core.images.tensors import to_tensor
+from ..core.images.tensors import check_each, to_tensor
+from ..core.reports.pictures import note_card, picture_tensor
 from ..core.reports.pictures.reading_panel import reading_picture
 from ..core.reports.reading import reading_report
 from . import comfy_adapter
@@ -96,13 +97,23 @@ class ReadFingerprint(io.ComfyNode):
             except InvalidRegisterError as error:
                 raise InvalidRegisterError(str(error).replace(path, f"The register {register}")) from None
             users.require(owner)
-        images = check_images(comfy_adapter.to_core_images(image))
+        images, unjudged = check_each(comfy_adapter.to_core_images(image))
         keys, confidences, reports, pictures, found = [], [], [], [], []
-        with comfy_adapter.inspected_model(vae, image) as autoencoder:
+        with comfy_adapter.inspected_model(vae, image, whole=True) as autoencoder:
             for number, one in enumerate(images.split(1), start=1):
+                problem = unjudged.get(number - 1)
+                if problem is not None:
+                    # One picture of a batch must not cost the others their answers.
+                    keys.append("")
+                    confidences.append(0.0)
+                    reports.append(f"image {number}: not read ({problem})")
+                    pictures.append(picture_tensor(note_card(f"Picture {number} cannot be read", [problem])))
+                    found.append("")
+                    continue
                 reading = read(
                     autoencoder, one, known, key_bits=key_bits, secret=owner, refining_steps=steps, search=search,
                     on_step=comfy_adapter.progress_reporter(live_preview=False),
+                    before_refining=partial(comfy_adapter.make_room, vae, image, backward=True),
                 )  # fmt: skip
                 user = None if users is None else attribute_user(reading, users, owner)
                 keys.append("" if reading.key is None else reading.key.hexadecimal)

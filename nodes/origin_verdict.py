@@ -24,6 +24,7 @@ from ..core.tracing.traced import Traced
 from .outcome import stack, verdict_outputs
 from .profiles import check_not_taken, profile_path
 from .sockets import GENERATORS, Origin, ProfileSocket, check_profile_socket
+from .source_file import node_behind, source_file
 
 
 class OriginVerdictNode(io.ComfyNode):
@@ -83,6 +84,8 @@ class OriginVerdictNode(io.ComfyNode):
                 *verdict_outputs(),
                 ProfileSocket.Output("profile", tooltip="The profile the answers rest on; nothing without one."),
             ],
+            # Tells which file the image was loaded from.
+            hidden=[io.Hidden.prompt, io.Hidden.unique_id],
         )
 
     @classmethod
@@ -105,8 +108,11 @@ class OriginVerdictNode(io.ComfyNode):
         known = profile or cls.calibrated(belonging, others, complexity, fpr, save_as.strip())
         if known is not None:
             complexity = check_inversion_profile(known, trace)
+        inverted = None if cls.hidden is None else node_behind(cls.hidden.prompt, cls.hidden.unique_id, "trace")
+        source = None if inverted is None else source_file(cls.hidden.prompt, inverted, "image")
+        lossy = source is not None and source.facts.lossy and len(trace) == 1
         judged = [
-            judge_origin(calibrated_loss(trace, k, complexity), known, trace.images[k : k + 1])
+            judge_origin(calibrated_loss(trace, k, complexity), known, trace.images[k : k + 1], lossy=lossy)
             for k in range(len(trace))
         ]
         drawn = [trace_picture(Traced.of_inversion(trace, k, one.verdict, known)) for k, one in enumerate(judged)]

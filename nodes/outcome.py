@@ -14,7 +14,7 @@ from ..core import Traced, Verdict
 from ..core.reports.pictures import note_card, picture_tensor, trace_picture
 from ..core.reports.plain import short_name
 from ..core.reports.words import trace_report
-from ..core.tracing.row import TraceRow
+from ..core.tracing.row import TraceRow, shown_name
 from ..core.verdicts.verdict import Answer
 from .folder_sockets import RowSocket
 
@@ -87,7 +87,11 @@ def row_facts(row: TraceRow) -> dict[str, str]:
     if not row.format:
         return {}
     claimed = ", ".join(row.claimed_vaes) or "no VAE"
-    return {"file": f"{row.name} ({row.format})", "metadata claim": claimed, "metadata and pixels": row.agreement}
+    return {
+        "file": f"{shown_name(row)} ({row.format})",
+        "metadata claim": claimed,
+        "metadata and pixels": row.agreement,
+    }
 
 
 def agreement_line(row: TraceRow) -> str:
@@ -101,7 +105,7 @@ def row_lines(row: TraceRow) -> str:
     if not row.format:
         return ""
     return (
-        f"\nfile: {row.name} ({row.format}{', lossy' if row.lossy else ''}, {row.width}×{row.height})"
+        f"\nfile: {shown_name(row)} ({row.format}{', lossy' if row.lossy else ''}, {row.width}×{row.height})"
         f"\nmetadata, which anyone can write: {row.claims}"
         f"\nmetadata and pixels: {row.agreement}; {row.agreement_reason}"
     )

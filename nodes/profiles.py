@@ -67,11 +67,16 @@ def profile_path(name: str) -> str:
 
 
 def check_not_taken(path: str, fingerprint: str) -> None:
-    """Raise :class:`InvalidSettingError` if the profile at ``path`` is another VAE's: its calibration would be lost."""
+    """Raise :class:`InvalidSettingError` if the profile at ``path`` is another VAE's, or one that this release cannot
+    read: its calibration would be lost."""
+    if not os.path.lexists(path):
+        return
     try:
         existing = load_profiles(path)[0]
-    except InvalidProfileError:  # there is none, or none that anybody could use
-        return
+    except InvalidProfileError:
+        raise InvalidSettingError(
+            f"{os.path.basename(path)} exists and is no profile that this release reads: choose another name."
+        ) from None
     if not same_weights(existing.fingerprint, fingerprint):
         raise InvalidSettingError(
             f"The name {os.path.basename(path)} is taken by another VAE's profile ({existing.fingerprint[:8]}):"

@@ -22,6 +22,14 @@ def vae_name(hidden: Any, name: str = "vae") -> str:
     return next(iter(loaded_vae_names(hidden.prompt, str(hidden.unique_id), name)), "")
 
 
+def node_behind(prompt: Any, node: Any, name: str) -> Any:
+    """The id of the node that is connected to input ``name`` of ``node``; ``None`` where the graph does not show it."""
+    try:
+        return prompt[str(node)]["inputs"][name][0]
+    except (KeyError, TypeError, IndexError):
+        return None
+
+
 LOADERS = frozenset({"LoadImage", "LoadImageOutput"})
 
 
@@ -32,7 +40,7 @@ def source_file(prompt: Any, node: Any, name: str) -> Picture | None:
     pixels are all that is known.
     """
     try:
-        source = prompt[prompt[str(node)]["inputs"][name][0]]
+        source = prompt[node_behind(prompt, node, name)]
         loader, annotated = source["class_type"], source["inputs"]["image"]
     except (KeyError, TypeError, IndexError):
         return None

@@ -8,17 +8,17 @@ from typing import Any
 from comfy_api.latest import io
 from torch import Tensor
 
-from ..core import InvalidSettingError, LatentTracerError, Picture, Traced, Tracer, Verdict
+from ..core import LatentTracerError, Picture, Traced, Tracer, Verdict
 from ..core.files.orientation import stored
 from ..core.files.picture import FileFacts
 from ..core.images.tensors import ALPHA_NOTE, check_each
 from ..core.reports.pictures import verdict_card
 from ..core.reports.plain import plain_verdict
-from ..core.tracing.row import TraceRow, failed_row
+from ..core.tracing.row import TraceRow, failed_row, shown_name
 from ..core.verdicts.verdict import NOT_SCORED
 from . import comfy_adapter
 from .folder_run import add_row, kept_when_cancelled
-from .folder_sockets import FileSocket
+from .folder_sockets import check_file_socket, file_input
 from .outcome import outputs, row_facts, row_output, verdict_outputs, verdict_result
 from .sockets import CATEGORY, Profiles, ProfileSocket, check_profile_socket
 from .source_file import as_stored, source_file, vae_name
@@ -57,12 +57,7 @@ class TraceImage(io.ComfyNode):
                     advanced=True,
                     tooltip="Steps of the inversion, where explain asks for one.",
                 ),
-                FileSocket.Input(
-                    "file",
-                    optional=True,
-                    tooltip="From Load Images to Trace: what the file tells beside its pixels. Not needed for core's"
-                    " Load Image when it is connected directly.",
-                ),
+                file_input(),
                 io.Boolean.Input(
                     "explain",
                     default=False,
@@ -88,8 +83,7 @@ class TraceImage(io.ComfyNode):
         explain: bool = False,
     ) -> io.NodeOutput:
         check_profile_socket(profile)
-        if file is not None and not isinstance(file, FileFacts):
-            raise InvalidSettingError("The file input holds no file: connect Load Images to Trace.")
+        check_file_socket(file)
         images, unjudged = check_each(comfy_adapter.to_core_images(image))
         source = source_file(cls.hidden.prompt, cls.hidden.unique_id, "image")
         pictures = pictures_of(images, file, source)
@@ -166,4 +160,4 @@ def not_traced(node: type[io.ComfyNode], row: TraceRow, model: str) -> io.NodeOu
     """What the node gives for a picture of a folder that cannot be judged."""
     verdict = Verdict("inconclusive", float("nan"), row.error, stage=NOT_SCORED)
     card = verdict_card(verdict, model, None, row_facts(row))
-    return outputs(node, [verdict], [f"NOT TRACED: {row.name}: {row.error}"], [card], [row])
+    return outputs(node, [verdict], [f"NOT TRACED: {shown_name(row)}: {row.error}"], [card], [row])

@@ -22,6 +22,8 @@ from ..core.tracing.questions import contradicted
 from . import comfy_adapter
 from .outcome import verdict_outputs, verdict_result
 from .sockets import STEPS, Profiles, ProfileSocket, Trace, check_profile_socket
+from .source_file import node_behind, source_file
+from .trace_image import pictures_of
 
 NOTHING_KNOWN = (
     "a loss alone says nothing, and neither a VAE whose calibration could answer nor a threshold is given: connect vae,"
@@ -84,6 +86,8 @@ class TraceVerdict(io.ComfyNode):
                 ),
             ],
             outputs=verdict_outputs(),
+            # Tells which file the image was loaded from.
+            hidden=[io.Hidden.prompt, io.Hidden.unique_id],
         )
 
     @classmethod
@@ -101,7 +105,9 @@ class TraceVerdict(io.ComfyNode):
         check_profile_socket(profile)
         known = parse_losses(belonging_losses)
         if vae is not None and not known and not threshold:
-            return verdict_result(cls, calibrated(trace, vae, profile))
+            inverted = None if cls.hidden is None else node_behind(cls.hidden.prompt, cls.hidden.unique_id, "trace")
+            source = None if inverted is None else source_file(cls.hidden.prompt, inverted, "image")
+            return verdict_result(cls, calibrated(trace, vae, profile, source))
         if profile is not None:
             raise InvalidSettingError(
                 "A profile answers together with the VAE: connect vae, and clear threshold and belonging_losses."
@@ -131,17 +137,22 @@ def parse_losses(text: str) -> list[float]:
     return losses
 
 
-def calibrated(trace: Inversion, vae: Any, profile: Profiles | None) -> list[Traced]:
-    """The answers of the calibration of ``vae`` about the traced images, explained by the inversion of each."""
+def calibrated(trace: Inversion, vae: Any, profile: Profiles | None, source: Picture | None) -> list[Traced]:
+    """The answers of the calibration of ``vae`` about the traced images, explained by the inversion of each.
+
+    Judged is the whole image, not the part that was inverted: where its sides fill no whole cells, that is a finding.
+    ``source``: the file behind it, if the graph shows one.
+    """
     answers = []
-    with comfy_adapter.inspected_model(vae, comfy_adapter.to_comfy_images(trace.images)) as autoencoder:
+    images = trace.images if trace.whole is None else trace.whole
+    with comfy_adapter.inspected_model(vae, comfy_adapter.to_comfy_images(images)) as autoencoder:
         if not same_weights(autoencoder.fingerprint, trace.fingerprint):
             raise InvalidSettingError("The vae input holds another VAE than the trace was made with: connect that one.")
         tracer = Tracer(autoencoder, profile, name=trace.autoencoder)
-        for number, image in enumerate(comfy_adapter.split(trace.images)):
-            one = tracer.trace(Picture.of(image), comfy_adapter.pass_reporter(number, len(trace.images)))
+        for number, picture in enumerate(pictures_of(images, None, source)):
+            one = tracer.trace(picture, comfy_adapter.pass_reporter(number, len(images)))
             inversion = trace.alone(number)
-            verdict = contradicted(one.verdict, float(inversion.loss[0]))
+            verdict = contradicted(one.verdict, float(inversion.loss[0]), inversion.floor_blocks[0])
             notes = (*one.notes, *inversion.notes)
             answers.append(dataclasses.replace(one, verdict=verdict, inversion=inversion, notes=notes))
     return answers

@@ -8,12 +8,14 @@ from comfy_api.latest import io, ui
 from torch import Tensor
 
 from ..core import Picture
+from ..core.files.picture import FileFacts
 from ..core.images.tensors import check_each
 from ..core.profiles.families import shipped_families
 from ..core.reports.pictures import note_card, picture_tensor
 from ..core.tracing.family import which_family
 from ..core.verdicts.family import CANNOT, FAMILY_LIMITS, FamilyVerdict
 from . import comfy_adapter
+from .folder_sockets import check_file_socket, file_input
 from .outcome import stack
 from .sockets import MORE
 from .source_file import source_file
@@ -35,7 +37,7 @@ class WhichFamily(io.ComfyNode):
             ),
             search_aliases=["which model", "is this AI", "taesd", "vae_approx", "sd15 or sdxl", "provenance"],
             is_output_node=True,
-            inputs=[io.Image.Input("image", tooltip="The image under test, as it was saved.")],
+            inputs=[io.Image.Input("image", tooltip="The image under test, as it was saved."), file_input()],
             outputs=[
                 io.String.Output("answer", is_output_list=True, tooltip="family, none or cannot tell; one per image."),
                 io.String.Output(
@@ -49,9 +51,10 @@ class WhichFamily(io.ComfyNode):
         )
 
     @classmethod
-    def execute(cls, image: Tensor) -> io.NodeOutput:
+    def execute(cls, image: Tensor, file: FileFacts | None = None) -> io.NodeOutput:
+        check_file_socket(file)
         images, unjudged = check_each(comfy_adapter.to_core_images(image))
-        pictures = pictures_of(images, None, source_file(cls.hidden.prompt, cls.hidden.unique_id, "image"))
+        pictures = pictures_of(images, file, source_file(cls.hidden.prompt, cls.hidden.unique_id, "image"))
         wanted = dict.fromkeys(one.proxy for one in shipped_families().proxies)
         offered = comfy_adapter.loadable_vaes()
         there = [name for name in wanted if name in offered]

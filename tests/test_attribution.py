@@ -149,3 +149,9 @@ def test_a_yes_at_another_placement_is_attributed_at_the_rate_of_all_searches():
     assert result.fpr == pytest.approx(
         3 * plain.fpr / 4 + max(others.stated_fpr / 4, others.smallest_p_value) + 4 * 0.03
     )
+    # Evidence there and scores as the picture lies do not compare: who is not ruled out may be the relative it is from.
+    for open_ in (Verdict("inconclusive", 9.0, "score", p_value=0.5, fpr=0.05),
+                  Verdict("inconclusive", float("nan"), "not scored"),
+                  Verdict("belonging", 0.0, "score", p_value=0.005, fpr=0.05)):  # fmt: skip
+        tied = decide([Judged("one", yes, others), Judged("two", open_, CLEAR), *judged[2:]])
+        assert tied.vae is None and set(tied.tied) == {"one", "two"}

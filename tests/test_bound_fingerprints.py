@@ -9,7 +9,7 @@ from functools import cache
 
 import pytest
 import torch
-from latent_tracer.core import ModuleAutoencoder, quantise, synthetic_photograph
+from latent_tracer.core import ModuleAutoencoder, NotEnoughMemoryError, quantise, synthetic_photograph
 from latent_tracer.core.fingerprints import (
     FingerprintBasis,
     Register,
@@ -192,6 +192,60 @@ def test_a_mark_is_found_again(
 def test_no_placement_shows_a_mark_of_another_secret(demo: ModuleAutoencoder, basis: FingerprintBasis) -> None:
     reading = read(demo, signed(demo, basis, photograph(7))[..., 5:, 3:], basis, secret=OTHER, refining_steps=0)
     assert reading.key is None and reading.p_value > 1e-3
+
+
+def test_a_look_at_a_larger_size_takes_no_more_memory_than_the_picture_or_a_megapixel(
+    demo: ModuleAutoencoder, basis: FingerprintBasis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What was reduced is enlarged again; of a large one a part is read, that begins with a whole tile."""
+    seen: list[int] = []
+    encode = demo.encode
+
+    def counted(images: Tensor) -> Tensor:
+        seen.append(images.shape[-2] * images.shape[-1])
+        return encode(images)
+
+    monkeypatch.setattr(demo, "encode", counted)
+    monkeypatch.setattr("latent_tracer.core.fingerprints.placed.LARGEST", 300 * 300)
+    picture = signed(demo, basis, photograph(7, 512), strength=8.0)
+    reader = PlacedReader(demo, picture[..., :256, :256], basis, 64, b"seed")
+    assert len(list(reader.whole(Placement(size=(1024, 512)), 1))) == 1
+    assert 0.8 * 300 * 300 < seen[-1] <= 300 * 300
+    part = reader.middle(torch.arange(1024 * 512).view(1, 1, 1024, 512))
+    assert int(part[0, 0, 0, 0]) % 512 % 256 == 0 and int(part[0, 0, 0, 0]) // 512 % 256 == 0
+    # Enough of the mark is left in it.
+    half = torch.nn.functional.interpolate(picture, size=(480, 480), mode="bicubic", antialias=True).clamp(0, 1)
+    found = read(demo, quantise(half), basis, secret=SECRET, refining_steps=0)
+    assert found.key == SECRET.user_key("bob") and found.placement == Placement(size=(512, 512))
+
+
+def test_a_look_that_does_not_fit_costs_nobody_the_others(
+    demo: ModuleAutoencoder, basis: FingerprintBasis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    encode = demo.encode
+
+    def short(images: Tensor) -> Tensor:
+        if images.shape[-1] > 280:
+            raise RuntimeError("DefaultCPUAllocator: can't allocate memory")
+        return encode(images)
+
+    def nowhere(*_: object, **__: object) -> None:
+        raise NotEnoughMemoryError("Inverting ran out of memory twice.")
+
+    mirrored = signed(demo, basis, photograph(7), strength=8.0).flip(-1)
+    monkeypatch.setattr(demo, "encode", short)
+    monkeypatch.setattr(f"{read.__module__}.invert", nowhere)
+    assert read(demo, mirrored, basis, secret=SECRET, refining_steps=0).key == SECRET.user_key("bob")
+    strange = read(demo, round_trip(demo, photograph(8)), basis, secret=SECRET, refining_steps=3)
+    assert strange.key is None and strange.left_out > 5
+    assert sum(1 / look.trials for look in strange.looks) <= 1 and strange.looks[0].placement is None
+
+    def broken(images: Tensor) -> Tensor:
+        raise RuntimeError("a defect")
+
+    monkeypatch.setattr(demo, "encode", broken)
+    with pytest.raises(RuntimeError, match="a defect"):
+        list(PlacedReader(demo, mirrored, basis, 64, b"seed").looks())
 
 
 def test_tiles_start_where_they_are_told(basis: FingerprintBasis) -> None:

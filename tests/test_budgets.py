@@ -142,6 +142,14 @@ def test_a_loader_at_the_end_of_a_long_chain_is_found_for_every_decoder():
     assert claims.vaes == ("far.safetensors",) and seconds < 1
 
 
+@pytest.mark.parametrize("name", ["decode", "ksampler", "vae", "scale("])
+def test_a_long_name_of_a_class_takes_no_time(name):
+    """Searching it for two words in a row takes the square of its length."""
+    nodes = {"1": {"class_type": "SaveImage", "inputs": {"images": ["2", 0]}},
+             "2": {"class_type": name * 1_000_000, "inputs": {}}}  # fmt: skip
+    assert spent(lambda: claims_of_prompt(nodes))[1] < 1
+
+
 def test_nodes_beyond_the_budget_are_told():
     content = png_with(chunk(b"tEXt", b"prompt\0" + json.dumps(chain(10_001)).encode()))
     claims, seconds = spent(lambda: read_claims(content))

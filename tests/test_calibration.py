@@ -98,6 +98,16 @@ def test_the_profile_describes_what_was_measured_and_can_be_read_again(convoluti
     assert parse_profile(json.loads(profile.to_json()), "memory") == profile
 
 
+def test_a_few_small_pictures_among_large_ones_admit_no_others_like_them(convolutional):
+    """Scores scatter the more the smaller the picture: a threshold from large ones says nothing of those."""
+    pictures = [synthetic_photograph(seed, 64) for seed in range(19)] + [synthetic_photograph(50, 64)[..., :24, :]]
+    made = calibrate(convolutional(), Recorder(lambda image: float(image.mean())), pictures, fpr=0.2, fnr=0.2)
+    assert made.image_sizes == (64, 64)
+    many = [*pictures[:9], *[one[..., :24, :] for one in pictures[9:18]]]
+    made = calibrate(convolutional(), Recorder(lambda image: float(image.mean())), many, fpr=0.2, fnr=0.2)
+    assert made.image_sizes == (24, 64)
+
+
 def test_the_seed_decides_everything(convolutional, pictures):
     autoencoder = convolutional()
     first, again, other = (

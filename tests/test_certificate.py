@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 import torch
 import torch.nn.functional as F
 from latent_tracer.core import invert, load_autoencoder, quantise
-from latent_tracer.core.images.quantiser import LEVELS, beyond_interval
+from latent_tracer.core.images.quantiser import LEVELS, ROUNDING_FLOOR, beyond_interval
 from latent_tracer.core.images.synthetic import synthetic_photograph
 from latent_tracer.core.inversion.certificate import LEAST, telling_values, why_no_certificate
-from latent_tracer.core.inversion.objective import Objective
-from latent_tracer.core.inversion.solvers import SpectralLBFGS
+from latent_tracer.core.inversion.objective import Evaluation, Objective
+from latent_tracer.core.inversion.solvers import Search, SpectralLBFGS
 
 
 def textured(*shape, seed=0):
@@ -72,9 +74,28 @@ def blurred(side):
     return quantise(coarse)
 
 
+def waves(side, period=24):
+    """Smooth, of high contrast: a spline through few numbers gives all of it back."""
+    place = 2 * math.pi / period * torch.arange(side)
+    colours = [torch.sin(place + shift)[None] + torch.sin(place + 2 * shift)[:, None] for shift in (0, 2.1, 4.2)]
+    return quantise((127.5 + 60 * torch.stack(colours)[None]) / LEVELS)
+
+
+def soft(side, deviation):
+    """Noise out of focus, with the contrast that it would have in focus."""
+    taps = torch.exp(-0.5 * (torch.arange(-20.0, 21.0) / deviation).square())
+    kernel = (taps / taps.sum()).view(1, 1, 1, -1).repeat(3, 1, 1, 1)
+    noise = torch.randn(1, 3, side + 40, side + 40, generator=torch.Generator().manual_seed(0))
+    blurred = F.conv2d(F.conv2d(noise, kernel, groups=3), kernel.transpose(2, 3), groups=3)
+    return quantise(0.5 + 40 / LEVELS * blurred / blurred.std())
+
+
 @pytest.mark.parametrize(
     "image",
     [
+        pytest.param(waves(192), id="waves"),
+        pytest.param(soft(256, 3.0), id="out of focus"),
+        pytest.param(soft(256, 5.0), id="far out of focus"),
         pytest.param(flat(256), id="flat"),
         pytest.param(gradient(256), id="gradient"),
         pytest.param(blurred(256), id="blurred"),
@@ -96,6 +117,35 @@ def test_reproducing_a_flat_picture_is_noted_and_not_certified(linear):
     assert "no certificate is issued for it, it is too small or too smooth" in found.notes[1]
 
 
+@pytest.mark.parametrize("quantiser", ["round", "floor"])
+def test_a_picture_that_is_not_of_8_bit_has_no_stored_values_whatever_it_is_taken_for(linear, quantiser):
+    autoencoder = linear([3.0] * 4)
+    latents = 0.2 * torch.randn(1, 4, 8, 8, generator=torch.Generator().manual_seed(0))
+    picture = (autoencoder.decode(latents) * 1000).round() / 1000
+    found = invert(autoencoder, picture, initial_latents=latents, steps=3, quantiser=quantiser)
+    assert found.reproduced == (None,) and found.certified == (False,) and found.floor_blocks == (None,)
+    assert not any("bit for bit" in note for note in found.notes)
+
+
+def test_where_values_are_swallowed_rounding_leaves_less(linear):
+    image = textured(1, 3, 16, 16)
+    image[..., :8] = 1.0
+    objective = Objective(linear([3.0] * 4), image)
+    assert objective.floor(image) == pytest.approx(ROUNDING_FLOOR / 2)
+    assert objective.floor(image - 1e-3) == pytest.approx(ROUNDING_FLOOR)
+
+
+def test_what_is_sought_at_the_floor_is_not_ended_by_a_loss_that_stays():
+    search = Search(steps=100, least_progress=0.1)
+    evaluation = Evaluation(torch.zeros(1), 1.0, torch.zeros(1), None)
+    for _ in range(40):
+        search.record(evaluation, certifying=True)
+    assert search.stopped_by == "steps"
+    search = Search(steps=100, least_progress=0.1)
+    for _ in range(40):  # a decoder that says nothing ends by another rule
+        search.record(Evaluation(torch.zeros(1), math.nan, torch.zeros(1), None))
+
+
 def test_a_latent_with_as_many_values_as_the_picture_proves_nothing():
     image = textured(1, 3, 64, 64)
     assert why_no_certificate(image, image.numel() // 48) == "" != why_no_certificate(image, image.numel() // 2)
@@ -104,8 +154,8 @@ def test_a_latent_with_as_many_values_as_the_picture_proves_nothing():
 def test_a_grey_picture_counts_once():
     grey = textured(1, 1, 64, 64).expand(1, 3, 64, 64)
     colour = textured(1, 3, 64, 64)
-    assert 2.8 * telling_values(grey) < telling_values(colour) <= 3 * 62 * 62
-    assert telling_values(grey) > 0.9 * 62 * 62 > LEAST
+    assert 2.8 * telling_values(grey) < telling_values(colour) <= 3 * 60 * 60
+    assert telling_values(grey) > 0.9 * 60 * 60 > LEAST
 
 
 def test_pictures_that_were_never_stored_have_no_share_and_no_certificate(linear):

@@ -11,8 +11,16 @@ import time
 import pytest
 import torch
 from commands import run
+from latent_tracer.cli import app
 from latent_tracer.cli.interrupt import interrupts_kept
-from latent_tracer.core import builtin_profile, load_autoencoder, quantise, synthetic_photograph, to_picture
+from latent_tracer.core import (
+    InvalidSettingError,
+    builtin_profile,
+    load_autoencoder,
+    quantise,
+    synthetic_photograph,
+    to_picture,
+)
 from latent_tracer.core.models.loading import EMBEDDED
 from latent_tracer.core.profiles import save_profile
 from PIL import Image
@@ -80,6 +88,19 @@ def test_of_several_profiles_the_one_for_the_pictures_history_decides(pictures, 
     for command in ("trace", "attribute"):
         twice = run(command, files[0], "--vae", "demo-a", *profiles[:2], *profiles[:2])
         assert twice.returncode == 2 and "one profile for each condition" in twice.stderr
+
+
+@pytest.mark.skipif(os.name == "nt", reason="no name there holds a line break")
+def test_a_name_begins_no_line_of_an_answer(pictures, tmp_path):
+    """Whoever names a file must not be able to write an answer of this program."""
+    forged = "Made by demo-a: yes"
+    for suffix, source in ((".png", "photograph.png"), ("-broken.png", "broken.png")):
+        (tmp_path / f"x\n{forged}\nx{suffix}").write_bytes((pictures / source).read_bytes())
+    commands = [("trace", "--vae", "demo-a"), ("attribute", "--vae", "demo-a", "--vae", "demo-b")]
+    for name, *settings in commands:
+        done = run(name, tmp_path, *settings)
+        assert done.returncode == 2 and f"x\\x0a{forged}\\x0ax" in done.stdout
+        assert forged not in done.stdout.splitlines() + done.stderr.splitlines()
 
 
 def test_a_threshold_decides_and_its_unknown_false_positive_rate_is_said(pictures):
@@ -224,6 +245,29 @@ def test_an_interrupt_that_a_finaliser_swallows_comes_again(capsys):
     finally:
         signal.signal(signal.SIGINT, before)
     assert capsys.readouterr().err == ""
+
+
+def test_what_a_library_makes_of_an_interrupt_is_a_cancel(monkeypatch, capsys):
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+
+    def covered(*_, **__):
+        try:
+            signal.raise_signal(signal.SIGINT)
+        except KeyboardInterrupt:
+            raise InvalidSettingError("The actor is temporarily unavailable.") from None
+
+    def plain(*_, **__):
+        raise InvalidSettingError("A setting is wrong.")
+
+    try:
+        for broken, code in ((plain, 2), (covered, 130), (plain, 2)):
+            monkeypatch.setattr(app, "app", broken)
+            with interrupts_kept():
+                assert app.run() == code
+            assert ("cancelled" in capsys.readouterr().err) == (code == 130)
+        assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def test_other_errors_of_finalisers_are_shown_as_ever(monkeypatch):

@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 from latent_tracer.cli import app, fingerprint
 from latent_tracer.core import ModuleAutoencoder, synthetic_photograph, to_picture
+from latent_tracer.core.images.tensors import ALPHA_NOTE
+from PIL import Image, ImageCms
 
 KEY = "0123456789abcdef"
 
@@ -131,3 +133,65 @@ def test_a_secret_from_the_environment(command: Command, folder: Path, monkeypat
     assert code == 0
     assert json.loads(out) == {"register": "users.json", "users": ["alice"], "key_bits": 64}
     assert "sixteen" not in (folder / "users.json").read_text()
+
+
+def test_the_marked_picture_lies_and_looks_as_the_file_is_shown(command: Command, folder: Path) -> None:
+    command("basis", "--vae", "one", "--images", "pictures", "-o", "basis.safetensors")
+    picture = Image.open("photo.png").crop((0, 0, 256, 192)).convert("RGBA")
+    exif, profile = Image.Exif(), ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    exif[0x0112] = 6
+    picture.save("turned.png", exif=exif, icc_profile=profile)
+    code, out, _ = command("embed", "turned.png", *ONE, "--key", KEY, "-o", "upright.png", "--json")
+    record = json.loads(out)
+    assert code == 0 and record["notes"] == [ALPHA_NOTE]
+    marked = Image.open("upright.png")
+    assert marked.size == (192, 256) and marked.info["icc_profile"] == profile
+    assert json.loads(command("read", "upright.png", *ONE, "--json")[1])["key"] == KEY
+    assert f"; {ALPHA_NOTE}." in command("embed", "turned.png", *ONE, "--key", KEY, "-o", "upright.png")[1]
+
+
+def test_a_picture_that_did_not_change_is_still_json(command: Command, folder: Path) -> None:
+    command("basis", "--vae", "one", "--images", "pictures", "-o", "basis.safetensors")
+    Image.new("RGB", (256, 256), "#808080").save("plain.png")
+    code, out, _ = command("embed", "plain.png", *ONE, "--key", KEY, "-o", "marked.png", "--json")
+    record = json.loads(out)
+    assert code == 0 and record["psnr"] is None and "nothing was written" in record["notes"][-1]
+
+
+def test_what_is_refused_leaves_no_secret_and_no_basis_behind(command: Command, folder: Path) -> None:
+    for arguments in (("--add", ""), ("--key-bits", "63"), ("--add", "alice", "--add", "\ud800")):
+        code, _, err = command("register", "users.json", "--new-secret", "owner.secret", *arguments)
+        assert code == 2 and not (folder / "owner.secret").exists() and not (folder / "users.json").exists(), err
+    code, _, err = command("register", "one.file", "--new-secret", "one.file", "--add", "alice")
+    assert (code, "name a new file" in err) == (2, True) and not (folder / "one.file").exists()
+    assert command("register", "users.json", "--new-secret", "owner.secret", "--add", "alice")[0] == 0
+    for user in ("", "  "):
+        code, _, err = command(
+            "embed", "photo.png", *ONE, "--user", user, "--secret-file", "owner.secret", "-o", "x.png"
+        )
+        assert (code, "A user name of" in err) == (2, True)
+    (folder / "basis.safetensors").write_bytes(b"of a newer release")
+    code, _, err = command("basis", "--vae", "one", "--images", "pictures", "-o", "basis.safetensors")
+    assert (code, "choose another name" in err) == (2, True)
+    assert (folder / "basis.safetensors").read_bytes() == b"of a newer release"
+
+
+def test_without_a_secret_a_key_is_said_to_prove_nothing(command: Command, folder: Path) -> None:
+    command("basis", "--vae", "one", "--images", "pictures", "-o", "basis.safetensors")
+    assert command("basis", "--vae", "one", "--images", "pictures", "-o", "basis.safetensors")[0] == 0
+    command("embed", "photo.png", *ONE, "--key", KEY, "-o", "marked.png")
+    assert "it proves nothing: whoever has the basis can write any key" in command("read", "marked.png", *ONE)[1]
+    assert json.loads(command("read", "marked.png", *ONE, "--json")[1])["secret"] is False
+    code, _, err = command("read", "marked.png", *ONE, "--key-bits", "0")
+    assert (code, "A key of 0 bits cannot be used" in err) == (2, True)
+
+
+def test_the_rate_that_was_asked_for_bounds_users_too(command: Command, folder: Path) -> None:
+    owner = ("--secret-file", "owner.secret")
+    command("basis", "--vae", "one", "--images", "pictures", "-o", "basis.safetensors")
+    command("register", "users.json", "--new-secret", "owner.secret", "--add", "bob")
+    command("embed", "photo.png", *ONE, "--user", "bob", *owner, "-o", "bobs.png")
+    reading = ("read", "bobs.png", *ONE, *owner, "--register", "users.json", "--steps", "0", "--no-search", "--json")
+    assert json.loads(command(*reading)[1])["user"] == "bob"
+    record = json.loads(command(*reading, "--fpr", "1e-60")[1])
+    assert (record["key"], record["user"]) == (None, None) and record["user_p_value"] > 1e-60

@@ -27,6 +27,8 @@ from latent_tracer.core import (
     to_picture,
 )
 from latent_tracer.core.files.read_ahead import read_ahead
+from latent_tracer.core.storage.atomic import unwritable
+from latent_tracer.core.storage.locking import locked
 from latent_tracer.core.tracing.row import TraceRow
 
 for package in ("ray", "pyarrow", "fsspec"):
@@ -271,7 +273,11 @@ def test_errors_can_be_taken_out_to_be_judged_again(tmp_path):
     filled(tmp_path, range(3))
     filled(tmp_path, range(3, 5), error="the disk was away")
     before = [path.read_bytes() for path in shards_in(tmp_path)][0]
-    assert shards.drop_errors(tmp_path, "trace") == 2
+    failed = shards.failed_in(tmp_path)
+    assert len(failed) == 2 and shards.drop_errors(tmp_path, "trace", {"/elsewhere/9.png"}) == 0
+    assert shards.drop_errors(tmp_path, "trace", {min(failed)}) == 1 and shards.failed_in(tmp_path) == {max(failed)}
+    assert counts_in(tmp_path).errors == 1
+    assert shards.drop_errors(tmp_path, "trace", failed) == 1
     assert shards_in(tmp_path)[0].read_bytes() == before
     assert counts_in(tmp_path).rows == len(finished_in(tmp_path)) == len(rows_in(tmp_path)) == 3
     filled(tmp_path, range(3, 5))
@@ -282,9 +288,9 @@ def test_a_damaged_shard_is_named(tmp_path):
     filled(tmp_path, range(3))
     (path,) = shards_in(tmp_path)
     path.write_bytes(path.read_bytes()[:-20])
-    for read in (counts_in, finished_in):
+    for read in (counts_in, finished_in, report.write_corpus_report):
         with pytest.raises(InvalidSettingError, match=rf"{path.name} cannot be read"):
-            read(tmp_path)
+            read(tmp_path) if read is not report.write_corpus_report else read(tmp_path, tmp_path / "report")
 
 
 @pytest.mark.parametrize(
@@ -329,6 +335,18 @@ def test_status_counts_what_is_on_the_disk(tmp_path):
     assert status.lines[0] == "3 of 10 pictures, not running: the same command goes on"
     with pytest.raises(InvalidSettingError, match="holds no corpus"):
         status_of(tmp_path / "nowhere")
+
+
+def test_where_nothing_can_be_locked_nobody_is_running(tmp_path, monkeypatch):
+    filled(tmp_path, range(3))
+    with locked(tmp_path / "run.json"):
+        assert status_of(tmp_path).is_running
+
+    def read_only(path, timeout):
+        raise unwritable(path, PermissionError(13, "Read-only file system"))
+
+    monkeypatch.setattr("latent_tracer.corpus.status.locked", read_only)
+    assert not status_of(tmp_path).is_running and status_of(tmp_path).counts.rows == 3
 
 
 def test_merged_rows_are_those_of_all_runs_each_once(tmp_path):

@@ -3,6 +3,7 @@
 import io
 import itertools
 import struct
+import tracemalloc
 import zlib
 
 import numpy as np
@@ -209,3 +210,23 @@ def test_cielab_comes_out_as_colour_management_converts_it():
     )
     difference = np.abs(pixels * 255 - np.asarray(back))
     assert difference.mean() < 0.5 and difference.max() < 10
+
+
+@pytest.mark.parametrize("tag", [258, 273, 279, 339])
+def test_a_tag_of_a_hundred_million_values_is_refused_before_they_are_unpacked(tag):
+    """In half a gigabyte there is room for so many: as Python's numbers they would take ten times as much."""
+    count = 100_000_000
+    content = bytearray(tiff(COLOUR, "<"))
+    (directory,) = struct.unpack_from("<I", content, 4)
+    for entry in range(directory + 2, len(content) - 12, 12):
+        if struct.unpack_from("<H", content, entry)[0] == tag:
+            struct.pack_into("<HHII", content, entry, tag, 3, count, len(content))
+            break
+    content += bytes(2 * count)
+    tracemalloc.start()
+    try:
+        with pytest.raises(InvalidImageError, match=f"its tag {tag} holds more than 1000000 values"):
+            read(bytes(content))
+        assert tracemalloc.get_traced_memory()[1] < 3 * len(content)
+    finally:
+        tracemalloc.stop()

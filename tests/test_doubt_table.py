@@ -77,7 +77,8 @@ CASES = [
     (NO, History(97, was_lossy=True), known(), None),
     (NO, History(was_lossy=True), known(), ONCE_LOSSY.format("clean")),
     (NO, History(was_lossy=True), known("blur-0.5"), ONCE_LOSSY.format("blur-0.5")),
-    *[(NO, History(was_lossy=True), known(f"jpeg-{q}"), None) for q in (30, 75, 90, 95)],
+    # How much another format lost does not show, and no profile for JPEG files tells.
+    *[(NO, History(was_lossy=True), known(f"jpeg-{q}"), ONCE_LOSSY.format(f"jpeg-{q}")) for q in (30, 75, 90, 95)],
     (NO, History(was_lossy=True), known("webp-90"), None),
     (NO, History(colours=64), known(), COLOURS),
     (NO, History(was_lossy=True, colours=64), known("webp-90"), COLOURS),
@@ -87,6 +88,12 @@ CASES = [
 @pytest.mark.parametrize(("answer", "history", "profile", "sentence"), CASES)
 def test_a_doubt(answer, history, profile, sentence):
     assert doubt_about(answer, history, profile) == sentence
+
+
+def test_a_jpeg_file_whose_quality_does_not_show_is_taken_for_one_of_its_profile():
+    for quality in (30, 75, 90, 95):
+        assert doubt_about(NO, History(was_lossy=True), known(f"jpeg-{quality}"), "JPEG") is None
+        assert doubt_about(NO, History(was_lossy=True), known(f"jpeg-{quality}"), "WEBP") is not None
 
 
 @pytest.mark.parametrize(

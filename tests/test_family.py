@@ -380,6 +380,15 @@ def test_a_report_says_how_many_pictures_are_still_to_be_asked(tmp_path: Path) -
     assert write_family_report(tmp_path, [], {}, pending=3) == "0 pictures: none; 3 more are still to be asked"
 
 
+def test_a_cancelled_run_replaces_no_report_of_more_pictures(tmp_path: Path) -> None:
+    failed = [{"image": f"{number}.png", "family": None, "error": "is broken"} for number in range(3)]
+    write_family_report(tmp_path, failed, {})
+    before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    assert "the earlier report, of more pictures, stays" in write_family_report(tmp_path, failed[:2], {}, pending=1)
+    assert before == {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    assert "stays" not in write_family_report(tmp_path, failed[:1], {})
+
+
 def test_a_report_shows_every_picture_with_its_answer_and_what_it_claims(
     proxies: Path, of_demos: Families, made: Picture, tmp_path: Path
 ) -> None:

@@ -15,7 +15,7 @@ from functools import cache
 
 import pytest
 import torch
-from latent_tracer.cli.trace_run import TraceRun
+from latent_tracer.cli.trace_run import TraceRun, list_inputs
 from latent_tracer.core import (
     InvalidSettingError,
     Tracer,
@@ -149,7 +149,8 @@ def test_two_hundred_mixed_files_survive_a_kill_and_lose_nothing(two_hundred, tm
     first = {name: (report / name).read_bytes() for name in ("report.json", "report.csv", "report.html")}
     lines = journal.read_bytes()
     run_of(quick_tracer(NeverTraces))([two_hundred], report)
-    assert "200 of 200 had been finished before" in capsys.readouterr().err
+    # What cannot be read is read again: it may have been lent a plugin, or memory, since.
+    assert f"{PICTURES} of 200 had been finished before" in capsys.readouterr().err
     assert journal.read_bytes() == lines
     assert first == {name: (report / name).read_bytes() for name in first}
     with (report / "report.csv").open(newline="", encoding="utf-8-sig") as file:
@@ -208,6 +209,41 @@ def test_a_cancelled_run_leaves_a_report_that_says_it_is_not_complete(two_hundre
     assert not report["complete"]
     assert report["pending"] + len(report["rows"]) == 200
     assert "still to be traced" in (tmp_path / "report.html").read_text(encoding="utf-8")
+
+
+def test_a_cancelled_run_replaces_no_report_of_more_pictures(tmp_path):
+    rows = [unreadable_row(UnreadableFile(f"{number}.png", "is broken")) for number in range(3)]
+    write_report(tmp_path, rows, {})
+    before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    assert "the earlier report, of more pictures, stays" in write_report(tmp_path, rows[:2], {}, pending=1)
+    assert before == {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    assert "stays" not in write_report(tmp_path, rows, {}, pending=2) and not read_report(tmp_path)["complete"]
+    # To its end it replaces any: pictures may have been taken away.
+    assert "stays" not in write_report(tmp_path, rows[:1], {}) and len(read_report(tmp_path)["rows"]) == 1
+
+
+def test_what_could_not_be_read_is_read_again(tmp_path):
+    """A plugin may have been installed, or memory freed, since."""
+    (tmp_path / "later.png").write_bytes(b"\x89PNG\r\n\x1a\n" + bytes(9))
+    own = quick_tracer()
+    for again in range(2):
+        with Journal(tmp_path / "journal.jsonl", settings_digest({})) as journal:
+            (outcome,) = trace_files(list_folder(tmp_path), own.trace, own, journal=journal)
+            assert outcome.row.error and not outcome.earlier and not journal.finished, again
+
+
+@pytest.mark.parametrize("name", ["x" * 300 + ".png", "x" * 300])
+def test_a_name_too_long_for_any_file_costs_the_others_nothing(tmp_path, name):
+    to_picture(synthetic_photograph(1, 32)).save(tmp_path / "good.png")
+    (tmp_path / "empty").mkdir()
+    listing = list_inputs([tmp_path / name, tmp_path / "good.png", tmp_path / "empty"], [])
+    assert [file.path.name for file in listing.files] == [name, "good.png"]
+    ((refused,),) = (listing.refused,)
+    assert refused.name == str(tmp_path / "empty") and "There is no picture in" in refused.error
+    outcomes = list(trace_files(listing, quick_tracer().trace, quick_tracer()))
+    assert [bool(outcome.row.error) for outcome in outcomes] == [True, False, True]
+    with pytest.raises(InvalidSettingError, match="There is no picture in"):
+        list_inputs([tmp_path / "empty"], [])
 
 
 @pytest.mark.skipif(os.name == "nt", reason="links take rights there, and there are no named pipes in folders")

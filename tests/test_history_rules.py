@@ -83,6 +83,12 @@ def test_a_yes_to_a_grid_beyond_the_strongest_falls(profile):
         assert doubt_about("belonging", ordinary(jpeg_quality=quality, grid=limit + added - 1e-6), profile) is None
         assert doubt_about("belonging", ordinary(jpeg_quality=quality, grid=limit + added + 1e-6), profile) is not None
     assert doubt_about("inconclusive", ordinary(jpeg_quality=5, grid=9.0), profile) is None
+    # What JPEG adds by the quality of the profile's own condition was measured with the limit.
+    rough = dataclasses.replace(profile, condition="jpeg-30")
+    for quality, added in ((30, 0.0), (60, 0.0), (28, 0.04)):
+        history = ordinary(jpeg_quality=quality)
+        assert doubt_about("belonging", dataclasses.replace(history, grid=limit + added - 1e-6), rough) is None
+        assert doubt_about("belonging", dataclasses.replace(history, grid=limit + added + 1e-6), rough) is not None
 
 
 def test_a_no_to_a_rougher_jpeg_than_the_belonging_images_falls(profile):

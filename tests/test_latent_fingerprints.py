@@ -42,6 +42,7 @@ from latent_tracer.core.fingerprints import (
     write_new_secret,
 )
 from latent_tracer.core.fingerprints import convolutional_code as code
+from latent_tracer.core.fingerprints.basis import check_not_taken
 from latent_tracer.core.fingerprints.carrier import make_carrier
 from latent_tracer.core.fingerprints.codebook import coded_bits, free_codewords, inverse_rate, key_codewords
 from latent_tracer.core.fingerprints.evidence import log_tail
@@ -399,10 +400,45 @@ def test_build_is_deterministic(demo: ModuleAutoencoder) -> None:
     assert torch.equal(first.noise, second.noise)
 
 
+def test_an_icon_among_photographs_costs_nobody_the_basis(demo: ModuleAutoencoder) -> None:
+    pictures = [photograph(seed) for seed in range(50, 54)]
+    made = build_basis(demo, [pictures[0], photograph(60)[..., :16, :16], *pictures[1:], photograph(61)[..., :24, :]])
+    assert made.images == 4 and torch.equal(made.directions, build_basis(demo, pictures).directions)
+
+
+def test_a_basis_is_replaced_by_itself_alone(basis: FingerprintBasis, demo: ModuleAutoencoder, tmp_path: Path) -> None:
+    path = tmp_path / "my-vae.safetensors"
+    check_not_taken(path, demo.fingerprint, 3)
+    basis.save(path)
+    check_not_taken(path, basis.fingerprint, basis.images, basis)
+    with pytest.raises(InvalidSettingError, match="could no longer be read"):
+        check_not_taken(path, basis.fingerprint, basis.images, dataclasses.replace(basis, mean=basis.mean + 1))
+    with pytest.raises(InvalidSettingError, match="another VAE's basis"):
+        check_not_taken(path, "0" * 64, basis.images)
+    newer = path.read_bytes().replace(b'"version":"2"', b'"version":"9"')
+    for content in (newer, b"somebody else's file"):
+        path.write_bytes(content)
+        with pytest.raises(InvalidSettingError, match="is no basis that this release reads: choose another name"):
+            check_not_taken(path, basis.fingerprint, basis.images, basis)
+
+
+@pytest.mark.parametrize("shape", [(1, 4, 3, 3), (1, 4, 3, 50), (2, 4, 50, 2)])
+def test_what_is_smaller_than_a_patch_is_one_sentence(
+    basis: FingerprintBasis, demo: ModuleAutoencoder, shape: tuple[int, ...]
+) -> None:
+    latents = torch.zeros(shape)
+    for version in (1, 2):
+        with pytest.raises(InvalidLatentError, match=r"smaller than one patch of 4×4|has room for"):
+            embed(latents, dataclasses.replace(basis, version=version), KEY)
+        with pytest.raises(InvalidLatentError, match=r"smaller than one patch of 4×4|has room for"):
+            picture = torch.zeros(1, 3, *(8 * side for side in shape[2:]))
+            read(demo, picture, dataclasses.replace(basis, version=version))
+
+
 def test_too_few_pictures_for_a_basis(demo: ModuleAutoencoder) -> None:
     with pytest.raises(InvalidSettingError, match="needs 128: use more or larger pictures"):
         build_basis(demo, [photograph(50)[..., :128, :128]])
-    with pytest.raises(InvalidImageError, match="holds no patch"):
+    with pytest.raises(InvalidSettingError, match="0 pictures give 0 patches"):
         build_basis(demo, [photograph(50)[..., :24, :24]])
     with pytest.raises(InvalidLatentError, match="do not fit"):
         build_basis(demo, latents=[torch.zeros(1, 3, 8, 8)])

@@ -341,6 +341,17 @@ def test_inversions_already_made_become_a_profile_that_fits_them_only(generator,
         profile_from_inversions(belonging, invert_inputs(generator, photographs(5)[0], starts=2))
 
 
+def test_copies_given_in_a_graph_support_no_smaller_rate(generator):
+    once = [torch.cat([made_image(generator, k) for k in range(6)]), torch.cat(list(photographs(5)))]
+    single, repeated = (
+        profile_from_inversions(*(invert_inputs(generator, images.repeat(times, 1, 1, 1), starts=1) for images in once))
+        for times in (1, 4)
+    )
+    assert len(repeated.non_belonging_scores) == len(single.non_belonging_scores) == 5
+    assert repeated.stated_fpr == single.stated_fpr and "33 pictures repeat others" in repeated.notes[-1]
+    assert repeated.calibrated_on == "6 belonging and 5 other images given in a graph"
+
+
 def test_the_stated_rate_is_what_the_smallest_source_supports(generator, other):
     score = CalibratedLoss(generator, starts=1, steps=3)
     made = calibrate_origin(score, photographs(6), others=[other], belonging=5, fpr=0.01, fnr=0.1)

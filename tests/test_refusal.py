@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import io
+import json
 import math
 import re
 
@@ -21,7 +22,7 @@ from latent_tracer.core import (
     to_tensor,
 )
 from latent_tracer.core.files.claims_of_graphs import claims_of_prompt
-from latent_tracer.core.files.provenance import Claims
+from latent_tracer.core.files.provenance import Claims, read_claims
 from latent_tracer.core.images.canvas import content_box
 from latent_tracer.core.images.conditions import stored_as_jpeg
 from latent_tracer.core.images.lossy_past import few_colours, was_lossy
@@ -45,6 +46,7 @@ from latent_tracer.core.tracing.questions import (
     WEAK_LEVEL,
     Checked,
     ask_chance,
+    ask_fills_cells,
     ask_map,
     ask_smoothness,
     contradicted,
@@ -52,7 +54,7 @@ from latent_tracer.core.tracing.questions import (
 from latent_tracer.core.tracing.refusal import _control
 from latent_tracer.core.verdicts.doubt import History, doubt_about
 from latent_tracer.core.verdicts.verdict import verdict_from_threshold
-from PIL import Image, ImageFilter
+from PIL import Image, ImageFilter, PngImagePlugin
 from torch.nn import functional as F
 
 SIDE = 192
@@ -356,9 +358,22 @@ def test_lossy_pasts_and_palettes_withhold_a_no_and_no_yes(demo):
 
 def test_an_inversion_that_explains_the_picture_takes_back_a_no_and_nothing_else(refused):
     no = refused.verdict
-    assert contradicted(no, 61 * ROUNDING_FLOOR) == no
-    taken_back = contradicted(no, 9 * ROUNDING_FLOOR)
+    nothing = torch.zeros(10, 10, dtype=torch.bool)
+    assert contradicted(no, 61 * ROUNDING_FLOOR, FloorBlocks(nothing, nothing)) == no
+    taken_back = contradicted(no, 9 * ROUNDING_FLOOR, FloorBlocks(nothing, nothing))
     assert taken_back.answer == "inconclusive" and "9.0 times the 8-bit floor" in taken_back.basis
+    assert "the picture is smooth" in taken_back.basis
+    # Of a picture with detail the mean says too little: regular photographs come near the floor too.
+    detailed = nothing.clone()
+    detailed[:5] = True
+    assert contradicted(no, 9 * ROUNDING_FLOOR, FloorBlocks(nothing, detailed)) == no
+    # Of a large picture three blocks are no more than chance may leave.
+    many = torch.ones(40, 40, dtype=torch.bool)
+    few = torch.zeros_like(many)
+    few[0, :15] = True
+    assert contradicted(no, 1.0, FloorBlocks(few, many)) == no
+    few[0, 15] = True
+    assert contradicted(no, 1.0, FloorBlocks(few, many)).answer == "inconclusive"
     blocks = torch.zeros(4, 4, dtype=torch.bool)
     blocks[0, :EXPLAINED_BLOCKS] = True
     by_blocks = contradicted(no, 1.0, FloorBlocks(blocks, torch.ones_like(blocks)))
@@ -515,10 +530,62 @@ def graph(*between):
         (("ImageScale",), ("ImageScale",)),
         (("ImageUpscaleWithModel", "ImageCrop"), ("ImageCrop", "ImageUpscaleWithModel")),
         (("ImageFlip",), ("ImageFlip",)),
+        (("ImageCompositeMasked",), ("ImageCompositeMasked",)),
+        (("ImageCropByMask",), ("ImageCropByMask",)),
+        (("ImagePadForOutpaint",), ("ImagePadForOutpaint",)),
+        (("GrowMask", "ThresholdMask"), ()),
     ],
 )
 def test_the_graph_tells_what_happened_after_decoding(between, alterations):
     assert claims_of_prompt(graph(*between)).alterations == alterations
+
+
+def test_what_was_done_is_told_by_a_graph_that_names_no_model(photograph):
+    """Core's own way to enlarge a picture: it is loaded, enlarged and saved."""
+    nodes = {
+        "1": {"class_type": "LoadImage", "inputs": {"image": "a.png"}},
+        "2": {"class_type": "UpscaleModelLoader", "inputs": {"model_name": "x4.pth"}},
+        "3": {"class_type": "ImageUpscaleWithModel", "inputs": {"image": ["1", 0], "upscale_model": ["2", 0]}},
+        "4": {"class_type": "SaveImage", "inputs": {"images": ["3", 0]}},
+    }
+    text = PngImagePlugin.PngInfo()
+    text.add_text("prompt", json.dumps(nodes))
+    stored = io.BytesIO()
+    to_picture(photograph).save(stored, "PNG", pnginfo=text)
+    claims = read_claims(stored.getvalue())
+    assert claims.alterations == ("ImageUpscaleWithModel",) and not claims
+    assert claims.sentence.startswith("the file claims nothing")
+
+
+def test_of_two_decoders_in_a_row_the_last_one_made_the_picture():
+    nodes = graph()
+    nodes |= {
+        "5": {"class_type": "VAEEncode", "inputs": {"pixels": ["3", 0], "vae": ["1", 0]}},
+        "6": {"class_type": "KSampler", "inputs": {"latent_image": ["5", 0]}},
+        "7": {"class_type": "VAELoader", "inputs": {"vae_name": "b.safetensors"}},
+        "8": {"class_type": "VAEDecode", "inputs": {"samples": ["6", 0], "vae": ["7", 0]}},
+        "99": {"class_type": "SaveImage", "inputs": {"images": ["8", 0]}},
+    }
+    assert claims_of_prompt(nodes).vaes == ("b.safetensors",)
+    # What is put together of two decoded pictures is both's.
+    nodes["9"] = {"class_type": "ImageBlend", "inputs": {"image1": ["8", 0], "image2": ["3", 0]}}
+    nodes["99"]["inputs"]["images"] = ["9", 0]
+    assert set(claims_of_prompt(nodes).vaes) == {"a.safetensors", "b.safetensors"}
+
+
+def test_bars_beside_a_picture_excuse_no_sides_that_fill_no_cells(refused, photograph):
+    inside = photograph[..., :107, :]
+    bars = torch.zeros(1, 3, SIDE, SIDE)
+    bars[..., 40:147, :] = inside
+    for pixels, withholds in ((inside, True), (bars, True), (photograph, False)):
+        assert (ask_fills_cells(refused.verdict, pixels, 8).verdict.answer == "inconclusive") == withholds
+    bars[..., 40:144, :], bars[..., 144:, :] = photograph[..., :104, :], 0
+    assert ask_fills_cells(refused.verdict, bars, 8).verdict.answer == "non-belonging"
+
+
+def test_sizes_that_models_are_made_for_are_tried():
+    for delivered, made in (((1080, 1080), (1328, 1328)), ((960, 1280), (1104, 1472)), ((1080, 720), (1584, 1056))):
+        assert made in made_sizes(*delivered, 8)
 
 
 @pytest.mark.parametrize(("evidence", "answer"), [(VISIBLE - 0.1, "non-belonging"), (VISIBLE, "inconclusive")])

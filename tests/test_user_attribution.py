@@ -12,10 +12,13 @@ from latent_tracer.core.fingerprints import InvalidRegisterError, Key, Reading, 
 from latent_tracer.core.fingerprints.certainty import agreement_slope
 from latent_tracer.core.fingerprints.codebook import PILOTS, free_codewords, key_codewords
 from latent_tracer.core.fingerprints.evidence import log_tail, union
+from latent_tracer.core.fingerprints.keys import LONGEST_NAME, user_name
+from latent_tracer.core.fingerprints.placed import Look
 from latent_tracer.core.fingerprints.read import WRONG_KEY_RATE, decode_readouts
-from latent_tracer.core.fingerprints.register import FALSE_ATTRIBUTION_RATE, LONGEST_NAME, best_scores
+from latent_tracer.core.fingerprints.register import FALSE_ATTRIBUTION_RATE, best_scores
 from latent_tracer.core.inversion.objective import Passes
 from latent_tracer.core.reports.reading import found_words, reading_report
+from latent_tracer.core.scores.placement import Placement
 
 SECRET = Secret(b"a secret of more than sixteen characters")
 REGISTER = Register.create(SECRET)
@@ -44,7 +47,8 @@ def test_the_bound_is_that_of_its_definition():
     values = reading.readouts.double().numpy()
     codewords = (key_codewords([SECRET.user_key("a")])[0] * free_codewords(64)).double().numpy()
     score = max(codewords @ values)
-    assert float(best_scores(reading, [SECRET.user_key("a")])[0]) == pytest.approx(score, rel=1e-6)
+    given = key_codewords([SECRET.user_key("a")])
+    assert float(best_scores(reading.readouts, given, 64)[0]) == pytest.approx(score, rel=1e-6)
     found = attribute_user(reading, registered("a"), SECRET, rate=0.5)
     assert 1e-12 < found.p_value < 0.01
     assert math.log(found.p_value) == pytest.approx(math.log(256) + chernoff(values, score), abs=0.05)
@@ -114,9 +118,52 @@ def test_the_bound_of_given_read_outs_is_the_number_it_always_was():
 def test_names_that_can_be_registered_and_names_that_cannot():
     longest = "x" * LONGEST_NAME
     assert LONGEST_NAME == 200 and registered(longest, "a b", longest).users == (longest, "a b")
-    for name in (longest + "x", "", " \u2003", "tab\t", "\u202e"):
-        with pytest.raises(InvalidRegisterError, match=f"A user name of {len(name)} characters cannot be registered"):
+    for name in (longest + "x", "", " \u2003", "t\tab", "\u202e", "\ud800"):
+        with pytest.raises(InvalidRegisterError, match=f"A user name of {len(name)} characters cannot be used"):
             registered("fine", name)
+
+
+def test_a_name_is_one_name_however_it_is_typed():
+    composed, taken_apart = "Jos\u00e9", " Jose\u0301\n"
+    assert registered(composed, taken_apart).users == (composed,) == (user_name(taken_apart),)
+    assert user_name("Jose") != user_name(composed)
+
+
+def test_bits_that_are_the_same_for_every_key_speak_for_no_user():
+    """Of somebody who is not registered, or has a key of another length: the secret is the same, all pilots agree."""
+    length, generator = len(key_codewords([SECRET.user_key("a")])[0]), np.random.default_rng(2)
+    register = registered("a", *(f"user {k}" for k in range(99)))
+    signs = np.sign(generator.normal(size=(40, length)))
+    for one in signs:
+        values = torch.from_numpy(np.concatenate([one, np.full(PILOTS, 3.0)])).float()
+        reading = decode_readouts(values, 64, 1e-6, Passes(), bound=True)
+        alone = decode_readouts(values[:length], 64, 1e-6, Passes(), bound=True)
+        found = attribute_user(dataclasses.replace(reading, key=None), register, SECRET, rate=0.5)
+        assert found.p_value == attribute_user(dataclasses.replace(alone, key=None), register, SECRET, rate=0.5).p_value
+        assert found.p_value > 1e-4
+
+
+def test_the_look_that_speaks_for_a_user_counts_though_no_key_shows_in_it():
+    """Far more keys than users are possible: what is too faint for a key may still be one user's."""
+    strange = torch.from_numpy(np.random.default_rng(8).normal(size=len(reading_of("a").readouts))).float()
+    faint = reading_of("a", noise=2.2, trials=56).readouts
+    placed = Placement(mirrored=True)
+    looks = (Look(None, strange, 2), Look(placed, faint, 56), Look(None, strange.flip(0), 8))
+    first = decode_readouts(strange, 64, 1e-6, Passes(), trials=2, bound=True)
+    assert first.log_p_value == decode_readouts(faint, 64, 1e-6, Passes(), trials=56, bound=True).log_p_value == 0
+    reading = dataclasses.replace(first, looks=looks)
+    found, alone = (attribute_user(one, registered("a", "b"), SECRET) for one in (reading, first))
+    assert (found.user, alone.user) == ("a", None)
+    assert found.reason.endswith("; taken as mirrored")
+    dearer = dataclasses.replace(reading, looks=(looks[0], dataclasses.replace(looks[1], trials=560), looks[2]))
+    assert attribute_user(dearer, registered("a", "b"), SECRET).p_value == pytest.approx(10 * found.p_value)
+
+
+def test_a_key_that_was_read_without_a_secret_is_said_to_prove_nothing():
+    reading = reading_of("a")
+    assert "limits: a key proves that the secret was used" in reading_report(reading)
+    assert "without a secret a key proves nothing" in reading_report(dataclasses.replace(reading, keyed=False))
+    assert "3 further looks did not fit" in reading_report(dataclasses.replace(reading, left_out=3))
 
 
 @pytest.mark.parametrize(("digits", "length"), [("0123456789abcdef", 64), ("abcdef012", 36)])

@@ -17,7 +17,7 @@ from latent_tracer.core import (
 )
 from latent_tracer.core.profiles import HANDED_OVER, MADE_HERE, SHIPPED, Source
 from latent_tracer.core.verdicts.doubt import History
-from latent_tracer.core.verdicts.uncalibrated import default_bound, like_its_own
+from latent_tracer.core.verdicts.uncalibrated import default_bound, for_cells, like_its_own
 from latent_tracer.core.verdicts.verdict import (
     decoders_of,
     verdict_from_default_profile,
@@ -176,6 +176,9 @@ def test_a_default_profiles_yes_is_like_the_decoders_own_work():
 
     assert answer(bound - 1, 2 * bound + 10) == "belonging" and answer(1000, -100.0) == "non-belonging"
     assert answer(-50.0, -100.0) == "inconclusive" and answer(-50.5, -100.0) == "belonging"
+    coarse = [for_cells(KNOWN, cell).image_sizes for cell in (8, 16, 32, 64)]
+    least, most = KNOWN.image_sizes
+    assert coarse == [(least, most)] * 2 + [(2 * least, max(most, 2 * least)), (4 * least, max(most, 4 * least))]
     assert default_bound(KNOWN, -100.0) == -50.0 and default_bound(KNOWN, 2 * bound + 10) == bound
 
 

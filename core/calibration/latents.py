@@ -149,7 +149,7 @@ def calibrate_conditions(
             score=scores[under.condition].name,
             score_settings=dict(scores[under.condition].settings),
             condition=under.condition,
-            image_sizes=(min(under.sides), max(under.sides)),
+            image_sizes=under.image_sizes,
             calibrated_on=calibrated_on or f"{photos.counted} photographs",
             belonging=tuple(s for s in under.sources(True) if s.kind != "generated" or len(s.lowest) >= MIN_IMAGES),
             others=under.sources(False),

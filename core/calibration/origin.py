@@ -18,7 +18,7 @@ from ..models.weight_digest import same_weights
 from ..profiles import MADE_HERE, Profile
 from ..scores.ronan import RONAN, CalibratedLoss, Complexity, calibrated_loss, inversion_settings
 from .latents import distinct_names, left_out_notes
-from .pictures import MIN_IMAGES, GivenPicture, IndependentPictures, check_rates
+from .pictures import MIN_IMAGES, GivenPicture, IndependentPictures, SeenPictures, check_rates
 from .scores import CalibrationStep, CollectedScores, Sample, check_enough, collect_scores
 
 #: Added to the calibration seed, so that belonging samples are never the starts of their own inversion.
@@ -104,7 +104,7 @@ def calibrate_origin(
         score=score.name,
         score_settings=dict(score.settings),
         condition=condition,
-        image_sizes=(min(scores.sides), max(scores.sides)),
+        image_sizes=scores.image_sizes,
         calibrated_on=calibrated_on or " and ".join(kinds),
         belonging=scores.sources(True),
         others=scores.sources(False),
@@ -141,31 +141,37 @@ def profile_from_inversions(
         raise InvalidSettingError(
             "The belonging and the other images were inverted with different generators or settings: use one for both."
         )
-    collected = CollectedScores(CLEAN)
+    collected, different = CollectedScores(CLEAN), [0, 0]
     for inversion, belongs in ((belonging, True), (others, False)):
+        seen = SeenPictures()
         for index in range(len(inversion)):
             sample = Sample("generated" if belongs else "other", belongs, index, None)
             try:
+                # Copies are no independent evidence.
+                if not seen.number_of(inversion.images[index : index + 1])[1]:
+                    continue
                 value = calibrated_loss(inversion, index, complexity)
                 collected.add(sample, value, (inversion.images.shape[-2], inversion.images.shape[-1]))
+                different[not belongs] += 1
             except InvalidImageError:  # flat: nothing to judge by
                 collected.skipped += 1
     check_enough(collected)
+    copies = len(belonging) + len(others) - sum(different) - collected.skipped
     return Profile(
         fingerprint=belonging.fingerprint,
         autoencoder=belonging.autoencoder,
         score=RONAN,
         score_settings=settings,
         condition=CLEAN,
-        image_sizes=(min(collected.sides), max(collected.sides)),
-        calibrated_on=f"{len(belonging)} belonging and {len(others)} other images given in a graph",
+        image_sizes=collected.image_sizes,
+        calibrated_on=f"{different[0]} belonging and {different[1]} other images given in a graph",
         belonging=collected.sources(True),
         others=collected.sources(False),
         pictures_given=len(belonging) + len(others),
         pictures_counted=collected.scored,
         fpr=fpr,
         fnr=fnr,
-        notes=tuple(collected.notes),
+        notes=(*collected.notes, *([f"{copies} pictures repeat others and were left out"] if copies else [])),
         calibration=MADE_HERE,
     )
 

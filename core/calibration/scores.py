@@ -72,6 +72,15 @@ class CollectedScores:
     skipped: int = 0
     _found: dict[tuple[bool, str, str, str], list[tuple[int, float]]] = field(default_factory=dict)
 
+    @property
+    def image_sizes(self) -> tuple[int, int]:
+        """The shortest side that nine of ten pictures reach, and the longest of all.
+
+        Scores scatter the more the smaller the picture: a few small ones among large must not admit others like them.
+        """
+        shortest = sorted(map(min, zip(self.sides[::2], self.sides[1::2], strict=True)))
+        return shortest[len(shortest) // 10], max(self.sides)
+
     def add(self, sample: Sample, value: float, sides: tuple[int, int]) -> None:
         self.scored += 1
         self.sides += sides

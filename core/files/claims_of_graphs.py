@@ -16,12 +16,17 @@ from .claims_of_programs import BAKED_VAES
 
 MAX_NODES = 10_000
 MAX_CLAIMS = 8
+# Names of node classes are short; searching longer ones takes time that grows with their square.
+LONGEST_CLASS = 200
 _SAMPLER_FIELDS = ("scheduler", "steps", "cfg", "denoise", "seed", "noise_seed")
 # Core's decoders, those of packs, and samplers of packs that decode by themselves.
 _DECODES = re.compile(r"vae.?decode|decode.*vae|ksampler.*(efficient|pipe)|easy k?sampler", re.IGNORECASE)
 # What changes pixels after they were decoded, in a way that can hide a trace.
-_ALTERS = re.compile(r"upscale|resize|scale|crop|rotate|flip|mirror|stitch|composite", re.IGNORECASE)
-_NO_PICTURE = re.compile(r"latent|loader|mask|condition", re.IGNORECASE)
+_ALTERS = re.compile(
+    r"upscale|resize|scale|crop|rotate|flip|mirror|stitch|composite|outpaint|image.?pad|pad.?image", re.IGNORECASE
+)
+# Nodes whose names say so of something else: of latents, of masks alone, of models.
+_NO_PICTURE = re.compile(r"latent|loader|condition|^(?!.*image).*mask", re.IGNORECASE)
 _VAE_INPUTS = ("vae", "optional_vae", "pipe", "optional_pipe")
 _MODEL_FIELDS = ("ckpt_name", "unet_name", "base_ckpt_name")
 
@@ -47,6 +52,7 @@ def claims_of_prompt(prompt: Any) -> GraphClaims:
     samplers: list[str] = []
     vaes: list[str] = []
     nearest = _nearest_vaes(nodes)
+    last = _decoders_nearest(nodes, savers or list(nodes))
     for node in _upstream(nodes, savers or list(nodes)):
         inputs = node["inputs"]
         for field in _MODEL_FIELDS:
@@ -54,10 +60,19 @@ def claims_of_prompt(prompt: Any) -> GraphClaims:
         if isinstance(inputs.get("sampler_name"), str):
             settings = [f"{name} {inputs[name]}" for name in _SAMPLER_FIELDS if _is_setting(inputs.get(name))]
             _collect(samplers, ", ".join([inputs["sampler_name"], *settings]))
-        if _DECODES.search(_class(node)):
+        if _DECODES.search(_class(node)) and id(node) in last:
             links = (_link(nodes, inputs.get(name)) for name in _VAE_INPUTS)
             _collect(vaes, next((nearest[link] for link in links if link in nearest), None))
     return GraphClaims(tuple(checkpoints), tuple(vaes), tuple(samplers), _alterations(nodes, savers))
+
+
+def _decoders_nearest(nodes: dict[str, dict[str, Any]], savers: Sequence[str]) -> set[int]:
+    """The nodes that decoded the pictures saved: none behind another one, whose picture was encoded anew."""
+    return {
+        id(node)
+        for node in _upstream(nodes, savers, lambda node: _DECODES.search(_class(node)) is not None)
+        if _DECODES.search(_class(node))
+    }
 
 
 def _alterations(nodes: dict[str, dict[str, Any]], savers: Sequence[str]) -> tuple[str, ...]:
@@ -115,7 +130,7 @@ def _prompt_nodes(prompt: Any) -> dict[str, dict[str, Any]]:
 
 
 def _class(node: Mapping[str, Any]) -> str:
-    return node["class_type"] if isinstance(node["class_type"], str) else ""
+    return node["class_type"][:LONGEST_CLASS] if isinstance(node["class_type"], str) else ""
 
 
 def _upstream(

@@ -15,6 +15,9 @@ PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 # A PNG of half a gigabyte in the customary pieces of 8 KiB has 65,536 of them.
 MAX_PARTS = 100_000
 MAX_TIFF_ENTRIES = 4096
+# Of one tag about how pixels lie: strips and tiles of the largest picture are far fewer.
+MAX_TIFF_VALUES = 1_000_000
+_TIFF_PIXEL_TAGS = {256, 257, 258, 259, 262, 266, 273, 277, 278, 279, 284, 317, 320, 322, 323, 324, 325, 338, 339}
 # Text, EXIF and colour profiles; none has a say in the RGB values that are traced.
 _NOT_PIXELS = frozenset({b"tEXt", b"zTXt", b"iTXt", b"iCCP", b"eXIf", b"caBX"})
 _FILL = re.compile(rb"\xff+")
@@ -122,6 +125,8 @@ class TiffDirectory:
     def integers(self, content: bytes, tag: int) -> tuple[int, ...]:
         """The values of ``tag``, empty where it is missing or holds none of one, two or four bytes."""
         entry = self.entries.get(tag)
+        if entry is not None and entry.count > MAX_TIFF_VALUES:
+            return ()
         code = {1: "B", 3: "H", 4: "I", 13: "I"}.get(entry.kind) if entry is not None else None
         if entry is None or code is None:
             return ()
@@ -135,7 +140,8 @@ def pixels_only(content: bytes) -> bytes:
     """A picture file without its texts, EXIF, colour profile, fill bytes and further pictures, as far as we know how.
 
     What remains decodes to the same pixels, not turned, and nothing else can keep the picture from being read. Raises
-    ValueError for a file of more than :data:`MAX_PARTS` parts.
+    ValueError for a file of more than :data:`MAX_PARTS` parts, and for a TIFF that says how its pixels lie in more than
+    :data:`MAX_TIFF_VALUES` values.
     """
     if content.startswith(PNG_SIGNATURE):
         return _png_pixels(content)
@@ -179,6 +185,9 @@ def _tiff_pixels(content: bytes) -> bytes:
     directory = TiffDirectory.of(content)
     if directory is None:
         return content
+    for tag in _TIFF_PIXEL_TAGS & directory.entries.keys():
+        if directory.entries[tag].count > MAX_TIFF_VALUES:
+            raise ValueError(f"its tag {tag} holds more than {MAX_TIFF_VALUES} values")
     pixels = bytearray(content)
     if directory.further:
         pixels[directory.further : directory.further + 4] = bytes(4)

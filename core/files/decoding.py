@@ -22,6 +22,7 @@ from torch import Tensor
 
 from ..errors import InvalidImageError, visible
 from ..images.tensors import ALPHA_NOTE, to_tensor
+from ..inversion.memory import is_out_of_memory
 from ..storage.safe_text import clean_text
 from .container import TiffDirectory, pixels_only
 from .deep_colour import deep_pixels, note_on_depth, rawmode_of
@@ -51,7 +52,7 @@ class LoadedImage:
 
     ``lossy``: the pixels may not be those that were stored first; ``orientation``: EXIF's, 1 to 8; ``palette``: how
     many colours the picture has, where the file stores a palette; ``exif``: the block of files whose container only
-    Pillow knows.
+    Pillow knows; ``profile``: the colour profile (ICC) that says how these pixels look, if they have one.
     """
 
     path: Path
@@ -62,6 +63,7 @@ class LoadedImage:
     orientation: int = 1
     palette: int | None = None
     exif: bytes = b""
+    profile: bytes = b""
 
 
 def load_image(path: str | Path, content: bytes | None = None) -> LoadedImage:
@@ -90,6 +92,8 @@ def load_image(path: str | Path, content: bytes | None = None) -> LoadedImage:
     except BaseException as error:  # decoders raise what they like, those written in Rust not even an Exception
         reason = clean_text(str(error) or type(error).__name__)
         problem = f"cannot be decoded ({reason}): it may be truncated, get a whole copy."
+        if is_out_of_memory(error):
+            problem = "does not fit into the free memory: trace a part of it."
     raise InvalidImageError(f"{path} {problem}")
 
 
@@ -118,7 +122,8 @@ def read_content(path: Path, name: str) -> bytes:
     return content
 
 
-_standard_error = threading.Lock()
+# Held while standard error leads nowhere: whoever has something to say waits for it.
+STANDARD_ERROR = threading.Lock()
 
 
 @contextmanager
@@ -127,7 +132,7 @@ def _quiet(content: bytes) -> Iterator[None]:
     if content[:4] not in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"):
         yield
         return
-    with _standard_error:
+    with STANDARD_ERROR:
         try:
             kept = os.dup(2)
         except OSError:  # there is none
@@ -200,7 +205,10 @@ def _load(path: Path, content: bytes) -> LoadedImage:
         pixels = to_tensor(to_rgb(picture))
     if has_alpha(content, kind.name, picture):
         notes.append(ALPHA_NOTE)
-    return LoadedImage(path, pixels, tuple(notes), lossy, kind.name, orientation, palette, exif)
+    # Of grey and of printers' colours a profile says nothing once the pixels are red, green and blue.
+    is_colour = picture is not None and picture.mode in ("RGB", "RGBA", "P")
+    profile = bytes(info.get("icc_profile") or b"") if is_colour else b""
+    return LoadedImage(path, pixels, tuple(notes), lossy, kind.name, orientation, palette, exif, profile)
 
 
 def _check_size(path: Path, picture: Image.Image, size: int) -> None:

@@ -34,7 +34,7 @@ def list_folder(folder: str | Path, *, below: bool = True, leave_out: Iterable[P
     :class:`InvalidSettingError` unless ``folder`` is one that can be read and holds pictures.
     """
     root = Path(folder)
-    if not root.is_dir():
+    if not os.path.isdir(root):
         raise InvalidSettingError(f"{clean_text(str(root))} is not a folder: give a folder of pictures.")
     files: list[PictureFile] = []
     problems: list[UnreadableFile] = []
@@ -87,7 +87,7 @@ def walk_folder(
             shown = path.relative_to(root).as_posix()
             if not _is_inside(inside, os.path.realpath(path)):
                 yield UnreadableFile(shown, "is a link that leads out of the folder: it was not opened")
-            elif path.exists() and not path.is_file():  # opening a pipe would wait for ever
+            elif os.path.exists(path) and not os.path.isfile(path):  # opening a pipe would wait for ever
                 yield UnreadableFile(shown, "is no ordinary file: it was not opened")
             else:
                 yield PictureFile(path, shown)

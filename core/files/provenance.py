@@ -58,12 +58,15 @@ def read_claims(content: bytes, exif: bytes = b"") -> Claims:
         notes.append(manifest_note(content))
     if found.digital_source:
         notes.append(f"it calls itself {clean_text(found.digital_source)} (IPTC digital source type)")
-    claims = _graph_claims(found, notes) or _program_claims(found, notes)
-    return dataclasses.replace(claims, notes=tuple(notes))
+    graph = _graph_claims(found, notes)
+    claims = graph or _program_claims(found, notes)
+    # A graph that names no model still tells what was done to the picture since.
+    return dataclasses.replace(claims, notes=tuple(notes), alterations=claims.alterations or graph.alterations)
 
 
-def _graph_claims(found: PictureTexts, notes: list[str]) -> Claims | None:
+def _graph_claims(found: PictureTexts, notes: list[str]) -> Claims:
     """From ComfyUI's graphs; ``notes`` are added to."""
+    altered: tuple[str, ...] = ()
     for keyword, collect in (("prompt", claims_of_prompt), ("workflow", claims_of_workflow)):
         if keyword not in found.texts:
             continue
@@ -73,10 +76,12 @@ def _graph_claims(found: PictureTexts, notes: list[str]) -> Claims | None:
             continue
         if isinstance(graph, dict) and len(graph) > MAX_NODES:
             notes.append(f"its {keyword} has more than {MAX_NODES} nodes, the first were read")
-        if claims := collect(graph):
-            return _cleaned(claims, keyword)
+        claims = collect(graph)
+        altered = altered or claims.alterations
+        if claims:
+            return dataclasses.replace(_cleaned(claims, keyword), alterations=altered)
         notes.append(f"its {keyword} names no model that we know how to read")
-    return None
+    return Claims(alterations=altered)
 
 
 def _program_claims(found: PictureTexts, notes: list[str]) -> Claims:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 from dataclasses import dataclass, fields
 from functools import cached_property
 from pathlib import Path
@@ -19,7 +20,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
-from ..errors import LatentTracerError
+from ..errors import InvalidSettingError, LatentTracerError
 from ..models.autoencoder import Autoencoder, ModuleAutoencoder
 from ..models.weight_digest import is_old_digest, old_digest, same_weights
 from ..models.weight_files import WeightFileError, open_weights, shortened
@@ -205,6 +206,39 @@ def load_basis(path: str | Path) -> FingerprintBasis:
     except (SafetensorError, OSError, ValueError, RecursionError, TypeError, KeyError, RuntimeError) as error:
         raise InvalidBasisError(f"{path} is no readable basis ({shortened(error)}): build it again.") from None
     return _checked(about, tensors, int(version), path)
+
+
+def check_not_taken(path: str | Path, fingerprint: str, images: int, measured: FingerprintBasis | None = None) -> None:
+    """Raise :class:`InvalidSettingError` if ``path`` holds what the new basis would replace: of a basis, what it marked
+    could not be read. The same one, measured again on this VAE (``fingerprint``) from so many ``images``, replaces
+    nothing.
+    """
+    if not os.path.lexists(path):
+        return
+    name = os.path.basename(path)
+    try:
+        existing = load_basis(path)
+    except InvalidBasisError:
+        raise InvalidSettingError(
+            f"{name} exists and is no basis that this release reads: choose another name."
+        ) from None
+    if not same_weights(existing.fingerprint, fingerprint):
+        raise InvalidSettingError(
+            f"The name {name} is taken by another VAE's basis ({existing.fingerprint[:8]}): choose another name."
+        )
+    if existing.images != images or (measured is not None and not same_basis(existing, measured)):
+        raise InvalidSettingError(
+            f"{name} exists and pictures marked with it could no longer be read: choose another name, or use it as it"
+            " is."
+        )
+
+
+def same_basis(one: FingerprintBasis, other: FingerprintBasis) -> bool:
+    """Whether both write and read alike, to the last bit."""
+    # The carriers of two formats have nothing in common.
+    return one.version == other.version and all(
+        torch.equal(getattr(one, name), getattr(other, name)) for name in _TENSORS
+    )
 
 
 def _checked(about: Any, tensors: dict[str, Tensor], version: int, path: Path) -> FingerprintBasis:

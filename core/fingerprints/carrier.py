@@ -111,7 +111,11 @@ def bound_carrier(
 
 
 def read_patches(latents: Tensor, basis: FingerprintBasis) -> tuple[Tensor, Content]:
-    """Projections ``[B,P,m]`` and content of encoded latents ``[B,C,h,w]``."""
+    """Projections ``[B,P,m]`` and content of encoded latents ``[B,C,h,w]``.
+
+    Raises :class:`InvalidLatentError` where not even one patch fits.
+    """
+    _check_patches(latents, basis)
     patches = to_patches(latents, basis.side) - basis.readout_mean
     content = content_of(patches, grid_of(latents, basis), basis.channels, basis.content_readers)
     return patches @ basis.readers, content
@@ -119,9 +123,19 @@ def read_patches(latents: Tensor, basis: FingerprintBasis) -> tuple[Tensor, Cont
 
 def written_patches(latents: Tensor, basis: FingerprintBasis) -> tuple[Tensor, Content]:
     """What :func:`read_patches` is expected to find once these latents are decoded and encoded."""
+    _check_patches(latents, basis)
     patches = to_patches(latents, basis.side) - basis.mean
     content = content_of(patches, grid_of(latents, basis), basis.channels, basis.content_predictors)
     return patches @ basis.predictors, content
+
+
+def _check_patches(latents: Tensor, basis: FingerprintBasis) -> None:
+    if not all(grid_of(latents, basis)):
+        height, width = latents.shape[-2:]
+        raise InvalidLatentError(
+            f"A latent of {width}×{height} cells is smaller than one patch of {basis.side}×{basis.side}: use a larger"
+            " picture."
+        )
 
 
 def grid_of(latents: Tensor, basis: FingerprintBasis) -> tuple[int, int]:

@@ -11,6 +11,7 @@ import hmac
 import os
 import secrets
 import string
+import unicodedata
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -22,6 +23,7 @@ from ..storage.atomic import write_bytes
 from .convolutional_code import Bits
 
 DEFAULT_BITS, FEWEST_BITS, MOST_BITS = 64, 32, 256
+LONGEST_NAME = 200
 SECRET_BYTES = 16
 SECRET_VARIABLE = "LATENT_TRACER_SECRET"
 _PUBLIC = {False: b"latent-tracer public fingerprint carrier 1", True: b"latent-tracer public fingerprint carrier 2"}
@@ -71,6 +73,19 @@ def check_key_bits(bits: int) -> None:
         )
 
 
+def user_name(text: str) -> str:
+    """The name of a user as keys are derived from it: without spaces around it, one way to write an accent (NFC).
+
+    Raises :class:`InvalidSettingError` for a name that is empty, too long or not printable.
+    """
+    name = unicodedata.normalize("NFC", text.strip())
+    if not name or len(name) > LONGEST_NAME or not name.isprintable():
+        raise InvalidSettingError(
+            f"A user name of {len(text)} characters cannot be used: give 1 to {LONGEST_NAME} printable characters."
+        )
+    return name
+
+
 class Secret:
     """What only the owner of the fingerprints knows; stretched by scrypt (RFC 7914) against guessing."""
 
@@ -91,7 +106,7 @@ class Secret:
         return hkdf(self._master, salt, purpose.encode(), size)
 
     def user_key(self, user: str, bits: int = DEFAULT_BITS) -> Key:
-        """The key of the user called ``user``, the same in every register of this secret."""
+        """The key of the user called ``user`` (see :func:`user_name`), the same in every register of this secret."""
         check_key_bits(bits)
         return Key(self.derive(f"user key {bits} {user}").hex()[: bits // 4])
 

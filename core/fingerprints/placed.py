@@ -14,6 +14,7 @@ from functools import lru_cache
 import torch
 from torch import Tensor
 
+from ..inversion.memory import is_out_of_memory, let_go
 from ..inversion.objective import Passes
 from ..models.autoencoder import Autoencoder
 from ..scores.placement import MAX_SIZES, Placement, made_sizes, turned_placements
@@ -26,15 +27,17 @@ from .codebook import PILOTS, coded_bits
 WINDOW_CELLS = 64
 # How many starts are read in the whole picture.
 CANDIDATES = 8
+# Pixels that a look at another size encodes at most, if the picture itself has fewer: its memory would grow ninefold.
+LARGEST = 2**20
 # Turns with and without a mirror image, but for the picture as it lies.
 TURNS = 7
 
 
 @dataclass(frozen=True, eq=False)
 class Look:
-    """The coded bits ``readouts`` ``[n]`` under a placement, one of ``trials`` looks of its kind."""
+    """The coded bits ``readouts`` ``[n]`` under a placement (``None``: as it lies), one of ``trials`` looks."""
 
-    placement: Placement
+    placement: Placement | None
     readouts: Tensor
     trials: int
 
@@ -60,14 +63,17 @@ def tiles_of(grid: tuple[int, int]) -> Tensor:
 
 
 class PlacedReader:
-    """Looks at one ``image`` ``[1,3,H,W]`` in [0,1]; ``passes`` counts what they cost."""
+    """Looks at one ``image`` ``[1,3,H,W]`` in [0,1].
+
+    ``passes`` counts what they cost, ``left_out`` those for which memory did not suffice.
+    """
 
     def __init__(
         self, autoencoder: Autoencoder, image: Tensor, basis: FingerprintBasis, key_bits: int, seed: bytes
     ) -> None:
         self.autoencoder, self.image, self.basis, self.seed = autoencoder, image, basis, seed
         self.bits = coded_bits(key_bits, PILOTS)
-        self.ratio, self.passes = autoencoder.spatial_ratio, Passes()
+        self.ratio, self.passes, self.left_out = autoencoder.spatial_ratio, Passes(), 0
 
     def looks(self) -> Iterator[Look]:
         """Crops last: they cost most."""
@@ -78,9 +84,20 @@ class PlacedReader:
         yield from self.crops()
 
     def whole(self, placement: Placement, trials: int) -> Iterator[Look]:
-        latents = self.encode(placement.undo(self.image))
-        if self.has_room(latents):
+        latents = self.encode(self.middle(placement.undo(self.image)))
+        if latents is not None and self.has_room(latents):
             yield Look(placement, self.readouts(latents, (0, 0)), trials)
+
+    def middle(self, image: Tensor) -> Tensor:
+        """The part of ``image`` that is encoded where all of it has too many pixels; it begins with a whole tile."""
+        height, width = image.shape[-2:]
+        share = (max(LARGEST, self.image.shape[-2] * self.image.shape[-1]) / (height * width)) ** 0.5
+        if share >= 1:
+            return image
+        tile = TILE * self.basis.side * self.ratio
+        sides = [int(share * side) for side in (height, width)]
+        top, left = ((side - kept) // 2 // tile * tile for side, kept in zip((height, width), sides, strict=True))
+        return image[..., top : top + sides[0], left : left + sides[1]]
 
     def crops(self) -> Iterator[Look]:
         """The best starts of all, as they are read in the whole picture."""
@@ -90,6 +107,8 @@ class PlacedReader:
         every = self.ratio**2 * self.basis.side**2 * TILE**2
         for _, start in best:
             latents = self.encode(self.image[..., start.phase[0] :, start.phase[1] :])
+            if latents is None:
+                continue
             latents = latents[..., start.cells[0] :, start.cells[1] :]
             if self.has_room(latents):
                 top, left = (p + self.ratio * c for p, c in zip(start.phase, start.cells, strict=True))
@@ -101,7 +120,7 @@ class PlacedReader:
         top, left = (self.window_start(side) + off for side, off in zip(self.image.shape[-2:], phase, strict=True))
         side = WINDOW_CELLS * self.ratio
         latents = self.encode(self.image[..., top : top + side, left : left + side])
-        for cells in squares(self.basis.side):
+        for cells in squares(self.basis.side) if latents is not None else []:
             shifted = latents[..., cells[0] :, cells[1] :]
             if self.has_room(shifted):
                 value, index = self.pilots(shifted).max(0)
@@ -141,10 +160,17 @@ class PlacedReader:
         rows, columns = grid_of(latents, self.basis)
         return rows * columns * len(self.basis.chosen) >= self.bits
 
-    def encode(self, image: Tensor) -> Tensor:
-        """Of the whole cells from the first pixel on."""
+    def encode(self, image: Tensor) -> Tensor | None:
+        """Of the whole cells from the first pixel on; ``None`` where memory does not suffice."""
         height, width = (side // self.ratio * self.ratio for side in image.shape[-2:])
         self.passes += Passes(encoder=1)
-        with torch.no_grad():
-            given = image[..., :height, :width].to(self.autoencoder.device, self.autoencoder.dtype)
-            return self.autoencoder.encode(given).float().cpu()
+        try:
+            with torch.no_grad():
+                given = image[..., :height, :width].to(self.autoencoder.device, self.autoencoder.dtype)
+                return self.autoencoder.encode(given).float().cpu()
+        except (MemoryError, RuntimeError) as error:
+            if not is_out_of_memory(error):
+                raise
+        let_go(self.autoencoder.device)
+        self.left_out += 1
+        return None

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..errors import InvalidImageError, InvalidSettingError
+from ..errors import InvalidImageError, InvalidSettingError, NotEnoughMemoryError
 from ..images.tensors import check_images, crop_to_grid
 from ..inversion.latents import Step, invert
 from ..inversion.objective import Passes
@@ -24,7 +24,7 @@ from .certainty import agreement_slope
 from .codebook import PILOTS, coded_bits, inverse_rate, message_bits, message_codewords
 from .evidence import log_tail, union
 from .keys import DEFAULT_BITS, Key, Secret, carrier_seed
-from .placed import PlacedReader
+from .placed import Look, PlacedReader
 
 # The largest probability of an unmarked picture yielding a key this good at which a key is reported.
 FALSE_KEY_RATE = 1e-6
@@ -47,7 +47,9 @@ class Reading:
     the p-value grows. ``readouts`` ``[n]``: the coded bits, signed by the carrier. ``margin``: mean read-out on the
     decoded side over its deviation, by which a strength can be chosen. ``trials``: by how much the chance of this look
     was multiplied to pay for all others. ``bound``: the mark belongs to the content of this picture; else it could have
-    been moved here from another. ``placement``: what was undone before it was read.
+    been moved here from another. ``placement``: what was undone before it was read. ``looks``: all of them, in turn,
+    this one among them. ``keyed``: read with a secret; without one whoever has the basis can write any key.
+    ``left_out``: looks for which memory did not suffice.
     """
 
     key: Key | None
@@ -62,6 +64,9 @@ class Reading:
     passes: Passes
     bound: bool = False
     placement: Placement | None = None
+    looks: tuple[Look, ...] = field(default=(), repr=False)
+    keyed: bool = True
+    left_out: int = 0
 
     @property
     def p_value(self) -> float:
@@ -83,14 +88,17 @@ def read(
     refining_steps: int = REFINING_STEPS,
     search: bool = True,
     on_step: Callable[[Step], None] | None = None,
+    before_refining: Callable[[], None] | None = None,
 ) -> Reading:
     """Read one picture ``[1,3,H,W]`` in [0,1].
 
     One encoder pass. Where that is not decisive, bound marks are looked for as if the picture had been turned, resized
     or cropped (``search``), and then, unless ``refining_steps`` is 0, the latent is refined by inversion. ``rate`` is
     what all looks together spend: half of it the first, the rest is shared by kinds of looks and, within a kind, by
-    looks (:data:`SHARES`). Sides off the latent grid are centre-cropped. Raises :class:`InvalidBasisError`,
-    :class:`InvalidImageError` or :class:`InvalidSettingError`.
+    looks (:data:`SHARES`). Sides off the latent grid are centre-cropped. Where memory does not suffice for a further
+    look, it is left out and counted; ``before_refining`` may make room for the inversion. Raises
+    :class:`InvalidBasisError`, :class:`InvalidImageError`, :class:`InvalidLatentError` for a picture smaller than one
+    patch of the basis, or :class:`InvalidSettingError`.
     """
     if not 0 < rate < 1:
         raise InvalidSettingError(f"The false-key rate {rate:g} must lie between 0 and 1: 1e-6 is the default.")
@@ -105,29 +113,40 @@ def read(
     passes = Passes(encoder=1)
     with torch.no_grad():
         latents = autoencoder.encode(cropped).float().cpu()
-    values = readouts(latents, basis, key_bits, secret)[0]
-    found = decode_readouts(values, key_bits, rate, passes, trials=first_trials, bound=basis.bound)
+    looks = [Look(None, readouts(latents, basis, key_bits, secret)[0], first_trials)]
+    left_out = 0
+
+    def decoded(look: Look, refined: bool = False) -> Reading:
+        return decode_readouts(
+            look.readouts, key_bits, rate, passes, refined=refined, trials=look.trials, placement=look.placement,
+            bound=basis.bound,
+        )  # fmt: skip
+
+    found = decoded(looks[0])
     if search and not found.is_marked:
         reader = PlacedReader(autoencoder, image, basis, key_bits, carrier_seed(secret, basis.bound))
         for look in reader.looks():
-            other = decode_readouts(
-                look.readouts, key_bits, rate, passes, trials=SHARES * KINDS * look.trials, placement=look.placement,
-                bound=True,
-            )  # fmt: skip
-            found = min(found, other, key=lambda reading: reading.log_p_value)
+            looks.append(replace(look, trials=SHARES * KINDS * look.trials))
+            found = min(found, decoded(looks[-1]), key=lambda reading: reading.log_p_value)
             if found.is_marked:
                 break
         passes += reader.passes
+        left_out = reader.left_out
     # A mark that was found elsewhere does not lie where an inversion would look.
     if found.key is None and refining_steps and not (found.is_marked and found.placement):
-        inversion = invert(autoencoder, cropped, initial_latents=latents, steps=refining_steps, on_step=on_step)
-        passes += inversion.passes[0]
-        values = readouts(inversion.latents.float(), basis, key_bits, secret)[0]
-        refined = decode_readouts(
-            values, key_bits, rate, passes, refined=True, trials=SHARES * KINDS, bound=basis.bound
-        )
-        found = min(found, refined, key=lambda reading: (reading.key is None, reading.log_p_value))
-    return replace(found, passes=passes)
+        if before_refining is not None:
+            before_refining()
+        try:
+            inversion = invert(autoencoder, cropped, initial_latents=latents, steps=refining_steps, on_step=on_step)
+        except NotEnoughMemoryError:
+            left_out += 1
+        else:
+            passes += inversion.passes[0]
+            values = readouts(inversion.latents.float(), basis, key_bits, secret)[0]
+            looks.append(Look(None, values, SHARES * KINDS))
+            refined = decoded(looks[-1], refined=True)
+            found = min(found, refined, key=lambda reading: (reading.key is None, reading.log_p_value))
+    return replace(found, passes=passes, looks=tuple(looks), keyed=secret is not None, left_out=left_out)
 
 
 def readouts(latents: Tensor, basis: FingerprintBasis, key_bits: int, secret: Secret | None) -> Tensor:

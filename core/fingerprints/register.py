@@ -15,7 +15,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import torch
+from torch import Tensor
 
 from ..errors import InvalidSettingError, LatentTracerError
 from ..storage.atomic import write_text
@@ -23,13 +23,13 @@ from ..storage.locking import locked
 from ..storage.safe_text import clean_text
 from .codebook import FREE_BITS, coded_bits, free_codewords, key_codewords
 from .evidence import log_tail, union
-from .keys import DEFAULT_BITS, InvalidSecretError, Key, Secret, check_key_bits
+from .keys import DEFAULT_BITS, LONGEST_NAME, InvalidSecretError, Key, Secret, check_key_bits, user_name
+from .placed import Look
 from .read import Reading
 
 FORMAT = "latent-tracer-fingerprint-register"
 # Users of a register of format 2 are named by bound marks alone, which nobody can move to another picture.
 VERSION, BOUND = 2, 2
-LONGEST_NAME = 200
 # Half a million users with names of the greatest length.
 MOST_BYTES = 100 * 2**20
 # Probability that a picture without any fingerprint is attributed to any registered user.
@@ -66,12 +66,10 @@ class Register:
 
         Raises :class:`InvalidRegisterError` for a name that is empty, too long or not printable.
         """
-        for name in names:
-            if not name.strip() or len(name) > LONGEST_NAME or not name.isprintable():
-                raise InvalidRegisterError(
-                    f"A user name of {len(name)} characters cannot be registered: use 1 to {LONGEST_NAME} printable"
-                    " characters."
-                )
+        try:
+            names = [user_name(name) for name in names]
+        except InvalidSettingError as error:
+            raise InvalidRegisterError(str(error)) from None
         return Register(tuple(dict.fromkeys((*self.users, *names))), self.key_bits, self.salt, self.check, self.version)
 
     def keys(self, secret: Secret) -> list[Key]:
@@ -138,7 +136,7 @@ def load_register(path: str | Path) -> Register:
     texts = [record.get("salt"), record.get("check")]
     sound = (
         isinstance(users, list)
-        and all(isinstance(user, str) for user in users)
+        and all(isinstance(user, str) and 0 < len(user) <= LONGEST_NAME and user.isprintable() for user in users)
         and len(set(users)) == len(users)
         and type(bits) is int
         and all(isinstance(text, str) and len(text) == 32 and not set(text) - set("0123456789abcdef") for text in texts)
@@ -157,8 +155,8 @@ def load_register(path: str | Path) -> Register:
 class UserAttribution:
     """Which registered user a picture belongs to; ``user`` is ``None`` for nobody.
 
-    ``p_value`` bounds the probability that a picture without a fingerprint is attributed to *any* of the ``users``
-    registered ones by evidence as strong as the best found here.
+    ``p_value`` bounds the probability that a picture without a fingerprint, or with that of somebody who is not
+    registered, is attributed to *any* of the ``users`` registered ones by evidence as strong as the best found here.
     """
 
     user: str | None
@@ -170,10 +168,12 @@ class UserAttribution:
 def attribute_user(
     reading: Reading, register: Register, secret: Secret, rate: float = FALSE_ATTRIBUTION_RATE
 ) -> UserAttribution:
-    """Compare a reading with the key of every registered user.
+    """Compare every look of a reading with the key of every registered user.
 
     Attributed only if the bound over all users is at most ``rate``, and not if a *different* key was read with
-    certainty: that picture belongs to somebody who is not registered. Raises :class:`InvalidSecretError` for another
+    certainty: that picture belongs to somebody who is not registered. Coded bits that say the same whatever the key
+    speak for no user. Looks are compared by what they say of users: which of them holds a mark may not show otherwise,
+    since so many more keys than users are possible. Raises :class:`InvalidSecretError` for another
     secret, :class:`InvalidSettingError` for another key length or nobody registered.
     """
     keys = register.keys(secret)
@@ -189,10 +189,13 @@ def attribute_user(
             None, 1.0, len(keys),
             "the basis has format 1, whose marks can be moved to other pictures: this register takes bound marks only",
         )  # fmt: skip
-    scores = best_scores(reading, keys)
-    best = int(scores.argmax())
-    trials = math.log(len(keys)) + FREE_BITS * math.log(2) + math.log(reading.trials)
-    log_p = union(float(log_tail(reading.readouts, scores[best : best + 1])[0]), trials)
+    codewords = key_codewords(keys)
+    tried: list[tuple[float, int, Look]] = []
+    for look in reading.looks or (Look(reading.placement, reading.readouts, reading.trials),):
+        tried.append((*_best_user(look, codewords, register.key_bits), look))
+        if tried[-1][0] <= math.log(rate):
+            break  # a large register takes its time
+    log_p, best, found = min(tried, key=lambda one: one[0])
     probability = math.exp(log_p)
     if log_p > math.log(rate):
         return UserAttribution(
@@ -208,15 +211,26 @@ def attribute_user(
         probability,
         len(keys),
         f"false attribution among {len(keys)} users at most {probability:.1e}"
+        + ("" if found.placement in (None, reading.placement) else f"; taken as {found.placement.words}")
         + ("" if reading.bound else "; a mark of format 1, which may have been moved here from another picture"),
     )
 
 
-def best_scores(reading: Reading, keys: list[Key]) -> torch.Tensor:
-    """``[N]``: the score of each key's best codeword over the 256 settings of the free bits."""
-    pilots = len(reading.readouts) - coded_bits(reading.key_bits)
-    variants = reading.readouts[None] * free_codewords(reading.key_bits, pilots)
-    return (key_codewords(keys, pilots) @ variants.T).max(1).values
+def _best_user(look: Look, codewords: Tensor, key_bits: int) -> tuple[float, int]:
+    """Logarithm of the bound for the user whom ``look`` speaks for most, and which one that is."""
+    values = look.readouts[: coded_bits(key_bits)]
+    scores = best_scores(values, codewords, key_bits)
+    best = int(scores.argmax())
+    trials = math.log(len(codewords)) + FREE_BITS * math.log(2) + math.log(look.trials)
+    return union(float(log_tail(values, scores[best : best + 1])[0]), trials), best
+
+
+def best_scores(values: Tensor, codewords: Tensor, key_bits: int) -> Tensor:
+    """``[N]``: the score of each key's best codeword over the 256 settings of the free bits.
+
+    ``values`` ``[n]``: coded bits without pilots; ``codewords`` ``[N,n]`` with all free bits 0.
+    """
+    return (codewords @ (values[None] * free_codewords(key_bits)).T).max(1).values
 
 
 def _check_value(secret: Secret, salt: bytes) -> str:

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
-from ..errors import InvalidImageError, InvalidLatentError, InvalidSettingError
+from ..errors import InvalidLatentError, InvalidSettingError
 from ..images.conditions import alter
 from ..images.quantiser import quantise
 from ..images.tensors import check_images, crop_to_grid
@@ -73,10 +73,10 @@ def build_basis(
 ) -> FingerprintBasis:
     """Measure a basis on pictures ``[B,3,H,W]`` in [0,1], on sampled latents ``[B,C,h,w]``, or on both.
 
-    Of each picture the central 32² latent cells are used. ``on_image`` gets the number of pictures done and cancels by
-    raising. Costs three encoder passes and one decoder pass a picture, one of each more for the first sixteen, and two
-    backward passes for the first six. Raises :class:`InvalidSettingError` for too few pictures,
-    :class:`InvalidImageError`, :class:`InvalidLatentError`.
+    Of each picture the central 32² latent cells are used, of one that holds no patch nothing. ``on_image`` gets the
+    number of pictures done and cancels by raising. Costs three encoder passes and one decoder pass a picture, one of
+    each more for the first sixteen, and two backward passes for the first six. Raises :class:`InvalidSettingError` for
+    too few pictures, :class:`InvalidImageError`, :class:`InvalidLatentError`.
     """
     side, channels = PATCH_SIDE, autoencoder.latent_channels
     dimensions = channels * side**2
@@ -140,11 +140,9 @@ def _latents_of(autoencoder: Autoencoder, images: Iterable[Tensor], latents: Ite
         checked = check_images(batch)
         height, width = (min(size, LARGEST_CELLS * ratio) for size in checked.shape[-2:])
         top, left = (checked.shape[-2] - height) // 2, (checked.shape[-1] - width) // 2
+        if min(height, width) < PATCH_SIDE * ratio:
+            continue  # an icon among photographs costs nobody the basis
         central, _ = crop_to_grid(checked[..., top : top + height, left : left + width], ratio)
-        if min(central.shape[-2:]) < PATCH_SIDE * ratio:
-            raise InvalidImageError(
-                f"A picture of {width}×{height} pixels holds no patch of {PATCH_SIDE * ratio}²: use larger pictures."
-            )
         for image in central.split(1):
             with torch.no_grad():
                 yield autoencoder.encode(image)

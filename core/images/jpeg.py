@@ -21,7 +21,7 @@ from scipy.fft import dctn
 from torch import Tensor
 
 from .regularity import JPEG_BLOCK
-from .tensors import central_part
+from .tensors import telling_part
 
 # The centre of a large picture tells as much as the whole.
 MAX_SIDE, MAX_BLOCKS = 512, 1024
@@ -69,7 +69,7 @@ def luminance_coefficients(image: Tensor) -> NDArray[np.float64]:
 
     Blocks with clipped pixels are left out, for clipping moves every coefficient, and so are flat ones.
     """
-    pixels = 255 * central_part(image, MAX_SIDE, JPEG_BLOCK)[0].cpu().double().numpy(force=True)
+    pixels = 255 * telling_part(image, MAX_SIDE, JPEG_BLOCK)[0].cpu().double().numpy(force=True)
     rows, columns = (side // JPEG_BLOCK for side in pixels.shape[-2:])
     cells = pixels[:, : rows * JPEG_BLOCK, : columns * JPEG_BLOCK].reshape(3, rows, JPEG_BLOCK, columns, JPEG_BLOCK)
     cells = cells.transpose(1, 3, 0, 2, 4).reshape(-1, 3, JPEG_BLOCK, JPEG_BLOCK)

@@ -14,7 +14,7 @@ from scipy.fft import dctn
 from torch import Tensor
 
 from .regularity import JPEG_BLOCK
-from .tensors import central_part
+from .tensors import telling_part
 
 MAX_SIDE = 512
 # Luma of ITU-R BT.601 and BT.709, and each again in the range of video.
@@ -104,6 +104,6 @@ def _packed(levels: NDArray[np.uint8]) -> NDArray[np.uint32]:
 
 
 def _levels(image: Tensor) -> NDArray[np.uint8]:
-    pixels = (255 * central_part(image, MAX_SIDE, JPEG_BLOCK)[0]).round().clamp(0, 255)
+    pixels = (255 * telling_part(image, MAX_SIDE, JPEG_BLOCK)[0]).round().clamp(0, 255)
     levels: NDArray[np.uint8] = pixels.byte().numpy(force=True)
     return levels

@@ -11,28 +11,34 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from .tensors import central_part
+from .tensors import telling_part
 
 # Pixels per side of JPEG's blocks, and of a latent cell of most decoders.
 JPEG_BLOCK = 8
-# The middle of a larger picture is looked at.
-MAX_SIDE = 1024
+# The part of a larger picture that has most detail is looked at, for repetition a smaller one.
+MAX_SIDE, LAG_SIDE = 1024, 512
 # Noise floor of second differences in 8-bit levels, so that rounding in flat parts is no pattern
 # (benchmarks/results/constants.md).
 FLOOR = 0.5
 # A block is flat, and says nothing, below this range of levels in every channel: rounding alone has 1.
 FLAT_RANGE = 4
+# A line with less than this mean second difference, in levels, is flat and says nothing of a grid; so many are needed.
+FLAT_LINE, LEAST_LINES = 0.25, 4
+# Fine texture that is like itself by so much, at a lag of whole blocks, repeats; a block that is so like another one is
+# no further evidence. Noise laid over it takes a little away.
+REPEATED, ALIKE = 0.5, 0.6
 
 
 def grid_strength(image: Tensor, period: int = JPEG_BLOCK) -> float:
     """How much one row or column in ``period`` stands out: ln of its second differences against its neighbours'.
 
-    ``image`` ``[1,3,H,W]`` in [0,1]. The median over all lines of one phase, the largest of all phases and both
-    directions: a few strong edges do not count, a grid does wherever it begins, and one of twice the period shows, too.
-    Second differences also show the knots of enlargement by interpolation (Gallagher, "Detection of linear and cubic
-    interpolation in JPEG compressed images", 2005). 0 where the picture has fewer than four lines of each phase.
+    ``image`` ``[1,3,H,W]`` in [0,1]. The median over all lines of one phase that are not flat, the largest of all
+    phases and both directions: a few strong edges do not count, a grid does wherever it begins, and one of twice the
+    period shows, too. Second differences also show the knots of enlargement by interpolation (Gallagher, "Detection of
+    linear and cubic interpolation in JPEG compressed images", 2005). 0 where the picture has fewer than four lines of
+    each phase.
     """
-    pixels = 255 * central_part(image, MAX_SIDE, JPEG_BLOCK)[0].cpu().double().numpy(force=True)
+    pixels = 255 * telling_part(image, MAX_SIDE, JPEG_BLOCK)[0].cpu().double().numpy(force=True)
     luminance = np.tensordot(np.array([0.299, 0.587, 0.114]), pixels, axes=(0, 0))
     return max(_grid_strength_of_columns(lines, period) for lines in (luminance, luminance.T))
 
@@ -40,24 +46,86 @@ def grid_strength(image: Tensor, period: int = JPEG_BLOCK) -> float:
 def _grid_strength_of_columns(luminance: NDArray[np.float64], period: int) -> float:
     if luminance.shape[1] < 4 * period + 2:
         return 0.0
-    changes = np.abs(np.diff(luminance, n=2, axis=1)).mean(0) + FLOOR
+    bends = np.abs(np.diff(luminance, n=2, axis=1))
+    # A patch on a plain ground has its grid in its own lines.
+    busy = bends.mean(1) > FLAT_LINE
+    changes = (bends[busy] if busy.sum() >= LEAST_LINES * period else bends).mean(0) + FLOOR
     half = period // 2
     padded = np.pad(changes, half, constant_values=np.nan)
     beside = [offset for offset in range(2 * half + 1) if offset != half]
     neighbours = np.nanmedian(np.stack([padded[offset : offset + len(changes)] for offset in beside]), axis=0)
-    excess = np.log(changes / neighbours)
-    return max(0.0, *(float(np.median(excess[phase::period])) for phase in range(period)))
+    excess, telling = np.log(changes / neighbours), neighbours > FLOOR + FLAT_LINE
+    lines = (excess[phase::period][telling[phase::period]] for phase in range(period))
+    return max(0.0, *(float(np.median(some)) if len(some) >= LEAST_LINES else 0.0 for some in lines))
 
 
 def different_blocks(image: Tensor) -> tuple[int, int]:
-    """Of the 8×8 blocks of ``image`` ``[1,3,H,W]`` that are not flat: how many differ, and how many there are."""
-    levels = (255 * central_part(image, MAX_SIDE, JPEG_BLOCK)[0]).round().clamp(0, 255).byte().numpy(force=True)
+    """Of the 8×8 blocks of ``image`` ``[1,3,H,W]`` that are not flat: how many differ, and how many there are.
+
+    Where the texture repeats, so do blocks that are as good as alike: with noise, a gradient or a vignette over them.
+    """
+    levels = (255 * telling_part(image, MAX_SIDE, JPEG_BLOCK)[0]).round().clamp(0, 255).byte().numpy(force=True)
     rows, columns = (side // JPEG_BLOCK for side in levels.shape[-2:])
     cells = levels[:, : rows * JPEG_BLOCK, : columns * JPEG_BLOCK].reshape(3, rows, JPEG_BLOCK, columns, JPEG_BLOCK)
     cells = cells.transpose(1, 3, 0, 2, 4).reshape(rows * columns, 3, JPEG_BLOCK * JPEG_BLOCK)
     ranges = cells.max(2).astype(int) - cells.min(2)
     telling = cells[(ranges >= FLAT_RANGE).any(1)]
-    return len({cell.tobytes() for cell in telling}), len(telling)
+    exact = len({cell.tobytes() for cell in telling})
+    if 2 * exact < len(telling) or not len(telling):
+        return exact, len(telling)
+    again = _repeated_blocks(levels[:, : rows * JPEG_BLOCK, : columns * JPEG_BLOCK])
+    return min(exact, int((~again.reshape(-1) & (ranges >= FLAT_RANGE).any(1)).sum())), len(telling)
+
+
+def _repeated_blocks(levels: NDArray[np.uint8]) -> NDArray[np.bool_]:
+    """``[rows, columns]``: which blocks of ``levels`` ``[3,H,W]`` are like one above or left of them, at a lag of whole
+    blocks by which the whole texture repeats."""
+    fine = _fine_texture(levels)
+    height, width = (side // JPEG_BLOCK for side in fine.shape)
+    again = np.zeros((height, width), bool)
+    for down, right in _lags(fine):
+        moved = np.full(fine.shape, np.nan)
+        across = slice(max(0, right), min(fine.shape[1], fine.shape[1] + right))
+        source = slice(max(0, -right), min(fine.shape[1], fine.shape[1] - right))
+        moved[down:, across] = fine[: fine.shape[0] - down, source]
+        products = [
+            _block_sums(one * other, height, width) for one, other in ((fine, moved), (fine, fine), (moved, moved))
+        ]
+        with np.errstate(invalid="ignore"):
+            again |= products[0] > ALIKE * np.sqrt(products[1] * products[2]) + FLOOR
+    return again
+
+
+def _fine_texture(levels: NDArray[np.uint8]) -> NDArray[np.float64]:
+    """``[H,W]``: luma less the mean of its four neighbours, which no gradient changes."""
+    luma = np.tensordot(np.array([0.299, 0.587, 0.114]), levels.astype(np.float64), axes=(0, 0))
+    wide = np.pad(luma, 1, mode="edge")
+    return luma - (wide[:-2, 1:-1] + wide[2:, 1:-1] + wide[1:-1, :-2] + wide[1:-1, 2:]) / 4
+
+
+def _block_sums(values: NDArray[np.float64], height: int, width: int) -> NDArray[np.float64]:
+    return values.reshape(height, JPEG_BLOCK, width, JPEG_BLOCK).sum((1, 3))
+
+
+def _lags(fine: NDArray[np.float64]) -> list[tuple[int, int]]:
+    """(down, right) in whole blocks at which ``fine`` is like itself: the best along rows, columns and of all."""
+    top, left = ((side - min(side, LAG_SIDE)) // 2 // JPEG_BLOCK * JPEG_BLOCK for side in fine.shape)
+    part = fine[top : top + LAG_SIDE, left : left + LAG_SIDE]
+    shape = tuple(2 * side for side in part.shape)
+    likeness = np.fft.irfft2(np.abs(np.fft.rfft2(part, shape)) ** 2, shape)
+    if likeness[0, 0] <= 0:
+        return []
+    downs = np.arange(0, part.shape[0] // 2 + 1, JPEG_BLOCK)
+    rights = np.arange(-(part.shape[1] // 2 // JPEG_BLOCK) * JPEG_BLOCK, part.shape[1] // 2 + 1, JPEG_BLOCK)
+    overlap = np.outer(1 - downs / part.shape[0], 1 - np.abs(rights) / part.shape[1])
+    found = likeness[np.ix_(downs, rights)] / (likeness[0, 0] * overlap)
+    found[0, rights <= 0] = 0
+    best = []
+    for some in (found[:1], np.where(rights == 0, found, 0), found):
+        place = np.unravel_index(int(some.argmax()), some.shape)
+        if some[place] > REPEATED:
+            best.append((int(downs[place[0]]), int(rights[place[1]])))
+    return list(dict.fromkeys(best))
 
 
 def repeated_pattern(image: Tensor, period: int) -> float:
@@ -67,7 +135,7 @@ def repeated_pattern(image: Tensor, period: int) -> float:
     A decoder that writes equal cells side by side, of an empty or a smooth latent, leaves its own pattern in each. The
     larger of both directions; 0 where the middle of the picture has fewer than four periods.
     """
-    pixels = 255 * central_part(image, MAX_SIDE, JPEG_BLOCK)[0].cpu().double().numpy(force=True)
+    pixels = 255 * telling_part(image, MAX_SIDE, JPEG_BLOCK)[0].cpu().double().numpy(force=True)
     luminance = np.tensordot(np.array([0.299, 0.587, 0.114]), pixels, axes=(0, 0))
     if min(luminance.shape) < 4 * period:
         return 0.0

@@ -7,11 +7,11 @@ a latent has d numbers to choose. Where the best reconstruction of a foreign pic
 value is still hit with a probability p < 1, and n values beyond the d that a latent can buy are all hit with p^n.
 
 That fails only where values are hit for nothing, so only *telling* values count: not those stored as 0 or 255, which
-swallow all beyond; not those that the four neighbours foretell to less than a level, as rounding leaves a smooth
-surface that any decoder reproduces (flat pictures, gradients, blurred photographs); of the three colours only what
-one adds to another, so that a grey picture counts once. A certificate takes so many telling values per latent value
-that the latent cannot have bought them, and so many in all that p^n is nothing even for a p near one: with the
-smallest number allowed here, .99^n is 1e-13.
+swallow all beyond; not those that a line or a cubic through their neighbours foretells to what rounding leaves of a
+smooth surface, which any decoder reproduces (flat pictures, gradients, blurred photographs, waves of high contrast); of
+the three colours only what one adds to another, so that a grey picture counts once. A latent buys as many of them as it
+has numbers; a certificate takes so many more that p^n is nothing even for a p near one: of the number asked for here,
+.99^n is 1e-13.
 """
 
 from __future__ import annotations
@@ -21,26 +21,42 @@ from torch import Tensor
 
 from ..images.quantiser import LEVELS
 
-# Telling values for each value of the latent, and in all (benchmarks/results/inversion.md).
-PER_LATENT_VALUE = 2
+# Telling values beyond those that the latent can buy.
 LEAST = 3000
-# In levels: what rounding makes of a surface that is linear between neighbours at most, of one colour and of the
-# difference of two.
+# In levels: what rounding makes at most of a surface that is linear between neighbours, and of one that is cubic, of
+# one colour and of the difference of two.
 FORETOLD = (1.0, 2.0, 2.0)
+FORETOLD_CUBIC = tuple(4 / 3 * levels for levels in FORETOLD)
+# Pixels on each side that a cubic takes.
+REACH = 2
 
 
 def telling(image: Tensor) -> Tensor:
     """Which stored values of ``image`` ``[1,3,H,W]``, 8 bit in [0,1], nothing but the right latent reproduces.
 
-    ``[3,H-2,W-2]`` bool, without the outermost pixels: green, red and blue in this order.
+    ``[3,H-4,W-4]`` bool, without the two outermost pixels: green, red and blue in this order.
     """
     levels = (image.detach().cpu() * LEVELS).round()
     red, green, blue = levels[0].unbind()
     apart = torch.stack([green, red - green, blue - green])
-    neighbours = apart[:, :-2, 1:-1] + apart[:, 2:, 1:-1] + apart[:, 1:-1, :-2] + apart[:, 1:-1, 2:]
-    surprising = (apart[:, 1:-1, 1:-1] - neighbours / 4).abs() >= torch.tensor(FORETOLD)[:, None, None]
-    free = ((levels[0] > 0) & (levels[0] < LEVELS))[[1, 0, 2], 1:-1, 1:-1]
-    return surprising & free
+
+    def sum_at(distance: int) -> Tensor:
+        """Of the four neighbours at that distance."""
+        inner = slice(REACH, -REACH)
+        rows, columns = (
+            [slice(REACH + sign * distance, side - REACH + sign * distance) for sign in (-1, 1)]
+            for side in apart.shape[-2:]
+        )
+        beside = [apart[:, row, inner] for row in rows] + [apart[:, inner, column] for column in columns]
+        return torch.stack(beside).sum(0)
+
+    near, further = sum_at(1), sum_at(2)
+    middle = apart[:, REACH:-REACH, REACH:-REACH]
+    line, cubic = near / 4, (4 * near - further) / 12
+    free = ((levels[0] > 0) & (levels[0] < LEVELS))[[1, 0, 2], REACH:-REACH, REACH:-REACH]
+    bounds = (torch.tensor(bound)[:, None, None] for bound in (FORETOLD, FORETOLD_CUBIC))
+    missed = [(middle - foretold).abs() >= bound for foretold, bound in zip((line, cubic), bounds, strict=True)]
+    return missed[0] & missed[1] & free
 
 
 def telling_values(image: Tensor) -> int:
@@ -53,8 +69,8 @@ def why_no_certificate(image: Tensor, latent_values: int) -> str:
 
     ``latent_values``: how many numbers the latent has.
     """
-    needed = max(LEAST, PER_LATENT_VALUE * latent_values)
-    found = telling_values(image) if min(image.shape[-2:]) > 2 else 0
+    needed = latent_values + LEAST
+    found = telling_values(image) if min(image.shape[-2:]) > 2 * REACH else 0
     if found >= needed:
         return ""
     return (

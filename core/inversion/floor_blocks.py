@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..images.quantiser import ROUNDING_FLOOR, Quantiser, residual
-from .certificate import telling
+from .certificate import REACH, telling
 
 BLOCK = 8
 # A block's mean squared residual in units of the floor. Rounding alone scatters it by 6 %; a search that is not yet at
@@ -46,9 +46,13 @@ def floor_blocks(images: Tensor, decoded: Tensor, quantiser: Quantiser) -> Floor
     if not height or not width:
         none = torch.zeros(height // BLOCK, width // BLOCK, dtype=torch.bool)
         return FloorBlocks(none, none)
-    missed = residual(decoded, images, quantiser)[..., :height, :width].square().mean(1, keepdim=True)
-    loss = F.avg_pool2d(missed, BLOCK)[0, 0].cpu()
+    # Values stored as 0 or 255 of which the decoder lies beyond say nothing: they must not thin out what others say.
+    silent = ((images <= 0) & (decoded <= 0)) | ((images >= 1) & (decoded >= 1))
+    missed = residual(decoded, images, quantiser).square()
+    sums = [F.avg_pool2d(one[..., :height, :width].mean(1, keepdim=True), BLOCK)[0, 0].cpu()
+            for one in (missed, (~silent).to(missed))]  # fmt: skip
+    loss = sums[0] / sums[1].clamp(min=1e-9)
     # The outermost pixels have no neighbours to be foretold by.
-    green = F.pad(telling(images)[0], (1, 1, 1, 1))[None, None, :height, :width].float()
+    green = F.pad(telling(images)[0], 4 * (REACH,))[None, None, :height, :width].float()
     tells = F.avg_pool2d(green, BLOCK)[0, 0] >= TELLING_SHARE
     return FloorBlocks((loss <= AT_FLOOR * ROUNDING_FLOOR) & tells, tells)

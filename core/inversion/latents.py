@@ -22,7 +22,7 @@ from .certificate import why_no_certificate
 from .floor_blocks import FloorBlocks, floor_blocks
 from .memory import PeakMemory, bounded, is_out_of_memory, let_go, out_of_memory_error
 from .objective import Evaluation, Objective, Passes
-from .solvers import DEFAULT_SOLVER, EXACT, Search, Solver, Stopped, make_solver
+from .solvers import DEFAULT_SOLVER, EXACT, FLOOR, Search, Solver, Stopped, make_solver
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,8 @@ class Inversion:
     """What an inversion found. All tensors are on the CPU; B images were traced, each on its own.
 
     images: the traced part of each image, ``[B,3,H,W]``. initial_latents, latents: ``[B,C,h,w]``, E(x) and z*.
-    reconstruction: D(z*), unclamped. initial_loss, loss: ``[B]``. loss_history: one tuple per image, entry 0 at E(x).
+    reconstruction: D(z*), unclamped. initial_loss, loss: ``[B]``, of E(x) and z*: the smallest that was seen, or, at
+    the 8-bit floor, that of the latent which reproduces most values. loss_history: a tuple per image, entry 0 at E(x).
     """
 
     autoencoder: str
@@ -66,6 +67,7 @@ class Inversion:
     reproduced: tuple[float | None, ...] = ()  # share of the stored values that D(z*) becomes; None unless 8 bit
     certified: tuple[bool, ...] = ()  # all of them, and that means something (:mod:`.certificate`)
     floor_blocks: tuple[FloorBlocks | None, ...] = ()  # None unless 8 bit
+    whole: Tensor | None = None  # [B,3,H,W]: the images before they were cropped, None where nothing was cut off
 
     @property
     def decoder_passes(self) -> tuple[int, ...]:
@@ -77,13 +79,15 @@ class Inversion:
     def alone(self, index: int) -> Inversion:
         """What was found for image ``index``."""
         part = slice(index, index + 1)
-        return replace(self, **{name: getattr(self, name)[part] for name in _PER_IMAGE if hasattr(self, name)})
+        return replace(
+            self, **{name: getattr(self, name)[part] for name in _PER_IMAGE if getattr(self, name, None) is not None}
+        )
 
 
 _PER_IMAGE = (
     *("images", "initial_latents", "initial_reconstruction", "initial_loss", "latents", "reconstruction", "loss"),
     *("loss_history", "quantiser", "passes", "seconds", "stopped_by", "peak_bytes", "start_losses"),
-    *("reproduced", "certified", "floor_blocks"),
+    *("reproduced", "certified", "floor_blocks", "whole"),
 )
 
 
@@ -115,7 +119,8 @@ def invert(
     """
     method = make_solver(solver, steps) if isinstance(solver, str) else solver
     quantiser = check_quantiser(quantiser)
-    cropped, crop = crop_to_grid(check_images(images), autoencoder.spatial_ratio)
+    checked = check_images(images)
+    cropped, crop = crop_to_grid(checked, autoencoder.spatial_ratio)
     if initial_latents is not None:
         check_latents(initial_latents, autoencoder, cropped)
     results = []
@@ -140,7 +145,7 @@ def invert(
     if any(result.recomputed for result in results):
         notes.append("memory is tight: the decoder's blocks were recomputed instead of kept, which takes longer")
     for index, result in enumerate(results):
-        if len(result.history) > 1 and result.loss >= result.initial_loss:
+        if len(result.history) > 1 and result.loss >= result.initial_loss and result.stopped_by not in (EXACT, FLOOR):
             notes.append(f"image {index + 1}: no step improved on the encoder's start, its loss is that of the start")
         if result.stopped_by == EXACT:
             notes.append(f"image {index + 1}: a latent was found that reproduces every stored pixel bit for bit")
@@ -170,6 +175,7 @@ def invert(
         reproduced=tuple(r.reproduced for r in results),
         certified=tuple(r.reproduced == 1 and not r.no_certificate for r in results),
         floor_blocks=tuple(r.floor_blocks for r in results),
+        whole=None if crop.is_whole else checked.cpu(),
     )
 
 

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from ..images.quantiser import (
     LEVELS,
+    ROUNDING_FLOOR,
     Quantiser,
     beyond_interval,
     is_eight_bit,
@@ -57,8 +58,11 @@ class Objective:
         self.autoencoder = autoencoder
         self.image = image.to(autoencoder.device, autoencoder.dtype)
         self.candidates: tuple[Quantiser, ...] = (quantiser,)
+        eight_bit = bool(is_eight_bit(image)[0])
         if quantiser == "auto":
-            self.candidates = ("round", "floor") if bool(is_eight_bit(image)[0]) else ("none",)
+            self.candidates = ("round", "floor") if eight_bit else ("none",)
+        #: Whether the image is one of 8 bit, so that there are stored values to reproduce.
+        self.is_stored = eight_bit and "none" not in self.candidates
         self.passes = Passes()
 
     def encode(self, images: Tensor) -> Tensor:
@@ -76,15 +80,16 @@ class Objective:
         """The storage model that explains the image best, given a reconstruction ``[1,3,H,W]``, unclamped."""
         return min(self.candidates, key=lambda q: float(mean_squared_residual(decoded, self.image, q)))
 
-    @property
-    def is_stored(self) -> bool:
-        """Whether the image is one of 8 bit, so that there are stored values to reproduce."""
-        return "none" not in self.candidates
-
     def reproduced(self, decoded: Tensor) -> int:
         """How many values of the image ``decoded`` ``[1,3,H,W]`` becomes once stored as 8 bit; 0 for other images."""
-        stored = (q for q in self.candidates if q != "none")
+        stored = self.candidates if self.is_stored else ()
         return max((int(((quantise(decoded, q) - self.image).abs() < HALF_LEVEL).sum()) for q in stored), default=0)
+
+    def floor(self, decoded: Tensor) -> float:
+        """The loss that rounding alone leaves at ``decoded`` ``[1,3,H,W]``: values stored as 0 or 255 of which it lies
+        beyond add nothing to a loss."""
+        beyond = ((self.image <= 0) & (decoded <= 0)) | ((self.image >= 1) & (decoded >= 1))
+        return ROUNDING_FLOOR * (1 - float(beyond.float().mean()))
 
     def is_exact(self, decoded: Tensor) -> bool:
         """Whether ``decoded`` ``[1,3,H,W]``, stored as 8 bit, is this very image: proof that needs no calibration."""

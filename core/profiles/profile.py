@@ -151,16 +151,23 @@ class Profile:
         """The profile without the sources that an image which shows JPEG of quality ``jpeg`` is not comparable with.
 
         A profile for JPEG files keeps those whose images went through JPEG of that quality, or of the next above and
-        below it: an image that shows it was neither left as it was made nor ever in a rougher file. Any other profile,
-        and one for an image that shows none, is kept whole.
+        below it, of each kind: an image that shows it was neither left as it was made nor ever in a rougher file. What
+        other decoders made counts as it was calibrated, if nothing nearer is known. Any other profile, and one for an
+        image that shows none, is kept whole.
         """
         if jpeg is None or jpeg_quality_of(self.condition) == NO_JPEG:
             return self
-        qualities = {jpeg_quality_of(source.history) for source in self.others}
-        below = [quality for quality in qualities if quality <= jpeg + JPEG_TOLERANCE]
-        above = [quality for quality in qualities if quality >= jpeg - JPEG_TOLERANCE]
-        bounds = {max(below) if below else min(above), min(above) if above else max(below)}
-        return replace(self, others=tuple(s for s in self.others if jpeg_quality_of(s.history) in bounds))
+
+        def nearest(qualities: set[int]) -> set[int]:
+            below = [quality for quality in qualities if quality <= jpeg + JPEG_TOLERANCE]
+            above = [quality for quality in qualities if quality >= jpeg - JPEG_TOLERANCE]
+            return {max(below) if below else min(above), min(above) if above else max(below)}
+
+        def is_kept(source: Source) -> bool:
+            kin = (one for one in self.others if one.origin == source.origin)
+            return jpeg_quality_of(source.history) in nearest({jpeg_quality_of(one.history) for one in kin})
+
+        return replace(self, others=tuple(filter(is_kept, self.others)))
 
     @property
     def covers_lossy_files(self) -> bool:

@@ -38,6 +38,11 @@ class Source:
         if not self.pictures:
             object.__setattr__(self, "pictures", tuple(range(len(self.scores))))
 
+    @property
+    def origin(self) -> tuple[str, str, frozenset[str]]:
+        """What its images are, whatever they went through: their kind, who scored and who made them."""
+        return self.kind, self.under, frozenset(self.decoders)
+
     @functools.cached_property
     def lowest(self) -> Scores:
         """The lowest score of each picture, ascending: versions of one picture are no independent evidence.

@@ -14,7 +14,7 @@ from typing import Any
 from ..storage.atomic import write_text
 from ..storage.safe_text import clean_text, spreadsheet_cell
 from ..verdicts.family import FAMILY_LIMITS
-from .folder_report import BYTE_ORDER_MARK
+from .folder_report import BYTE_ORDER_MARK, KEPT, rows_in
 from .page import SCRIPT, document, number_cell, sortable_table, text
 
 CSV_NAME, PAGE_NAME = "family.csv", "family.html"
@@ -35,13 +35,16 @@ def write_family_report(folder: Path, rows: Sequence[Row], settings: Mapping[str
     """Write both files into ``folder``, each whole or not at all, and return the summary in one line.
 
     ``rows``: objects of `family --json`, with a ``thumbnail`` where there is one; ``pending`` pictures were not asked
-    about yet. Raises :class:`InvalidSettingError` where ``folder`` cannot be written.
+    about yet. A cancelled run replaces no report of more pictures. Raises :class:`InvalidSettingError` where ``folder``
+    cannot be written.
     """
     answers = Counter(told(row) for row in rows)
     counted = ", ".join(
         f"{count} {answer}" for answer, count in sorted(answers.items(), key=lambda one: (-one[1], one[0]))
     )
     line = f"{len(rows)} pictures: {counted or 'none'}" + (f"; {pending} more are still to be asked" if pending else "")
+    if pending and rows_in(folder / CSV_NAME) > len(rows):
+        return f"{line}; {KEPT}"
     write_text(folder / CSV_NAME, BYTE_ORDER_MARK + csv_text(rows))
     table = sortable_table(HEADS, map(_row, rows))
     page = document("Which family made them?", line, settings, table, FAMILY_LIMITS, script=SCRIPT)

@@ -20,6 +20,7 @@ VERSION = 1
 CSV_NAME, JSON_NAME, PAGE_NAME = "report.csv", "report.json", "report.html"
 # Without it Excel takes the file for one in the system's own encoding.
 BYTE_ORDER_MARK = "\ufeff"
+KEPT = "the earlier report, of more pictures, stays until this is run to its end"
 COLUMNS = tuple(field.name for field in fields(TraceRow) if field.name != "thumbnail")
 
 
@@ -27,15 +28,27 @@ def write_report(folder: Path, rows: Sequence[TraceRow], settings: Mapping[str, 
     """Write the three files into ``folder``, each whole or not at all, and return the summary in one line.
 
     ``settings`` are shown as they are given, and after them how many pictures were judged by which condition;
-    ``pending`` pictures are still to be traced. Raises :class:`InvalidSettingError` where ``folder`` cannot be written.
+    ``pending`` pictures are still to be traced. A cancelled run replaces no report of more pictures. Raises
+    :class:`InvalidSettingError` where ``folder`` cannot be written.
     """
     line = summary(rows) + (f"; {pending} more are still to be traced" if pending else "")
+    if pending and rows_in(folder / CSV_NAME) > len(rows):
+        return f"{line}; {KEPT}"
     judged_as = conditions_of(rows)
     settings = {**settings, "judged as": judged_as} if judged_as else settings
     write_text(folder / CSV_NAME, BYTE_ORDER_MARK + csv_text(rows))
     write_text(folder / JSON_NAME, json_text(rows, settings, pending))
     write_text(folder / PAGE_NAME, report_page(rows, settings, line))
     return line
+
+
+def rows_in(path: Path) -> int:
+    """How many pictures the table at ``path`` tells of; 0 where there is none that can be read."""
+    try:
+        with path.open(encoding="utf-8", newline="") as file:
+            return max(0, sum(1 for _ in csv.reader(file)) - 1)
+    except (OSError, ValueError, csv.Error):
+        return 0
 
 
 def json_text(rows: Sequence[TraceRow], settings: Mapping[str, Any], pending: int = 0) -> str:

@@ -120,9 +120,12 @@ def opened(
 def outcome_of(
     file: PictureFile, picture: Picture | UnreadableFile, trace: Callable[[Picture], Traced], tracer: Tracer
 ) -> tuple[Outcome, bool]:
-    """The outcome of one file, and whether another run would say the same: not where memory or disk ran out."""
+    """The outcome of one file, and whether another run would say the same: not where memory or disk ran out.
+
+    What cannot be read is read again, which costs little: a plugin may have been installed, or memory freed.
+    """
     if isinstance(picture, UnreadableFile):
-        return Outcome(file, unreadable_row(picture)), True
+        return Outcome(file, unreadable_row(picture)), False
     try:
         traced = trace(picture)
         return Outcome(file, tracer.row(traced), traced), True

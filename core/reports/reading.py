@@ -11,6 +11,7 @@ READING_LIMITS = (
     "limits: a key proves that the secret was used on a picture of this content, not who used it nor that nothing in it"
     " was changed since; whoever knows the secret can write any key, whoever has the basis can remove one"
 )
+PUBLIC_LIMITS = "limits: without a secret a key proves nothing: whoever has the basis can write any key, and remove one"
 MOVABLE_LIMITS = (
     "limits: a mark of format 1 proves little: it can be moved to any picture, without the secret; resizing, cropping"
     " and turning break it; build a new basis, whose marks are bound to their pictures"
@@ -39,4 +40,13 @@ def reading_report(reading: Reading, owner: UserAttribution | None = None) -> st
     )
     if reading.placement is not None and reading.is_marked:
         lines.append(f"taken as {reading.placement.words}")
-    return "\n".join([*lines, READING_LIMITS if reading.bound else MOVABLE_LIMITS])
+    if reading.left_out:
+        lines.append(f"{reading.left_out} further looks did not fit into memory and were left out")
+    return "\n".join([*lines, limits_of(reading)])
+
+
+def limits_of(reading: Reading) -> str:
+    """What a key read so proves, and what not."""
+    if not reading.keyed:
+        return PUBLIC_LIMITS
+    return READING_LIMITS if reading.bound else MOVABLE_LIMITS

@@ -24,8 +24,9 @@ from .protocol import reconstruct
 # Pictures, their side in latent cells (and at least in pixels), and how many of them must be recognised.
 PICTURES, CELLS, LEAST_SIDE, ENOUGH = 6, 24, 192, 5
 FIRST_SEED = 7100
-# For a rate of 1 % on average; and how many versions of each photograph calibration scores.
-CALIBRATION_PICTURES, VERSIONS = 99, 5
+# For a rate of 1 % on average; and how many versions of each photograph a calibration for the usual conditions scores
+# (core/calibration/estimate.py).
+CALIBRATION_PICTURES, VERSIONS = 99, 19
 
 
 @dataclass(frozen=True)

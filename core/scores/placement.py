@@ -18,6 +18,8 @@ SMALLEST_SCALE, LARGEST_SCALE = 0.34, 2.55
 # Most generators' sizes are multiples of 64, and most resizes by one of these factors: so many such sizes are tried at
 # most, and of others so many that there are as many as SIZES.
 ROUND, MAX_SIZES, SIZES = 64, 48, 24
+# Sizes (of either orientation) that models are made for and that are no such multiples: Qwen-Image's.
+USUAL = frozenset({(1328, 1328), (1664, 928), (1472, 1104), (1584, 1056)})
 SIMPLE_FACTORS = (1 / 2, 2 / 3, 3 / 4, 4 / 5, 5 / 4, 4 / 3, 3 / 2, 2.0, 5 / 2, 3.0, 4.0)
 # Nobody makes pictures of a shorter side, in pixels or in cells, and a look at one tells little.
 LEAST_SIDE, LEAST_CELLS = 192, 16
@@ -107,8 +109,9 @@ def made_sizes(height: int, width: int, cell: int) -> list[tuple[int, int]]:
 
 def roundness(height: int, width: int, made: tuple[int, int]) -> int:
     """How likely a picture of ``height``×``width`` was ``made`` in that size: the largest power of two up to
-    :data:`ROUND` in both its sides, :data:`ROUND` where the resize was by a simple factor."""
-    return ROUND if by_simple_factor(height, width, made) else min(math.gcd(side, ROUND) for side in made)
+    :data:`ROUND` in both its sides, :data:`ROUND` for one of :data:`USUAL` or a resize by a simple factor."""
+    is_likely = by_simple_factor(height, width, made) or (max(made), min(made)) in USUAL
+    return ROUND if is_likely else min(math.gcd(side, ROUND) for side in made)
 
 
 def by_simple_factor(height: int, width: int, made: tuple[int, int]) -> bool:

@@ -20,6 +20,11 @@ from pathlib import Path
 from ..errors import InvalidSettingError
 from .atomic import unwritable
 
+
+class InUseError(InvalidSettingError):
+    """Somebody else holds the lock."""
+
+
 PATIENCE = 30.0
 POLL = 0.01
 # Over network file systems the system's lock may belong to the process: threads need one of their own.
@@ -30,7 +35,8 @@ _THREADS: defaultdict[Path, threading.Lock] = defaultdict(threading.Lock)
 def locked(path: Path, timeout: float = PATIENCE) -> Iterator[None]:
     """Hold the lock of ``path``, which need not exist; its folders are made. Not to be nested for one path.
 
-    Raises :class:`InvalidSettingError` if somebody else holds it for ``timeout`` seconds, or where none can be had.
+    Raises :class:`InUseError` if somebody else holds it for ``timeout`` seconds, :class:`InvalidSettingError` where
+    none can be had.
     """
     deadline = time.monotonic() + timeout
     try:
@@ -77,10 +83,8 @@ def _acquire(path: Path, beside: Path, deadline: float) -> int:
             time.sleep(POLL)
 
 
-def _in_use(path: Path) -> InvalidSettingError:
-    return InvalidSettingError(
-        f"{path} is being written by another run: wait until that one ends, or choose another place."
-    )
+def _in_use(path: Path) -> InUseError:
+    return InUseError(f"{path} is being written by another run: wait until that one ends, or choose another place.")
 
 
 def _is_still(beside: Path, descriptor: int) -> bool:

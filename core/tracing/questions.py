@@ -27,12 +27,14 @@ from ..scores.windows import windows_of
 from ..verdicts.own_part import OWN_PART, own_part
 from ..verdicts.verdict import Verdict
 
-# An inverted loss of so many times the 8-bit floor is what the decoder's own pictures come to, whatever their latents.
-# The two photographs that were tried stayed above 230, pictures of empty latents ended at 1 to 8; no benchmark has it.
-NEAR_THE_FLOOR = 60.0
-# So many blocks at the floor are no chance: of sharp pictures from elsewhere none had one, of blurred ones, where few
-# blocks count, 5 of 164 (benchmarks/results/floor-blocks.md).
-EXPLAINED_BLOCKS = 3
+# Of a picture in which hardly a block tells more than its neighbours do, an inverted loss of so many times the 8-bit
+# floor says no more than that it is smooth: pictures of empty latents end at 1 to 8, blurred ones from elsewhere at 1
+# to 58 (benchmarks/results/floor-blocks.md). There a no would be as little worth. Of a picture with detail the mean
+# says too little: a photograph of a brick wall came to 20 (benchmarks/results/attribution-256-rows.jsonl).
+NEAR_THE_FLOOR, SMOOTH_SHARE = 60.0, 0.1
+# So many blocks at the floor are no chance, and this share of those that tell, for a large picture has many: of sharp
+# pictures from elsewhere none of 2,001 was, of blurred ones, where few blocks count, 5 of 164 (the same report).
+EXPLAINED_BLOCKS, EXPLAINED_SHARE = 3, 0.01
 # A pattern that repeats as the cells do, this much, is a decoder's own writing where its latent is empty or smooth,
 # which no score can tell from another's: of forty pictures of smooth latents of five decoders the least had 0.09, of
 # 72 photographs and generated pictures the most 0.05.
@@ -162,8 +164,13 @@ def ask_fills_cells(no: Verdict, pixels: Tensor, cell: int) -> Checked:
 
     If not, it was cut or resized after whatever decoder made it. The search tried one of the two at a time.
     """
-    box = content_box(pixels)
-    shapes = [tuple(pixels.shape[-2:]), *([] if box is None else [(box.height, box.width)])]
+    box, (tall, wide) = content_box(pixels), pixels.shape[-2:]
+    # Bars on two opposite sides, or a frame, are no part of what a decoder wrote.
+    is_framed = box is not None and (
+        (box.top > 0 and box.top + box.height < tall) or (box.left > 0 and box.left + box.width < wide)
+    )
+    shapes = [] if is_framed else [(tall, wide)]
+    shapes += [] if box is None else [(box.height, box.width)]
     if any(height % cell == 0 and width % cell == 0 for height, width in shapes):
         return Checked(no, Passes())
     height, width = shapes[-1]
@@ -211,22 +218,24 @@ def _inverted_window(autoencoder: Autoencoder, image: Tensor) -> Inversion | Non
 
 
 def contradicted(verdict: Verdict, loss: float, blocks: FloorBlocks | None = None) -> Verdict:
-    """``verdict`` after an inversion that ended with ``loss``: a no falls where the decoder explains the picture, or
-    some ``blocks`` of it wholly."""
+    """``verdict`` after an inversion that ended with ``loss``: a no falls where the decoder explains some ``blocks`` of
+    the picture wholly, or all of one that is too smooth to tell whose it is."""
     if verdict.answer != "non-belonging" or verdict.threshold is not None:
         return verdict
-    explained = 0 if blocks is None else int(blocks.at_floor.sum())
-    if explained >= EXPLAINED_BLOCKS:
+    explained, telling = (0, 0) if blocks is None else (int(blocks.at_floor.sum()), int(blocks.telling.sum()))
+    if explained >= max(EXPLAINED_BLOCKS, EXPLAINED_SHARE * telling):
         reason = (
             f"its score {verdict.score:.3g} shows no trace, but the inversion explains {explained} blocks with detail"
-            " down to the 8-bit floor, as it explains this decoder's own work alone: trace that part by itself."
+            " down to the 8-bit floor, as it explains hardly anything but this decoder's own work: trace that part by"
+            " itself."
         )
         return withheld(verdict, reason, f"{explained} blocks explained down to the 8-bit floor")
-    if loss > NEAR_THE_FLOOR * ROUNDING_FLOOR:
+    is_smooth = blocks is None or telling < SMOOTH_SHARE * blocks.telling.numel()
+    if loss > NEAR_THE_FLOOR * ROUNDING_FLOOR or not is_smooth:
         return verdict
     reason = (
-        f"its score {verdict.score:.3g} shows no trace, but the inversion explains the picture down to"
-        f" {loss / ROUNDING_FLOOR:.1f} times the 8-bit floor, as it explains this decoder's own."
+        f"its score {verdict.score:.3g} shows no trace, but the picture is smooth, and the inversion explains it down"
+        f" to {loss / ROUNDING_FLOOR:.1f} times the 8-bit floor: so it would if this decoder had made it."
     )
     return withheld(verdict, reason)
 

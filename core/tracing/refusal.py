@@ -5,6 +5,7 @@ One of the questions, whether the picture lies otherwise than it was made, may f
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
@@ -86,7 +87,8 @@ def checked(
         found = search_placements(autoencoder, pixels, window)
         return _elsewhere(verdict, profile, autoencoder.fingerprint, bound, pixels, found)
     compares = compares_placements(score)
-    asked, smoother = _control(verdict, profile, score, autoencoder, placed, window, quality)
+    held = min(bound, profile.acceptance_threshold) if score.name == GridContrast.name else math.inf
+    asked, smoother = _control(verdict, profile, score, autoencoder, placed, window, quality, held)
     passes, looks = asked.passes, 0
     if asked.verdict.answer == verdict.answer and compares:
         verdict = asked.verdict  # with its power
@@ -137,9 +139,10 @@ def _control(
     placed: Tensor,
     window: int | None,
     quality: int | None,
+    bound: float,
 ) -> tuple[Checked, float]:
-    """Is even the decoder's own version of the picture, with the noise of this one, not recognised? And how much
-    smoother the picture is than that version."""
+    """Is even the decoder's own version of the picture, with the noise of this one, not recognised, by all that a yes
+    takes, ``bound`` too? And how much smoother the picture is than that version."""
     try:
         control = regenerated_control(score, autoencoder, placed, quality, window)
     except InvalidImageError as error:
@@ -148,7 +151,7 @@ def _control(
     no, is_noisy = replace(no, power=control.value), control.noise >= MUCH_NOISE
     # Of other scores no share is known that a noisy picture keeps.
     kept = (NOISY_SHARE if score.name == GridContrast.name else None) if is_noisy else 1.0
-    if kept is not None and profile.accepts(kept * control.value):
+    if kept is not None and profile.accepts(kept * control.value) and kept * control.value <= bound:
         return Checked(no, control.passes), control.smoother
     findings = [f"noise, or as fine a texture, of about {255 * control.noise:.0f} levels"] if is_noisy else []
     held = f"it holds too little detail{' beside its ' + findings[0] if findings else ''}"
@@ -167,12 +170,14 @@ def _elsewhere(
     if found is None:
         return Checked(verdict, Passes())
     words, held = found.placement.words, replace(placement_profile(), limits=profile.limits)
+    made = found.placement.undo(pixels)
     # What other decoders leave on the same grid differs from decoder to decoder: a rough one takes more for its own.
     share = RESIZED_SHARE if found.placement.size else 1.0
-    carries = held.accepts(found.evidence) and found.unseen < share * bound
+    is_measured = min(made.shape[-2:]) >= held.image_sizes[0]
+    carries = held.accepts(found.evidence) and found.unseen < share * bound and is_measured
     yes = None
     if carries:
-        history = History.of(found.placement.undo(pixels))
+        history = History.of(made)
         on_others = not was_measured_on(held, digest)
         yes = verdict_at_placement(verdict, found.evidence, found.tests, held, history, words, on_others)
     if yes is not None:

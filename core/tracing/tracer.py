@@ -14,7 +14,7 @@ from dataclasses import replace
 from torch import Tensor
 
 from ..errors import InvalidImageError, InvalidSettingError, LatentTracerError, NotEnoughMemoryError
-from ..files.picture import Picture
+from ..files.picture import FileFacts, Picture
 from ..images.quantiser import Quantiser
 from ..images.tensors import Crop, check_images, whole_cells
 from ..inversion.latents import Inversion, Step, invert
@@ -33,7 +33,7 @@ from ..scores.windows import WHOLE_PIXELS, WINDOWS, within_memory
 from ..storage.safe_text import clean_text
 from ..verdicts.attribution import Judged
 from ..verdicts.doubt import History, profile_for, stored_quality, with_own_grid
-from ..verdicts.uncalibrated import default_bound, like_its_own
+from ..verdicts.uncalibrated import default_bound, for_cells, like_its_own
 from ..verdicts.verdict import Verdict, verdict_from_default_profile, verdict_from_profile, verdict_from_threshold
 from .questions import contradicted
 from .refusal import checked, looks_further
@@ -232,7 +232,7 @@ class Tracer:
         except (InvalidImageError, NoGridError) as error:
             verdict = Verdict("inconclusive", math.nan, str(error), condition=profile.condition, stage="not scored")
             return replace(traced, verdict=verdict, history=history)
-        verdict, notes, bound = self._verdict(scored, profile, placed, facts.lossy, history)
+        verdict, notes, bound = self._verdict(scored, profile, placed, facts, history)
         placement = None
         if checks_refusal and looks_further(verdict, score, history):
             expect(USUAL_SEARCH)
@@ -270,15 +270,16 @@ class Tracer:
         )
 
     def _verdict(
-        self, scored: Scored, profile: Profile, placed: Tensor, lossy: bool, history: History
+        self, scored: Scored, profile: Profile, placed: Tensor, facts: FileFacts, history: History
     ) -> tuple[Verdict, list[str], float]:
         """The answer by a profile of this decoder, else by the default profile, notes, and what a contrast lies below
         for a yes at another placement, whatever score the answer is by."""
         side = min(placed.shape[-2:])
         if self.profiles:
             verdict = verdict_from_profile(
-                scored.value, profile, scored.stage, shortest_side=side, lossy=lossy, history=history
-            )
+                scored.value, profile, scored.stage, shortest_side=side, lossy=facts.lossy, history=history,
+                file_format=facts.format,
+            )  # fmt: skip
             contrasts = [one for one in self.profiles if one.score == GridContrast.name]
             if profile not in contrasts:
                 return verdict, [], profile_for(history, contrasts).acceptance_threshold if contrasts else -math.inf
@@ -287,6 +288,7 @@ class Tracer:
             lambda _: own_check(self.autoencoder, profile),
             lambda: out_of_memory_sentence("Checking the decoder on its own pictures", self.autoencoder, placed),
         )
+        profile = for_cells(profile, self.autoencoder.spatial_ratio)
         # A rough decoder leaves a grid in what it makes, which speaks against a yes only where the score is not as low.
         verdict = verdict_from_default_profile(
             scored.value,
@@ -295,7 +297,7 @@ class Tracer:
             is_recognised=check.passed,
             check=check.words,
             shortest_side=side,
-            lossy=lossy,
+            lossy=facts.lossy,
             history=history,
         )
         verdict = like_its_own(verdict, profile, check.typical)

@@ -143,12 +143,17 @@ def decide(candidates: Sequence[Judged]) -> Attribution:
     first = accepting[0]
     maps = {one.name: one.contrasts for one in candidates}
     # A candidate that is merely not ruled out ties too: it may have made the image and only be hard to recognise. So
-    # does every other one that can be compared on the pixels, for relatives accept each other's pictures.
+    # does every other one that can be compared on the pixels, for relatives accept each other's pictures. Where one was
+    # recognised at another placement their scores say different things: whoever is not ruled out there ties.
     rivals = [
         other
         for other in possible
         if other is not first
-        and (_typical(other) - _typical(first) < TIE_MARGIN or _pair(maps, first, other) is not None)
+        and (
+            _typical(other) - _typical(first) < TIE_MARGIN
+            or _pair(maps, first, other) is not None
+            or SEVERAL_DECODERS in (first.verdict.fpr_basis, other.verdict.fpr_basis)
+        )
     ]
     if not rivals:
         return Attribution(first.name, ordered, (), f"{first.name} explains it: {first.verdict.basis}", fpr)

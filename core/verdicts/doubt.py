@@ -23,6 +23,7 @@ STRONG_GRID = 0.3
 GRID_FACTOR = 1.5
 # What JPEG adds to it per step of quality below 100 (benchmarks/results/constants.md).
 GRID_OF_JPEG = 0.02
+JPEG = "JPEG"
 
 
 @dataclass(frozen=True)
@@ -76,8 +77,10 @@ class History:
         return JPEG_BLOCK * math.sqrt(self.different_blocks)
 
 
-def doubt_about(answer: str, history: History, profile: Profile) -> str | None:
+def doubt_about(answer: str, history: History, profile: Profile, file_format: str = "") -> str | None:
     """Why ``answer`` under ``profile`` cannot stand for a picture with this ``history``, or ``None`` if it can.
+
+    ``file_format``: Pillow's name of the file's, where that is known.
 
     A yes falls where nothing like this picture was among the others of the calibration; a no, where the trace is weaker
     than in the belonging images of the calibration.
@@ -96,7 +99,9 @@ def doubt_about(answer: str, history: History, profile: Profile) -> str | None:
                 f"the picture was once a JPEG file of about quality {quality}, whose blocks can pass for a decoder's"
                 f" trace, and {covered} among the other images of this calibration."
             )
-        if history.grid > strongest_grid(profile) + GRID_OF_JPEG * (100 - (quality or 100)):
+        # What JPEG of the profile's own condition adds was measured with it.
+        own_quality = min(100, jpeg_quality_of(profile.condition))
+        if history.grid > strongest_grid(profile) + GRID_OF_JPEG * max(0, own_quality - (quality or own_quality)):
             return (
                 "the picture has a regular grid of its own (block edges, a mosaic, ruled lines, an enlargement), which"
                 " can pass for a decoder's trace."
@@ -110,7 +115,9 @@ def doubt_about(answer: str, history: History, profile: Profile) -> str | None:
             f"the picture was once a JPEG file of about quality {quality}, which weakens a trace, and the profile holds"
             f" for {profile.condition} images: {calibrate_for(quality)}"
         )
-    if quality is None and history.was_lossy and profile.condition not in LOSSY:
+    # How much another format lost does not show: a profile for JPEG files says nothing of it.
+    covered = profile.condition in LOSSY and (file_format == JPEG or jpeg_quality_of(profile.condition) == NO_JPEG)
+    if quality is None and history.was_lossy and not covered:
         return (
             "the picture was once a lossy file (WebP, AVIF, video or a fine JPEG), which weakens a trace, and the"
             f" profile holds for {profile.condition} images: trace the picture as it was before."

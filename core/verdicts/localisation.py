@@ -18,7 +18,7 @@ import torch
 import torch.nn.functional as F  # noqa: N812
 from torch import Tensor
 
-from ..images.conditions import NO_JPEG, jpeg_quality_of
+from ..images.conditions import LOSSY, NO_JPEG, jpeg_quality_of
 from ..inversion.memory import out_of_memory_sentence
 from ..inversion.objective import Passes
 from ..models.autoencoder import Autoencoder
@@ -38,6 +38,7 @@ REFERENCE_QUANTILE = 0.25
 # For a decoder that nobody calibrated: of wholly belonging pictures of five decoders one in eight goes beyond it, and
 # every patch of 128² does.
 UNCALIBRATED_THRESHOLD = 8.0
+SHIPPED_SIDE, CALIBRATED_SIDE = 256, 512
 
 
 @dataclass(frozen=True)
@@ -99,7 +100,11 @@ def locate_foreign(autoencoder: Autoencoder, image: Tensor, profile: Profile | N
     Meaningful only if a good part of the picture does belong: ask for a verdict, too. The threshold is the profile's
     where it holds one. Raises :class:`InvalidImageError` for a flat or too small picture.
     """
-    return region_map(autoencoder, image, REFERENCE_QUANTILE, *threshold_of(profile))
+    threshold, rate = threshold_of(profile)
+    # The more neighbourhoods, the likelier one stands out: of larger pictures than were measured the rate says nothing.
+    if profile is not None and image.shape[-2] * image.shape[-1] > mapped_pixels(profile):
+        rate = None
+    return region_map(autoencoder, image, REFERENCE_QUANTILE, threshold, rate)
 
 
 def region_map(
@@ -205,8 +210,16 @@ def profile_of_map(profiles: Sequence[Profile], image: Tensor) -> Profile | None
         return None
     history = History.of(image)
     profile = profile_for(history, holding)
+    if history.was_lossy and history.jpeg_quality is None and profile.condition not in LOSSY:
+        return None
     quality = NO_JPEG if history.jpeg_quality is None else history.jpeg_quality
     return profile if quality >= jpeg_quality_of(profile.condition) - 2 * JPEG_TOLERANCE else None
+
+
+def mapped_pixels(profile: Profile) -> int:
+    """Up to how many pixels a picture may have for the rate of ``profile``'s threshold: those that ship were measured
+    at 256², those of one's own on the photographs of the calibration, of which the middle 512² are used."""
+    return max(SHIPPED_SIDE, min(CALIBRATED_SIDE, profile.image_sizes[1])) ** 2
 
 
 def threshold_of(profile: Profile | None) -> tuple[float, float | None]:

@@ -11,18 +11,19 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from ..images.jpeg import jpeg_quality
 from ..images.part import Part
 from ..models.autoencoder import Autoencoder
 from ..scores.contrast_map import ContrastMap
 from ..scores.spectral import DCT_BLOCK
+from .doubt import History
 from .localisation import ForeignMap, region_map, smooth, weighted_quantile
 
 # The share of a picture's evidence that is taken for foreign: a part of its own may cover the other half.
 FOREIGN_QUANTILE = 0.5
-# Standard errors below the middle, which none of 78 other pictures went beyond (benchmarks/results/own-parts.md), and
-# how often on average another one does (split conformal). Few of those had been JPEG files.
-OWN_PART, OWN_PART_RATE = 8.0, 1 / 79
+# Standard errors below the middle, which none of 39 pictures went beyond, each as a photograph and as another decoder's
+# (benchmarks/results/own-parts.md), and how often on average another one does (split conformal). Few of those had been
+# JPEG files, and none was larger than this many pixels.
+OWN_PART, OWN_PART_RATE, OWN_PART_PIXELS = 8.0, 1 / 40, 512**2
 
 
 @dataclass(frozen=True)
@@ -46,7 +47,9 @@ def locate_own(autoencoder: Autoencoder, image: Tensor) -> ForeignMap:
 
     Raises :class:`InvalidImageError` for a flat or too small picture.
     """
-    rate = OWN_PART_RATE if jpeg_quality(image) is None else None
+    history = History.of(image)
+    is_like = history.jpeg_quality is None and not history.was_lossy
+    rate = OWN_PART_RATE if is_like and image.shape[-2] * image.shape[-1] <= OWN_PART_PIXELS else None
     return region_map(autoencoder, image, FOREIGN_QUANTILE, OWN_PART, rate, is_own=True)
 
 

@@ -14,6 +14,16 @@ from .verdict import Verdict
 # Of what a decoder's own pictures typically score; the two embedded ones, whose own come to -0.8, see up to -0.36 in
 # each other's, the five tiny ones of the default profile, whose own come to -0.18 to -0.32, no more than -0.11.
 OWN_SHARE = 0.5
+# Pixels a cell of the coarsest decoder behind the default profile and its test (benchmarks/results/families.md). Scores
+# compare cells: under coarser ones a picture must be larger to hold as many.
+COARSEST_CELL = 16
+
+
+def for_cells(profile: Profile, cell: int) -> Profile:
+    """``profile`` of other decoders for one with ``cell`` pixels a latent cell."""
+    smallest, largest = profile.image_sizes
+    needed = -(-smallest * max(cell, COARSEST_CELL) // COARSEST_CELL)
+    return replace(profile, image_sizes=(needed, max(needed, largest)))
 
 
 def default_bound(profile: Profile, own: float) -> float:

@@ -8,11 +8,11 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from ..errors import InvalidSettingError
-from ..images.conditions import CLEAN
+from ..images.conditions import CLEAN, NO_JPEG, jpeg_quality_of
 from ..profiles import Profile, calibration_words
 from ..profiles.grubbs import grubbs_threshold
 from ..profiles.thresholds import shown_rate
-from .doubt import History, doubt_about
+from .doubt import JPEG, History, doubt_about
 
 Answer = Literal["belonging", "non-belonging", "inconclusive"]
 
@@ -134,15 +134,17 @@ def verdict_from_profile(
     shortest_side: int | None = None,
     lossy: bool = False,
     history: History | None = None,
+    file_format: str = "",
 ) -> Verdict:
     """Belonging if the profile accepts the score, which other images reach at no more than the stated false-positive
     rate; non-belonging if it refuses it, likewise by the false-negative rate; inconclusive between, and for both.
 
     Inconclusive too where the profile does not apply: an image whose ``shortest_side`` (pixels) is below those
-    calibrated on, whose scores scatter more, and a ``lossy`` file under a profile for clean images. There a yes stands
-    if pictures out of lossy files were among the others: a loss weakens the trace but does not make one. And where the
-    picture's ``history`` gives ground to :func:`doubt <latent_tracer.core.verdicts.doubt.doubt_about>` the answer.
-    Raises :class:`InvalidSettingError` for a score that is not finite.
+    calibrated on, whose scores scatter more, and a ``lossy`` file under a profile for clean images, or for JPEG if its
+    ``file_format`` (Pillow's name) is another. There a yes stands if pictures out of lossy files were among the others:
+    a loss weakens the trace but does not make one. And where the picture's ``history`` gives ground to
+    :func:`doubt <latent_tracer.core.verdicts.doubt.doubt_about>` the answer. Raises :class:`InvalidSettingError` for a
+    score that is not finite.
     """
     _check_score(score)
     jpeg = None if history is None else history.jpeg_quality
@@ -174,13 +176,18 @@ def verdict_from_profile(
             f"its shortest side is {shortest_side} pixels, the profile was calibrated on {profile.image_sizes[0]} and"
             " more: calibrate on images of this size."
         )
-    elif lossy and profile.condition == CLEAN and not (answer == "belonging" and profile.covers_lossy_files):
+    elif (
+        lossy
+        and (profile.condition == CLEAN or (jpeg is None and is_other_format(file_format, profile.condition)))
+        and not (answer == "belonging" and profile.covers_lossy_files)
+    ):
         answer = "inconclusive"
         basis = (
-            "the file format is lossy (JPEG, WebP …) and the profile holds for clean images: calibrate for such files"
-            " (latent-tracer calibrate does for JPEG unless told otherwise, for WebP with --condition webp-90)."
+            f"the file format is lossy (JPEG, WebP …) and the profile holds for {profile.condition} images: calibrate"
+            " for such files (latent-tracer calibrate does for JPEG unless told otherwise, for WebP with --condition"
+            " webp-90)."
         )
-    doubt = None if history is None else doubt_about(answer, history, profile)
+    doubt = None if history is None else doubt_about(answer, history, profile, file_format)
     if doubt is not None:
         answer, basis = "inconclusive", doubt
     return Verdict(
@@ -200,6 +207,11 @@ def verdict_from_profile(
         fpr_basis=THIS_DECODER,
         state=() if history is None else history.findings,
     )
+
+
+def is_other_format(file_format: str, condition: str) -> bool:
+    """Whether a lossy file of that format is none of those that a ``condition`` of JPEG stands for."""
+    return file_format not in ("", JPEG) and jpeg_quality_of(condition) != NO_JPEG
 
 
 def verdict_from_default_profile(

@@ -129,6 +129,18 @@ def test_unsigned_picture_and_wrong_secret_give_no_key(
     assert "not the one this register was made with" in sentence(error)
 
 
+def test_one_bad_picture_of_a_batch_costs_the_others_nothing(
+    demo: str, client: Client, basis: str, signed: tuple[str, str, bytes]
+) -> None:
+    prompt = reading(demo, basis, signed[0]) | {
+        "nothing": node("ProbeImage", kind="NaN"),
+        "batch": node("ImageBatch", image1=["image", 0], image2=["nothing", 0]),
+    }
+    prompt["read"]["inputs"]["image"] = ["batch", 0]
+    said = client.succeed(prompt).text("read")
+    assert "image 1: A KEY of 64 bits" in said and "image 2: not read (The image contains NaN" in said
+
+
 def test_neither_key_nor_secret_is_saved_or_logged(
     client: Client, basis: str, signed: tuple[str, str, bytes], files: Path, server: Any, tmp_path: Path
 ) -> None:
@@ -150,6 +162,8 @@ def test_errors_are_sentences(
 ) -> None:
     assert "must be above 0" in sentence(client.fail(embedding(demo, basis, photograph, strength=0.0)))
     assert "has room for" in sentence(client.fail(embedding(demo, basis, photographs(1, 64, 64))))
+    assert "smaller than one patch" in sentence(client.fail(embedding(demo, basis, photographs(1, 24, 64))))
+    assert "A user name of 0 characters" in sentence(client.fail(embedding(demo, basis, photograph, user="")))
     error = client.fail(embedding(demo, basis, photograph, secret="missing.secret"))
     assert "There is no 'missing.secret'" in sentence(error)
     assert error["exception_type"] == "latent_tracer.InvalidSecretError"

@@ -16,7 +16,7 @@ from latent_tracer.core import synthetic_photograph, to_picture
 from PIL import Image, PngImagePlugin
 
 from .client import Client, Events
-from .conftest import PACK, png
+from .conftest import PACK, available, png
 from .prompts import node, trace_image
 from .test_tracing import picture
 from .test_wrong_inputs import sentence
@@ -61,6 +61,20 @@ def folder_prompt(folder: str, decoder: str = "demo-a.safetensors", **settings: 
         "save": node("LatentTracerSaveReport", row=["trace", 5], unreadable=["folder", 2], name="of a test"),
         "answers": node("PreviewAny", source=["trace", 1]),
     }
+
+
+def test_the_facts_of_a_file_reach_every_node_that_judges(client: Client, mixed: str) -> None:
+    """A folder's pictures come through Load Images to Trace; what their files tell is not lost behind it."""
+    decoder = available("taesd", client)
+    facts = {"image": ["folder", 0], "file": ["folder", 1]}
+    prompt = folder_prompt(mixed) | {
+        "tiny": node("VAELoader", vae_name=decoder),
+        "whose": node("LatentTracerAttributeImage", vae_1=["vae", 0], vae_2=["tiny", 0], **facts),
+        "which": node("LatentTracerWhichFamily", **facts),
+        "said": node("PreviewAny", source=["which", 2]),
+    }
+    run = client.succeed(prompt)
+    assert run.text("said").count("metadata, which anyone can write") == 4
 
 
 def test_a_folder_becomes_a_report(client: Client, mixed: str, base_directory: Path) -> None:

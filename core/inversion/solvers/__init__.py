@@ -5,7 +5,7 @@ from __future__ import annotations
 from ...errors import InvalidSettingError
 from .adam_paper import AdamPaper
 from .gradient_free import GradientFree
-from .protocol import EXACT, Search, Solver, Stopped
+from .protocol import EXACT, FLOOR, Search, Solver, Stopped
 from .spectral_lbfgs import SpectralLBFGS
 from .whitened_lbfgs import WhitenedLBFGS
 
@@ -20,6 +20,7 @@ DEFAULT_SOLVER = "lbfgs-whitened"
 __all__ = [
     "DEFAULT_SOLVER",
     "EXACT",
+    "FLOOR",
     "SOLVERS",
     "AdamPaper",
     "GradientFree",

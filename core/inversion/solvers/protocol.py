@@ -76,14 +76,15 @@ class Search:
         if self.on_step is not None:
             self.on_step(self.shown, evaluation)
 
-    def record(self, evaluation: Evaluation, may_be_exact: bool = False) -> None:
+    def record(self, evaluation: Evaluation, certifying: bool = False) -> None:
         """Note one evaluation; raises :class:`Stopped` when a rule says so. A NaN is never the best.
 
-        ``may_be_exact``: ask ``is_exact`` even if the loss did not improve; an exact evaluation is then the best.
+        ``certifying``: at the floor, where another aim than the loss is sought. ``is_exact`` is asked even if the loss
+        did not improve, an exact evaluation is then the best, and a loss that stays where it is ends nothing.
         """
         self.history.append(evaluation.loss)
         improved = self._best is None or math.isnan(self._best.loss) or evaluation.loss < self._best.loss
-        if may_be_exact and not improved:
+        if certifying and not improved:
             improved = self.is_exact is not None and self.is_exact(evaluation)
         if improved:
             self._best = Evaluation(evaluation.latents, evaluation.loss, evaluation.decoded, None)
@@ -94,8 +95,8 @@ class Search:
         if improved and self.is_exact is not None and self.is_exact(self.best):
             self.stopped_by = EXACT
             raise Stopped
-        if self.least_progress > 0 and len(self.history) > PATIENCE:
-            before = min(loss for loss in self.history[:-PATIENCE] if not math.isnan(loss))
+        if self.least_progress > 0 and len(self.history) > PATIENCE and not certifying:
+            before = min((loss for loss in self.history[:-PATIENCE] if not math.isnan(loss)), default=math.inf)
             if before - self.best.loss < self.least_progress * before:
                 self.stopped_by = "no progress"
                 raise Stopped

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from ...images.quantiser import ROUNDING_FLOOR
 from ..certificate import why_no_certificate
 from ..objective import Evaluation, Objective
 from .curvature import Curvature, probes_needed
@@ -50,7 +49,7 @@ class SpectralLBFGS:
         descent = Descent(objective.evaluate, Curvature(whitening, self.memory, longest=spread), origin)
         noise_left = 1 - start.numel() / objective.image.numel()
         for number in range(1, self.steps):
-            if objective.is_stored and search.best.loss <= AT_FLOOR * noise_left * ROUNDING_FLOOR:
+            if objective.is_stored and search.best.loss <= AT_FLOOR * noise_left * objective.floor(search.best.decoded):
                 self._certify(objective, search, spread, self.steps - number)
                 return
             trial = descent.trial()
@@ -84,7 +83,7 @@ class SpectralLBFGS:
         search.record(plain)
         for _ in range(budget - 1):
             trial = descent.trial()
-            search.record(plain, may_be_exact=True)
+            search.record(plain, certifying=True)
             missing = objective.image.numel() - objective.reproduced(plain.decoded)
             if missing < fewest:
                 best, fewest = plain, missing
