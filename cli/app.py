@@ -10,7 +10,7 @@ from typing import Any
 import typer
 
 from ..core import LatentTracerError
-from ..core.inversion.memory import is_out_of_memory
+from ..core.errors import is_out_of_memory
 from ..version import VERSION
 from .attribute import attribute_command
 from .calibrate import calibrate_command

@@ -9,6 +9,7 @@ from typing import Annotated, Any
 
 import torch
 import typer
+from PIL import Image
 
 from ..core import InvalidSettingError, crop_to_grid, load_autoencoder, load_image, quantise
 from ..core.errors import visible
@@ -114,7 +115,8 @@ def embed_command(
     loaded = load_image(image)
     # The marked picture lies as the file is shown, and keeps its colours.
     cropped, crop = crop_to_grid(upright(loaded.pixels, loaded.orientation), autoencoder.spatial_ratio)
-    kept = {TURN_NOTE} | ({PROFILE_NOTE} if loaded.profile else set())
+    profile = colour_profile(image)
+    kept = {TURN_NOTE} | ({PROFILE_NOTE} if profile else set())
     notes = [note for note in loaded.notes if note not in kept]
     with torch.no_grad():
         latents = autoencoder.encode(cropped)
@@ -123,8 +125,8 @@ def embed_command(
         unmarked = quantise(autoencoder.decode(latents).cpu())
     change = measure_change(marked, unmarked)
     if not bool((moved != latents).any()):
-        notes.append("nothing was written, for the picture is plain everywhere")
-    write_picture(output, to_picture(marked), icc_profile=loaded.profile or None)
+        notes.append("nothing was written: every bit is there already, or the picture is plain")
+    write_picture(output, to_picture(marked), icc_profile=profile or None)
     if as_json:
         emit_json({
             "image": str(image), "output": str(output),
@@ -233,6 +235,17 @@ def register_command(
     else:
         show(f"{register}: {len(known.users)} users, keys of {known.key_bits} bits.")
     return 0
+
+
+def colour_profile(path: Path) -> bytes:
+    """The colour profile (ICC) that says how a picture's red, green and blue look; empty where there is none."""
+    try:
+        with Image.open(path) as picture:
+            # Of grey and of printers' colours it says nothing once the pixels are red, green and blue.
+            is_colour = picture.mode in ("RGB", "RGBA", "P")
+            return bytes(picture.info.get("icc_profile") or b"") if is_colour else b""
+    except Exception:  # the pixels were read another way
+        return b""
 
 
 def given_secret(path: Path | None) -> Secret | None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import unicodedata
 from typing import Any
 
+import torch
+
 PACKAGE = "latent_tracer"
 # Control, format (bidirectional overrides, zero width), surrogate, private and unassigned characters; line separators.
 _INVISIBLE = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
@@ -74,3 +76,12 @@ class InvalidProfileError(LatentTracerError):
 
 class NotEnoughMemoryError(UnsupportedAutoencoderError):
     """Not even the smallest windows, or the recomputed blocks of an inversion, fit into memory."""
+
+
+# Of allocators that raise a plain RuntimeError: the processor's, and Apple's graphics'.
+_SIGNS = ("DefaultCPUAllocator", "MPS backend out of memory")
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether ``error`` says that a device, or the processor's allocator, had no memory left."""
+    return isinstance(error, torch.OutOfMemoryError | MemoryError) or any(sign in str(error) for sign in _SIGNS)

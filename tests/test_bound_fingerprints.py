@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Callable
 from dataclasses import replace
 from functools import cache
@@ -234,7 +235,7 @@ def test_a_look_that_does_not_fit_costs_nobody_the_others(
 
     mirrored = signed(demo, basis, photograph(7), strength=8.0).flip(-1)
     monkeypatch.setattr(demo, "encode", short)
-    monkeypatch.setattr(f"{read.__module__}.invert", nowhere)
+    monkeypatch.setattr(sys.modules[read.__module__], "invert", nowhere)
     assert read(demo, mirrored, basis, secret=SECRET, refining_steps=0).key == SECRET.user_key("bob")
     strange = read(demo, round_trip(demo, photograph(8)), basis, secret=SECRET, refining_steps=3)
     assert strange.key is None and strange.left_out > 5

@@ -141,7 +141,7 @@ def test_a_texture_that_repeats_does_so_under_noise_and_shade(over, side):
 def test_ordinary_textures_do_not_repeat(demo):
     for seed in (1, 2, 3):
         picture = synthetic_photograph(seed, 256)
-        for one in (picture, quantise(demo.decode(demo.encode(picture)).clamp(0, 1).detach())):
+        for one in (picture, quantise(demo[0].decode(demo[0].encode(picture)).clamp(0, 1).detach())):
             different, telling = different_blocks(one)
             assert different > 0.9 * telling
 
@@ -151,11 +151,12 @@ def test_the_part_with_most_detail_is_looked_at_and_the_middle_where_all_have_as
     assert telling_part(ground, 1024, 8).shape[-2:] == (1024, 1024)
     ground[..., 200:840, 1600:2240] = synthetic_photograph(4, 640)
     part = telling_part(ground, 1024, 8)
-    assert float((part != 0.5).sum()) == float((ground != 0.5).sum())
+    assert float((part != 0.5).sum()) > 0.95 * float((ground != 0.5).sum())
     everywhere = torch.rand(1, 3, 1400, 2400, generator=torch.Generator().manual_seed(0))
     middle = telling_part(everywhere, 1024, 8)
-    top = next(row for row in range(0, 400, 8) if torch.equal(everywhere[0, 0, row, 688:788], middle[0, 0, 0, :100]))
-    assert abs(top - 188) <= 8
+    places = [(top, left) for top in range(160, 216, 8) for left in range(656, 720, 8)
+              if torch.equal(everywhere[0, 0, top, left : left + 100], middle[0, 0, 0, :100])]  # fmt: skip
+    assert len(places) == 1 and abs(places[0][0] - 188) <= 8 and abs(places[0][1] - 688) <= 8
 
 
 def test_a_grid_on_a_patch_of_a_plain_picture_is_seen():

@@ -577,7 +577,7 @@ def test_registers_that_are_no_files(tmp_path: Path) -> None:
     with pytest.raises(InvalidRegisterError, match="no readable JSON"):
         load_register(tmp_path / "register.json")
     for name in ("", " ", "a" * 201, "line\nbreak"):
-        with pytest.raises(InvalidRegisterError, match="cannot be registered"):
+        with pytest.raises(InvalidRegisterError, match="cannot be used"):
             Register.create(SECRET).add([name])
 
 

@@ -10,6 +10,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 from latent_tracer.core import load_autoencoder
+from latent_tracer.core.errors import is_out_of_memory
 from latent_tracer.core.inversion import memory as memory_module
 from latent_tracer.core.inversion.frozen_convolution import frozen_convolutions
 from latent_tracer.core.inversion.memory import (
@@ -19,7 +20,6 @@ from latent_tracer.core.inversion.memory import (
     blocks_of,
     bounded,
     free_memory,
-    is_out_of_memory,
     is_tight,
     kept_bytes_per_pixel,
     let_go,

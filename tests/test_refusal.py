@@ -219,7 +219,7 @@ def test_under_a_score_that_is_no_contrast_noise_withholds_a_no_and_a_placement_
     ))  # fmt: skip
     for noise, is_held in ((0, False), (20, True)):
         picture = grainy(photograph, noise) if noise else photograph
-        control, _ = _control(no, taken, other, demo, picture, None, None)
+        control, _ = _control(no, taken, other, demo, picture, None, None, math.inf)
         assert (control.verdict.answer == "inconclusive") is is_held
 
 
@@ -616,7 +616,11 @@ def test_a_jpeg_file_gets_its_no_only_where_a_resize_before_would_have_shown(
     if answer == "inconclusive":
         assert "is out of a lossy file, perhaps of quality 90" in verdict.basis
     asked.clear()
-    assert tracer.trace(picture, history=History(was_lossy=True)).verdict.answer == answer and asked
+    assert tracer.trace(lossy, history=History(was_lossy=True)).verdict.answer == answer and asked
+    # Of what was lossy in another way nothing of this is known.
+    asked.clear()
+    verdict = tracer.trace(picture, history=History(was_lossy=True)).verdict
+    assert verdict.answer == "inconclusive" and not asked and "holds for jpeg-90 images" in verdict.basis
     # What never was a JPEG file is not asked.
     asked.clear()
     assert Tracer(demo).trace(Picture.of(photograph)).verdict.answer == "non-belonging" and not asked

@@ -146,7 +146,7 @@ def test_bits_that_are_the_same_for_every_key_speak_for_no_user():
 def test_the_look_that_speaks_for_a_user_counts_though_no_key_shows_in_it():
     """Far more keys than users are possible: what is too faint for a key may still be one user's."""
     strange = torch.from_numpy(np.random.default_rng(8).normal(size=len(reading_of("a").readouts))).float()
-    faint = reading_of("a", noise=2.2, trials=56).readouts
+    faint = reading_of("a", noise=1.3, trials=56).readouts
     placed = Placement(mirrored=True)
     looks = (Look(None, strange, 2), Look(placed, faint, 56), Look(None, strange.flip(0), 8))
     first = decode_readouts(strange, 64, 1e-6, Passes(), trials=2, bound=True)

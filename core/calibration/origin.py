@@ -11,6 +11,7 @@ from torch import Tensor
 from ..errors import InvalidImageError, InvalidSettingError
 from ..images.conditions import CLEAN, alter
 from ..images.quantiser import quantise
+from ..images.same_picture import SeenPictures
 from ..images.tensors import check_images
 from ..inversion.inputs import InputInversion, check_size
 from ..models.generator import Generator, check_generator
@@ -18,7 +19,7 @@ from ..models.weight_digest import same_weights
 from ..profiles import MADE_HERE, Profile
 from ..scores.ronan import RONAN, CalibratedLoss, Complexity, calibrated_loss, inversion_settings
 from .latents import distinct_names, left_out_notes
-from .pictures import MIN_IMAGES, GivenPicture, IndependentPictures, SeenPictures, check_rates
+from .pictures import MIN_IMAGES, GivenPicture, IndependentPictures, check_rates
 from .scores import CalibrationStep, CollectedScores, Sample, check_enough, collect_scores
 
 #: Added to the calibration seed, so that belonging samples are never the starts of their own inversion.

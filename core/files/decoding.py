@@ -20,9 +20,8 @@ import torch
 from PIL import Image, UnidentifiedImageError
 from torch import Tensor
 
-from ..errors import InvalidImageError, visible
+from ..errors import InvalidImageError, is_out_of_memory, visible
 from ..images.tensors import ALPHA_NOTE, to_tensor
-from ..inversion.memory import is_out_of_memory
 from ..storage.safe_text import clean_text
 from .container import TiffDirectory, pixels_only
 from .deep_colour import deep_pixels, note_on_depth, rawmode_of
@@ -52,7 +51,7 @@ class LoadedImage:
 
     ``lossy``: the pixels may not be those that were stored first; ``orientation``: EXIF's, 1 to 8; ``palette``: how
     many colours the picture has, where the file stores a palette; ``exif``: the block of files whose container only
-    Pillow knows; ``profile``: the colour profile (ICC) that says how these pixels look, if they have one.
+    Pillow knows.
     """
 
     path: Path
@@ -63,7 +62,6 @@ class LoadedImage:
     orientation: int = 1
     palette: int | None = None
     exif: bytes = b""
-    profile: bytes = b""
 
 
 def load_image(path: str | Path, content: bytes | None = None) -> LoadedImage:
@@ -205,10 +203,7 @@ def _load(path: Path, content: bytes) -> LoadedImage:
         pixels = to_tensor(to_rgb(picture))
     if has_alpha(content, kind.name, picture):
         notes.append(ALPHA_NOTE)
-    # Of grey and of printers' colours a profile says nothing once the pixels are red, green and blue.
-    is_colour = picture is not None and picture.mode in ("RGB", "RGBA", "P")
-    profile = bytes(info.get("icc_profile") or b"") if is_colour else b""
-    return LoadedImage(path, pixels, tuple(notes), lossy, kind.name, orientation, palette, exif, profile)
+    return LoadedImage(path, pixels, tuple(notes), lossy, kind.name, orientation, palette, exif)
 
 
 def _check_size(path: Path, picture: Image.Image, size: int) -> None:

@@ -14,7 +14,8 @@ from functools import lru_cache
 import torch
 from torch import Tensor
 
-from ..inversion.memory import is_out_of_memory, let_go
+from ..errors import is_out_of_memory
+from ..inversion.memory import let_go
 from ..inversion.objective import Passes
 from ..models.autoencoder import Autoencoder
 from ..scores.placement import MAX_SIZES, Placement, made_sizes, turned_placements
@@ -120,7 +121,9 @@ class PlacedReader:
         top, left = (self.window_start(side) + off for side, off in zip(self.image.shape[-2:], phase, strict=True))
         side = WINDOW_CELLS * self.ratio
         latents = self.encode(self.image[..., top : top + side, left : left + side])
-        for cells in squares(self.basis.side) if latents is not None else []:
+        if latents is None:
+            return
+        for cells in squares(self.basis.side):
             shifted = latents[..., cells[0] :, cells[1] :]
             if self.has_room(shifted):
                 value, index = self.pilots(shifted).max(0)

@@ -22,17 +22,17 @@ MAX_SIDE, LAG_SIDE = 1024, 512
 FLOOR = 0.5
 # A block is flat, and says nothing, below this range of levels in every channel: rounding alone has 1.
 FLAT_RANGE = 4
-# A line with less than this mean second difference, in levels, is flat and says nothing of a grid; so many are needed.
-FLAT_LINE, LEAST_LINES = 0.25, 4
+# A line belongs to the plain margin where fewer than so many second differences are larger than this, in levels.
+BENT, LEAST_BENT = 2.0, 4
 # Fine texture that is like itself by so much, at a lag of whole blocks, repeats; a block that is so like another one is
 # no further evidence. Noise laid over it takes a little away.
-REPEATED, ALIKE = 0.5, 0.6
+REPEATED, NEARLY, ALIKE = 0.5, 0.8, 0.6
 
 
 def grid_strength(image: Tensor, period: int = JPEG_BLOCK) -> float:
     """How much one row or column in ``period`` stands out: ln of its second differences against its neighbours'.
 
-    ``image`` ``[1,3,H,W]`` in [0,1]. The median over all lines of one phase that are not flat, the largest of all
+    ``image`` ``[1,3,H,W]`` in [0,1]. The median over all lines of one phase, but for plain margins, the largest of all
     phases and both directions: a few strong edges do not count, a grid does wherever it begins, and one of twice the
     period shows, too. Second differences also show the knots of enlargement by interpolation (Gallagher, "Detection of
     linear and cubic interpolation in JPEG compressed images", 2005). 0 where the picture has fewer than four lines of
@@ -46,17 +46,23 @@ def grid_strength(image: Tensor, period: int = JPEG_BLOCK) -> float:
 def _grid_strength_of_columns(luminance: NDArray[np.float64], period: int) -> float:
     if luminance.shape[1] < 4 * period + 2:
         return 0.0
-    bends = np.abs(np.diff(luminance, n=2, axis=1))
-    # A patch on a plain ground has its grid in its own lines.
-    busy = bends.mean(1) > FLAT_LINE
-    changes = (bends[busy] if busy.sum() >= LEAST_LINES * period else bends).mean(0) + FLOOR
+    bends = _content(np.abs(np.diff(luminance, n=2, axis=1)), 4 * period)
+    changes = bends.mean(0) + FLOOR
     half = period // 2
     padded = np.pad(changes, half, constant_values=np.nan)
     beside = [offset for offset in range(2 * half + 1) if offset != half]
     neighbours = np.nanmedian(np.stack([padded[offset : offset + len(changes)] for offset in beside]), axis=0)
-    excess, telling = np.log(changes / neighbours), neighbours > FLOOR + FLAT_LINE
-    lines = (excess[phase::period][telling[phase::period]] for phase in range(period))
-    return max(0.0, *(float(np.median(some)) if len(some) >= LEAST_LINES else 0.0 for some in lines))
+    excess = np.log(changes / neighbours)
+    return max(0.0, *(float(np.median(excess[phase::period])) for phase in range(period)))
+
+
+def _content(bends: NDArray[np.float64], least: int) -> NDArray[np.float64]:
+    """``bends`` ``[H,W]`` without the plain margins: a patch on a plain ground has its grid in its own lines."""
+    bent = bends > BENT
+    rows, columns = (np.flatnonzero(bent.sum(axis) >= LEAST_BENT) for axis in (1, 0))
+    if not len(rows) or not len(columns) or columns[-1] - columns[0] < least:
+        return bends
+    return bends[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
 
 
 def different_blocks(image: Tensor) -> tuple[int, int]:
@@ -71,8 +77,8 @@ def different_blocks(image: Tensor) -> tuple[int, int]:
     ranges = cells.max(2).astype(int) - cells.min(2)
     telling = cells[(ranges >= FLAT_RANGE).any(1)]
     exact = len({cell.tobytes() for cell in telling})
-    if 2 * exact < len(telling) or not len(telling):
-        return exact, len(telling)
+    if not len(telling):
+        return 0, 0
     again = _repeated_blocks(levels[:, : rows * JPEG_BLOCK, : columns * JPEG_BLOCK])
     return min(exact, int((~again.reshape(-1) & (ranges >= FLAT_RANGE).any(1)).sum())), len(telling)
 
@@ -121,9 +127,12 @@ def _lags(fine: NDArray[np.float64]) -> list[tuple[int, int]]:
     found = likeness[np.ix_(downs, rights)] / (likeness[0, 0] * overlap)
     found[0, rights <= 0] = 0
     best = []
+    # The nearest of those that are about as good: further ones leave more blocks that nothing lies before.
+    distance = np.hypot(downs[:, None], rights)
     for some in (found[:1], np.where(rights == 0, found, 0), found):
-        place = np.unravel_index(int(some.argmax()), some.shape)
-        if some[place] > REPEATED:
+        if some.max() > REPEATED:
+            near = np.where(some > NEARLY * some.max(), distance[: len(some)], np.inf)
+            place = np.unravel_index(int(near.argmin()), near.shape)
             best.append((int(downs[place[0]]), int(rights[place[1]])))
     return list(dict.fromkeys(best))
 

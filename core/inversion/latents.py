@@ -14,13 +14,13 @@ from dataclasses import dataclass, field, replace
 import torch
 from torch import Tensor
 
-from ..errors import InvalidLatentError, UnsupportedAutoencoderError
+from ..errors import InvalidLatentError, UnsupportedAutoencoderError, is_out_of_memory
 from ..images.quantiser import Quantiser, check_quantiser
 from ..images.tensors import ALPHA_NOTE, Crop, check_images, crop_to_grid
 from ..models.autoencoder import Autoencoder
 from .certificate import why_no_certificate
 from .floor_blocks import FloorBlocks, floor_blocks
-from .memory import PeakMemory, bounded, is_out_of_memory, let_go, out_of_memory_error
+from .memory import PeakMemory, bounded, let_go, out_of_memory_error
 from .objective import Evaluation, Objective, Passes
 from .solvers import DEFAULT_SOLVER, EXACT, FLOOR, Search, Solver, Stopped, make_solver
 

@@ -197,15 +197,6 @@ class PeakMemory:
             self.peak = self._live.peak
 
 
-# Of allocators that raise a plain RuntimeError: the processor's, and Apple's graphics'.
-_SIGNS = ("DefaultCPUAllocator", "MPS backend out of memory")
-
-
-def is_out_of_memory(error: BaseException) -> bool:
-    """Whether ``error`` says that a device, or the processor's allocator, had no memory left."""
-    return isinstance(error, torch.OutOfMemoryError | MemoryError) or any(sign in str(error) for sign in _SIGNS)
-
-
 def let_go(device: torch.device | None = None) -> None:
     """Give back what a failed attempt held; called once its exception is gone, for the traceback keeps its tensors."""
     gc.collect()

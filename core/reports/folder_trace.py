@@ -6,11 +6,10 @@ import dataclasses
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from ..errors import InvalidImageError, LatentTracerError, NotEnoughMemoryError, visible
+from ..errors import InvalidImageError, LatentTracerError, NotEnoughMemoryError, is_out_of_memory, visible
 from ..files.folder import FolderListing
 from ..files.picture import Picture, PictureFile, UnreadableFile, content_digest, read_bytes
 from ..files.read_ahead import read_ahead
-from ..inversion.memory import is_out_of_memory
 from ..storage.safe_text import clean_text
 from ..tracing.row import TraceRow, failed_row, unreadable_row
 from ..tracing.traced import Traced

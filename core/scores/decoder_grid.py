@@ -13,10 +13,9 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from ..errors import InvalidImageError, NotEnoughMemoryError, UnsupportedAutoencoderError
+from ..errors import InvalidImageError, NotEnoughMemoryError, UnsupportedAutoencoderError, is_out_of_memory
 from ..images.quantiser import quantise
 from ..images.synthetic import synthetic_photograph
-from ..inversion.memory import is_out_of_memory
 from ..inversion.objective import Passes
 from ..models.autoencoder import Autoencoder
 from ..profiles.grid import Grid

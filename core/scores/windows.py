@@ -13,9 +13,9 @@ from typing import TypeVar
 import torch
 from torch import Tensor
 
-from ..errors import NotEnoughMemoryError
+from ..errors import NotEnoughMemoryError, is_out_of_memory
 from ..images.part import Part
-from ..inversion.memory import is_out_of_memory, let_go
+from ..inversion.memory import let_go
 from .residuals import least_side
 from .spectral import BAND_WEIGHTS, DCT_BLOCK, NOISE_LEVELS, ROUNDING_ENERGY, band_energies
 

@@ -17,7 +17,8 @@ from typing import Any, Generic, TypeVar
 import torch
 from torch import Tensor, autocast
 
-from ..inversion.memory import is_out_of_memory, let_go
+from ..errors import is_out_of_memory
+from ..inversion.memory import let_go
 from ..models.autoencoder import Autoencoder
 
 T = TypeVar("T")

@@ -173,10 +173,10 @@ def _elsewhere(
     made = found.placement.undo(pixels)
     # What other decoders leave on the same grid differs from decoder to decoder: a rough one takes more for its own.
     share = RESIZED_SHARE if found.placement.size else 1.0
-    is_measured = min(made.shape[-2:]) >= held.image_sizes[0]
-    carries = held.accepts(found.evidence) and found.unseen < share * bound and is_measured
+    carries = held.accepts(found.evidence) and found.unseen < share * bound
     yes = None
-    if carries:
+    # Smaller pictures than the profile's were not measured there either.
+    if carries and min(made.shape[-2:]) >= profile.image_sizes[0]:
         history = History.of(made)
         on_others = not was_measured_on(held, digest)
         yes = verdict_at_placement(verdict, found.evidence, found.tests, held, history, words, on_others)

@@ -13,12 +13,12 @@ from dataclasses import replace
 
 from torch import Tensor
 
-from ..errors import InvalidImageError, InvalidSettingError, LatentTracerError, NotEnoughMemoryError
+from ..errors import InvalidImageError, InvalidSettingError, LatentTracerError, NotEnoughMemoryError, is_out_of_memory
 from ..files.picture import FileFacts, Picture
 from ..images.quantiser import Quantiser
 from ..images.tensors import Crop, check_images, whole_cells
 from ..inversion.latents import Inversion, Step, invert
-from ..inversion.memory import PeakMemory, is_out_of_memory, out_of_memory_sentence
+from ..inversion.memory import PeakMemory, out_of_memory_sentence
 from ..inversion.solvers import DEFAULT_SOLVER
 from ..models.autoencoder import Autoencoder
 from ..profiles import InvalidProfileError, Profile, builtin_profile, default_profile, placement_profile

@@ -116,8 +116,8 @@ def doubt_about(answer: str, history: History, profile: Profile, file_format: st
             f" for {profile.condition} images: {calibrate_for(quality)}"
         )
     # How much another format lost does not show: a profile for JPEG files says nothing of it.
-    covered = profile.condition in LOSSY and (file_format == JPEG or jpeg_quality_of(profile.condition) == NO_JPEG)
-    if quality is None and history.was_lossy and not covered:
+    is_covered = profile.condition in LOSSY and (file_format == JPEG or jpeg_quality_of(profile.condition) == NO_JPEG)
+    if quality is None and history.was_lossy and not is_covered:
         return (
             "the picture was once a lossy file (WebP, AVIF, video or a fine JPEG), which weakens a trace, and the"
             f" profile holds for {profile.condition} images: trace the picture as it was before."

@@ -13,7 +13,7 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from ..memory import is_out_of_memory
+from ...errors import is_out_of_memory
 from ..objective import Evaluation, Objective
 from ..precision import bfloat16_pays
 from .curvature import Curvature, channel_whitening, mix_channels, probes_needed
