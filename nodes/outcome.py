@@ -112,7 +112,13 @@ def row_lines(row: TraceRow) -> str:
 
 
 def stack(pictures: list[Tensor]) -> Tensor:
-    """Pictures ``[1,H,W,3]`` as one batch: longer sentences make higher pictures, the others repeat their last row."""
-    height = max(picture.shape[1] for picture in pictures)
-    rows = [torch.arange(height).clamp(max=picture.shape[1] - 1) for picture in pictures]
-    return torch.cat([picture[:, row] for picture, row in zip(pictures, rows, strict=True)])
+    """Pictures ``[1,H,W,3]`` as one batch: smaller ones repeat their last row and column, as longer sentences make
+    higher pictures."""
+    height, width = (max(picture.shape[axis] for picture in pictures) for axis in (1, 2))
+
+    def filled(picture: Tensor) -> Tensor:
+        rows, columns = (torch.arange(side).clamp(max=own - 1)
+                         for side, own in zip((height, width), picture.shape[1:3], strict=True))  # fmt: skip
+        return picture[:, rows][:, :, columns]
+
+    return torch.cat([filled(picture) for picture in pictures])
