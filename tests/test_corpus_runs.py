@@ -158,6 +158,8 @@ def begun(folder, *arguments):
         stderr=subprocess.STDOUT,
         text=True,
         env=environment,
+        # A test run in the background inherits "ignore interrupts" from its shell, and would hand it on.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
 
 
