@@ -24,7 +24,7 @@ from ..core.tracing.traced import Traced
 from .outcome import stack, verdict_outputs
 from .profiles import check_not_taken, profile_path
 from .sockets import GENERATORS, Origin, ProfileSocket, check_profile_socket
-from .source_file import node_behind, source_file
+from .source_file import source_behind_trace
 
 
 class OriginVerdictNode(io.ComfyNode):
@@ -108,8 +108,7 @@ class OriginVerdictNode(io.ComfyNode):
         known = profile or cls.calibrated(belonging, others, complexity, fpr, save_as.strip())
         if known is not None:
             complexity = check_inversion_profile(known, trace)
-        inverted = None if cls.hidden is None else node_behind(cls.hidden.prompt, cls.hidden.unique_id, "trace")
-        source = None if inverted is None else source_file(cls.hidden.prompt, inverted, "image")
+        source = source_behind_trace(cls.hidden)
         lossy = source is not None and source.facts.lossy and len(trace) == 1
         judged = [
             judge_origin(calibrated_loss(trace, k, complexity), known, trace.images[k : k + 1], lossy=lossy)

@@ -30,6 +30,13 @@ def node_behind(prompt: Any, node: Any, name: str) -> Any:
         return None
 
 
+def source_behind_trace(hidden: Any) -> Picture | None:
+    """The file whose image the node connected to the input ``trace`` inverted; ``None`` as :func:`source_file`."""
+    if hidden is None:  # a script that runs the node itself has no graph
+        return None
+    return source_file(hidden.prompt, node_behind(hidden.prompt, hidden.unique_id, "trace"), "image")
+
+
 LOADERS = frozenset({"LoadImage", "LoadImageOutput"})
 
 

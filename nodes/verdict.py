@@ -22,7 +22,7 @@ from ..core.tracing.questions import contradicted
 from . import comfy_adapter
 from .outcome import verdict_outputs, verdict_result
 from .sockets import STEPS, Profiles, ProfileSocket, Trace, check_profile_socket
-from .source_file import node_behind, source_file
+from .source_file import source_behind_trace
 from .trace_image import pictures_of
 
 NOTHING_KNOWN = (
@@ -105,8 +105,7 @@ class TraceVerdict(io.ComfyNode):
         check_profile_socket(profile)
         known = parse_losses(belonging_losses)
         if vae is not None and not known and not threshold:
-            inverted = None if cls.hidden is None else node_behind(cls.hidden.prompt, cls.hidden.unique_id, "trace")
-            source = None if inverted is None else source_file(cls.hidden.prompt, inverted, "image")
+            source = source_behind_trace(cls.hidden)
             return verdict_result(cls, calibrated(trace, vae, profile, source))
         if profile is not None:
             raise InvalidSettingError(

@@ -9,7 +9,7 @@ import torch
 from latent_tracer.core import builtin_profile, load_autoencoder, quantise, synthetic_photograph, to_picture, to_tensor
 from latent_tracer.core.errors import InvalidSettingError
 from latent_tracer.core.images.regularity import different_blocks, grid_strength
-from latent_tracer.core.images.tensors import central_part, telling_part
+from latent_tracer.core.images.tensors import telling_part
 from latent_tracer.core.profiles import Limits, Profile, Source
 from latent_tracer.core.verdicts.doubt import (
     STRONG_GRID,
@@ -87,11 +87,15 @@ def test_a_grid_of_eight_pixels_is_seen_wherever_it_begins(regular, shift):
 
 def test_of_a_large_picture_the_middle_is_looked_at():
     image = torch.rand(1, 3, 1300, 1111, generator=torch.Generator().manual_seed(1))
-    part = central_part(image, 1024, 8)
+    part = telling_part(image, 1024, 8)
     assert part.shape == (1, 3, 1024, 1024)
     assert torch.equal(part, image[..., 136:1160, 40:1064])
     assert History.of(image).telling_blocks == 128 * 128
-    assert central_part(image[..., :50, :70], 1024, 8).shape == (1, 3, 50, 70)
+    assert telling_part(image[..., :50, :70], 1024, 8).shape == (1, 3, 50, 70)
+    for side in (1, 5, 8, 9):
+        for narrow in (torch.rand(1, 3, 2000, side), torch.rand(1, 3, side, 2000)):
+            assert sorted(telling_part(narrow, 1024, 8).shape[-2:]) == [side, 1024]
+            History.of(narrow)
     ruled_photograph = ruled(synthetic_photograph(8, 1200), 8)
     assert grid_strength(ruled_photograph) > STRONG_GRID
 

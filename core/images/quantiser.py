@@ -61,6 +61,12 @@ def mean_squared_residual(decoded: Tensor, images: Tensor, quantiser: Quantiser)
     return residual(decoded, images, quantiser).square().flatten(1).mean(1)
 
 
+def swallowed(decoded: Tensor, images: Tensor) -> Tensor:
+    """Bool like ``images`` ``[B,3,H,W]``: values stored as 0 or 255 of which ``decoded``, unclamped, lies beyond. They
+    add nothing to a residual, whatever is decoded."""
+    return ((images <= 0) & (decoded <= 0)) | ((images >= 1) & (decoded >= 1))
+
+
 def beyond_interval(decoded: Tensor, images: Tensor, quantiser: Quantiser, half_width: float) -> Tensor:
     """By how many levels ``decoded`` misses the intervals that were stored as ``images``; both ``[B,3,H,W]``, signed.
 

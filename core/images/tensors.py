@@ -107,15 +107,6 @@ def finite_range(images: Tensor) -> tuple[float, float] | None:
     return (low, high) if math.isfinite(low) and math.isfinite(high) else None
 
 
-def central_part(image: Tensor, side: int, block: int) -> Tensor:
-    """The middle of ``image`` ``[1,3,H,W]``, at most ``side`` pixels each way, beginning at a whole ``block``.
-
-    For what need not see the whole of a large picture. Raises :class:`InvalidImageError` as :func:`check_images` does.
-    """
-    top, left = (max(0, length - side) // 2 // block * block for length in image.shape[-2:])
-    return check_images(image[..., top : top + side, left : left + side])
-
-
 def telling_part(image: Tensor, side: int, block: int) -> Tensor:
     """The part of ``image`` ``[1,3,H,W]`` with most detail, at most ``side`` pixels each way, beginning at a whole
     ``block``; the middle one of those that have as much.
@@ -123,14 +114,15 @@ def telling_part(image: Tensor, side: int, block: int) -> Tensor:
     For what need not see the whole of a large picture, and must not be led away from what a score looks at by a plain
     ground. Raises :class:`InvalidImageError` as :func:`check_images` does.
     """
-    if max(image.shape[-2:]) <= side:
-        return check_images(image)
+    if max(image.shape[-2:]) <= side or min(image.shape[-2:]) < block:
+        return check_images(image[..., :side, :side])
     # Differences along every fourth row of green; strong edges count no more than texture.
     changes = image[0, 1, ::4].diff(dim=-1).abs().clamp(max=16 / 255).float().cpu()
     height, width = (length // block for length in (image.shape[-2], changes.shape[-1]))
     rows = torch.arange(changes.shape[0]) * 4 // block
     by_rows = torch.zeros(int(rows[-1]) + 1, changes.shape[1]).index_add_(0, rows, changes)[: max(1, height)]
-    blocks = by_rows[:, : width * block].unflatten(1, (-1, block)).sum(2) if width else by_rows[:, :1]
+    # A picture of one block has one difference less than pixels.
+    blocks = by_rows[:, : width * block].unflatten(1, (-1, block)).sum(2) if width else by_rows.sum(1, keepdim=True)
     whole = F.pad(blocks.double().cumsum(0).cumsum(1), (1, 0, 1, 0))
     tall, wide = (min(side // block, count) for count in blocks.shape)
     sums = whole[tall:, wide:] - whole[:-tall, wide:] - whole[tall:, :-wide] + whole[:-tall, :-wide]

@@ -14,7 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ..images.quantiser import ROUNDING_FLOOR, Quantiser, residual
+from ..images.quantiser import ROUNDING_FLOOR, Quantiser, residual, swallowed
 from .certificate import REACH, telling
 
 BLOCK = 8
@@ -47,10 +47,9 @@ def floor_blocks(images: Tensor, decoded: Tensor, quantiser: Quantiser) -> Floor
         none = torch.zeros(height // BLOCK, width // BLOCK, dtype=torch.bool)
         return FloorBlocks(none, none)
     # Values stored as 0 or 255 of which the decoder lies beyond say nothing: they must not thin out what others say.
-    silent = ((images <= 0) & (decoded <= 0)) | ((images >= 1) & (decoded >= 1))
-    missed = residual(decoded, images, quantiser).square()
+    missed, heard = residual(decoded, images, quantiser).square(), ~swallowed(decoded, images)
     sums = [F.avg_pool2d(one[..., :height, :width].mean(1, keepdim=True), BLOCK)[0, 0].cpu()
-            for one in (missed, (~silent).to(missed))]  # fmt: skip
+            for one in (missed, heard.to(missed))]  # fmt: skip
     loss = sums[0] / sums[1].clamp(min=1e-9)
     # The outermost pixels have no neighbours to be foretold by.
     green = F.pad(telling(images)[0], 4 * (REACH,))[None, None, :height, :width].float()

@@ -16,6 +16,7 @@ from ..images.quantiser import (
     is_eight_bit,
     mean_squared_residual,
     quantise,
+    swallowed,
 )
 from ..models.autoencoder import Autoencoder
 from .precision import channels_last, low_precision_convolutions
@@ -88,8 +89,7 @@ class Objective:
     def floor(self, decoded: Tensor) -> float:
         """The loss that rounding alone leaves at ``decoded`` ``[1,3,H,W]``: values stored as 0 or 255 of which it lies
         beyond add nothing to a loss."""
-        beyond = ((self.image <= 0) & (decoded <= 0)) | ((self.image >= 1) & (decoded >= 1))
-        return ROUNDING_FLOOR * (1 - float(beyond.float().mean()))
+        return ROUNDING_FLOOR * (1 - float(swallowed(decoded, self.image).float().mean()))
 
     def is_exact(self, decoded: Tensor) -> bool:
         """Whether ``decoded`` ``[1,3,H,W]``, stored as 8 bit, is this very image: proof that needs no calibration."""
